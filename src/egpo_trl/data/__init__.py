@@ -1,0 +1,1 @@
+"""Training rows: the canonical form, its checks, and loading."""

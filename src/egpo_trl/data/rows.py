@@ -1,0 +1,208 @@
+"""The canonical row, and the checks that a data set passes before a training run starts.
+
+A row has a `prompt` (messages, or a rendered string), `tools` and `reference` (JSON strings: Arrow would pad differing
+structs with nulls), and optionally `id` and `source`.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from ..tool_calls.calls import parse_reference, parse_tools
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
+logger = logging.getLogger(__name__)
+
+_MAX_NAMED = 5  # bad rows that an error names one by one
+
+
+@lru_cache(maxsize=4096)
+def _load_tools(text: str) -> list[dict[str, Any]] | None:
+    parse_tools(text)
+    tools: list[dict[str, Any]] = json.loads(text)
+    return tools or None
+
+
+def parse_row_tools(tools: Any) -> list[dict[str, Any]] | None:
+    """
+    Function schemas of a row, as a chat template takes them.
+
+    Args:
+        tools (`str` or `None`):
+            JSON string of a list of function schemas.
+
+    Returns:
+        `list[dict]` or `None`:
+            The schemas, not to be modified; `None` where the row offers no function.
+
+    Raises:
+        ValueError: If the value is neither `None` nor such a string.
+    """
+    if tools is None:
+        return None
+    if not isinstance(tools, str):
+        raise ValueError(f"must be a JSON string, got {type(tools).__name__}; store json.dumps(tools)")
+    return _load_tools(tools)
+
+
+def _check_prompt(prompt: Any) -> None:
+    if isinstance(prompt, str) and prompt:
+        return
+    if not isinstance(prompt, list) or not prompt:
+        raise ValueError("must be a non-empty string or list of messages")
+    for position, message in enumerate(prompt):
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+            raise ValueError(f"message {position} must be an object with a 'role' and a 'content'")
+        if message.get("content") is None and not message.get("tool_calls"):
+            raise ValueError(f"message {position} has neither 'content' nor 'tool_calls'")
+
+
+def _check_reference(reference: Any) -> None:
+    if not isinstance(reference, str):
+        raise ValueError(f"must be a JSON string, got {type(reference).__name__}; store json.dumps(calls)")
+    parse_reference(reference)
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "prompt": _check_prompt,
+    "tools": parse_row_tools,
+    "reference": _check_reference,
+}
+
+
+def row_problem(row: Mapping[str, Any], index: int, fields: Iterable[str]) -> str | None:
+    """
+    What is wrong with a row.
+
+    Args:
+        row (`Mapping[str, Any]`):
+            Row of a data set.
+        index (`int`):
+            Its position, for the message.
+        fields (`Iterable[str]`):
+            Fields to check, among `"prompt"`, `"tools"` and `"reference"`.
+
+    Returns:
+        `str` or `None`:
+            A sentence that names the row, its id and the field, or `None` for a row in order.
+    """
+    for name in fields:
+        try:
+            if name not in row:
+                raise ValueError("is missing")
+            _CHECKS[name](row[name])
+        except (ValueError, RecursionError) as error:
+            row_id = f" (id {row['id']!r})" if row.get("id") is not None else ""
+            return f"row {index}{row_id}, field {name!r}: {error}"
+    return None
+
+
+def _checked_fields(columns: Collection[str], required: Collection[str]) -> list[str]:
+    """Fields to check: those required, and those of a fixed form that are there. A `reference` that no reward of ours
+    reads may be anything."""
+    return [field for field in _CHECKS if field in required or (field in columns and field != "reference")]
+
+
+def check_rows(dataset: "Dataset", name: str, required: Collection[str]) -> None:
+    """
+    Check every row of a data set before it is trained on.
+
+    Args:
+        dataset ([`~datasets.Dataset`]):
+            Rows.
+        name (`str`):
+            What to call the data set in the message.
+        required (`Collection[str]`):
+            Columns that must be there: `"prompt"` unless an environment writes it, `"reference"` if a reward compares
+            against it.
+
+    Raises:
+        ValueError: If a column is missing or a row is malformed; the message names up to five rows.
+    """
+    columns = dataset.column_names
+    missing = [column for column in required if column not in columns]
+    if missing:
+        raise ValueError(
+            f"{name} has no column {missing[0]!r}, only {columns}. A row needs a `prompt` (messages), `tools` and "
+            "`reference` (JSON strings)."
+        )
+    fields = _checked_fields(columns, required)
+    rows = dataset.select_columns([*fields, "id"] if "id" in columns else fields)  # leaves images undecoded
+    problems: list[str] = []
+    count = 0
+    for index, row in enumerate(rows):
+        problem = row_problem(row, index, fields)
+        if problem is not None:
+            count += 1
+            problems += [problem][: _MAX_NAMED - len(problems)]
+    if count:
+        more = f"\n  … and {count - len(problems)} more" if count > len(problems) else ""
+        raise ValueError(
+            f"{name} has {count} malformed row{'s' if count > 1 else ''}:\n  " + "\n  ".join(problems) + more + "\n"
+            "Mend or drop them before training."
+        )
+
+
+def skip_bad_rows(dataset: "IterableDataset", name: str, required: Collection[str]) -> "IterableDataset":
+    """
+    Leave the malformed rows out of a stream, each with a warning, when the stream reaches them.
+
+    Args:
+        dataset ([`~datasets.IterableDataset`]):
+            Rows.
+        name (`str`):
+            What to call the data set in the warning.
+        required (`Collection[str]`):
+            Columns that must be there: `"prompt"` unless an environment writes it, `"reference"` if a reward compares
+            against it.
+
+    Returns:
+        [`~datasets.IterableDataset`]:
+            The rows that are in order.
+    """
+
+    def is_good(row: Mapping[str, Any], index: int) -> bool:
+        problem = row_problem(row, index, _checked_fields(row, required))
+        if problem is not None:
+            logger.warning("%s: skipped %s", name, problem)
+        return problem is None
+
+    return dataset.filter(is_good, with_indices=True)
+
+
+def check_datasets(train: Any, evaluation: Any, required: Collection[str]) -> tuple[Any, Any]:
+    """
+    Check the data sets of a trainer: [`check_rows`] for data sets in memory, [`skip_bad_rows`] for streams.
+
+    Args:
+        train ([`~datasets.Dataset`] or [`~datasets.IterableDataset`], *optional*):
+            Training rows.
+        evaluation ([`~datasets.Dataset`], [`~datasets.IterableDataset`] or `dict` of them, *optional*):
+            Rows to evaluate on.
+        required (`Collection[str]`):
+            Columns that must be there: `"prompt"` unless an environment writes it, `"reference"` if a reward compares
+            against it.
+
+    Returns:
+        `tuple`:
+            Both, with streams that skip malformed rows.
+
+    Raises:
+        ValueError: As [`check_rows`].
+    """
+    from datasets import Dataset, IterableDataset
+
+    def check(dataset: Any, name: str) -> Any:
+        if isinstance(dataset, dict):
+            return type(dataset)({key: check(value, f"{name}[{key!r}]") for key, value in dataset.items()})
+        if isinstance(dataset, IterableDataset):
+            return skip_bad_rows(dataset, name, required)
+        if isinstance(dataset, Dataset):
+            check_rows(dataset, name, required)
+        return dataset
+
+    return check(train, "train_dataset"), check(evaluation, "eval_dataset")

@@ -1,0 +1,251 @@
+"""[`EGPOTrainer`]: TRL's [`~trl.GRPOTrainer`] with the entropy of the chain of thought in the advantages."""
+
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import trl
+from datasets import Dataset, IterableDataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+from trl import GRPOTrainer
+from trl.data_utils import is_conversational
+from trl.trainer.utils import get_config_model_id
+
+from .advantages import shape_advantages
+from .data.rows import check_datasets, parse_row_tools
+from .egpo_config import EGPOConfig
+from .egpo_metrics import ratios, sum_statistics
+from .rewards import ToolCallReward
+from .think_spans import ThinkTags
+
+_TRL_HOOKS = (
+    "_compute_loss",
+    "_get_per_token_logps_and_entropies",
+    "_generate_and_score_completions",
+    "_tokenize_prompts",
+)
+
+
+class EGPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
+    """
+    Trainer for EGPO, "Reasoning through Exploration: A Reinforcement Learning Framework for Robust Function Calling"
+    (arXiv 2508.05118).
+
+    EGPO is GRPO with `A_new = A + min(lambda * E, |A| / alpha)` (Eq. 5) in place of the advantage A, where E is the
+    entropy of the policy on its chain of thought, without gradient. The entropies are those of the forward pass that
+    computes the loss, from logits divided by the sampling temperature.
+
+    The only change to the loss w.r.t. [`~trl.GRPOTrainer`] is that `_compute_loss` reads these advantages. Beside it,
+    each row's own `tools` column is rendered into its prompt, on every generation back end, and handed to the reward.
+
+    Example:
+
+    ```python
+    >>> from datasets import load_dataset
+    >>> from egpo_trl import EGPOConfig, EGPOTrainer, ToolCallReward
+
+    >>> trainer = EGPOTrainer(
+    ...     model="Qwen/Qwen3-0.6B",
+    ...     reward_funcs=ToolCallReward(),
+    ...     args=EGPOConfig("qwen3-egpo", egpo_lambda=0.4, egpo_alpha=2.0),
+    ...     train_dataset=load_dataset("json", data_files="rows.jsonl", split="train"),
+    ... )
+    >>> trainer.train()
+    ```
+
+    Args:
+        model (`str` or [`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
+            Policy, as for [`~trl.GRPOTrainer`].
+        reward_funcs (`RewardFunc | list[RewardFunc]`, *optional*):
+            Reward functions, as for [`~trl.GRPOTrainer`]. A [`ToolCallReward`] that leaves its syntax or think tags to
+            be found out takes them from the tokenizer.
+        args ([`EGPOConfig`], *optional*):
+            Configuration. If `None`, the defaults of [`EGPOConfig`] are used.
+        train_dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`], *optional*):
+            Rows with a `prompt`, as for [`~trl.GRPOTrainer`], and for function calling a `tools` and a `reference`
+            column of JSON strings. Malformed rows of a [`~datasets.Dataset`] are an error that names them; those of an
+            [`~datasets.IterableDataset`] are skipped with a warning when the stream reaches them.
+        eval_dataset ([`~datasets.Dataset`], [`~datasets.IterableDataset`] or `dict` of them, *optional*):
+            Rows to evaluate on, in the same form.
+        processing_class ([`~transformers.PreTrainedTokenizerBase`] or [`~transformers.ProcessorMixin`], *optional*):
+            Tokenizer or processor, as for [`~trl.GRPOTrainer`].
+        **kwargs:
+            Any other argument of [`~trl.GRPOTrainer`].
+
+    Raises:
+        TypeError: If `args` is no [`EGPOConfig`].
+        ValueError: If a row is malformed, the tokenizer has no think tags, the chat template does not render tools, or
+            options contradict each other.
+    """
+
+    _tag_names = ["trl", "egpo"]  # noqa: RUF012  # TRL's own mechanism
+    _name = "EGPO"
+    _paper = {  # noqa: RUF012
+        "title": "Reasoning through Exploration: A Reinforcement Learning Framework for Robust Function Calling",
+        "id": "2508.05118",
+        # docstyle-ignore
+        "citation": textwrap.dedent("""\
+            @article{hao2025reasoning,
+                title        = {{Reasoning through Exploration: A Reinforcement Learning Framework for Robust Function Calling}},
+                author       = {Bingguang Hao and ZengZhuang Xu and Maolin Wang and Yuntao Wen and Yicheng Chen and Cunyin Peng and Long Chen and Dong Wang and Xiangyu Zhao and Jinjie Gu and Chenyi Zhuang and Ji Zhang},
+                year         = 2025,
+                eprint       = {arXiv:2508.05118},
+            }"""),  # noqa: E501
+    }
+
+    def __init__(
+        self,
+        model: str | PreTrainedModel,
+        reward_funcs: Any = None,
+        args: EGPOConfig | None = None,
+        train_dataset: Dataset | IterableDataset | None = None,
+        eval_dataset: Any = None,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
+        **kwargs: Any,
+    ) -> None:
+        missing = [name for name in _TRL_HOOKS if not hasattr(GRPOTrainer, name)]
+        if missing:
+            raise ImportError(
+                f"TRL {trl.__version__} has no GRPOTrainer.{missing[0]}, which EGPO overrides. Install trl==1.16.*."
+            )
+        if args is None:
+            model_name = model if isinstance(model, str) else get_config_model_id(model.config)
+            args = EGPOConfig(f"{model_name.split('/')[-1]}-EGPO")
+        elif not isinstance(args, EGPOConfig):
+            raise TypeError(f"args must be an EGPOConfig, got {type(args).__name__}: EGPO has fields of its own.")
+
+        funcs = reward_funcs if isinstance(reward_funcs, list) else [] if reward_funcs is None else [reward_funcs]
+        required = [] if kwargs.get("environment_factory") else ["prompt"]
+        required += ["reference"] if any(isinstance(func, ToolCallReward) for func in funcs) else []
+        train_dataset, eval_dataset = check_datasets(train_dataset, eval_dataset, required)
+
+        self._row_tools: list[list[dict[str, Any]] | None] | None = None  # tools of the batch being tokenized
+        self._shape: Callable[[torch.Tensor], None] | None = None  # what is to happen once the entropies are known
+        self._egpo_sums: dict[str, torch.Tensor] = {}  # statistics since the last log, by mode
+        super().__init__(
+            model,
+            list(funcs),
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            **kwargs,
+        )
+        self._think_tags = self._find_think_tags()
+        self._check_row_tools(train_dataset)
+        self.reward_funcs = [
+            func.bind(self._tokenizer, args.chat_template_kwargs) if isinstance(func, ToolCallReward) else func
+            for func in self.reward_funcs
+        ]
+
+    # Advantages (Eq. 5)
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        shaped = dict(inputs)  # the batch itself is buffered and used again when num_iterations > 1
+        self._shape = lambda entropies: self._shape_advantages(shaped, entropies)
+        loss = super()._compute_loss(model, shaped)
+        if self._shape is not None:
+            self._shape = None
+            raise RuntimeError(
+                f"TRL {trl.__version__} computed a loss without asking for entropies first, so the advantages were not "
+                "shaped. Install trl==1.16.*."
+            )
+        return loss
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        output = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        if self._shape is not None:  # called by _compute_loss, which reads the advantages afterwards
+            self._shape(output[1].detach())
+            self._shape = None
+        return output
+
+    def _shape_advantages(self, inputs: dict[str, Any], entropies: torch.Tensor) -> None:
+        policy_mask = inputs["completion_mask"] * inputs.get("tool_mask", 1)
+        cot_mask = self._cot_mask(inputs, policy_mask)
+        policy_mask = policy_mask.bool()
+        bonus_mask = cot_mask if self.args.entropy_span == "think" else policy_mask
+        advantages = inputs["advantages"]
+        coefs = (self.args.egpo_lambda, self.args.egpo_alpha)
+        shaped, bonus = shape_advantages(advantages, entropies, bonus_mask, *coefs, self.args.entropy_level)
+        if self.args.egpo_lambda != 0:  # lambda = 0 is GRPO to the last bit, so it keeps the stock shape (B,)
+            inputs["advantages"] = shaped
+        sums = sum_statistics(advantages, bonus, entropies, cot_mask, bonus_mask, policy_mask, *coefs)
+        mode = "train" if self.model.training else "eval"
+        self._egpo_sums[mode] = self._egpo_sums.get(mode, 0) + self.accelerator.reduce(sums, reduction="sum")
+
+    def _cot_mask(self, inputs: dict[str, Any], policy_mask: torch.Tensor) -> torch.Tensor:
+        if self._think_tags is None:
+            return torch.zeros_like(policy_mask, dtype=torch.bool)
+        return self._think_tags.cot_mask(
+            inputs["prompt_ids"], inputs["prompt_mask"], inputs["completion_ids"], policy_mask
+        )
+
+    def _find_think_tags(self) -> ThinkTags | None:
+        try:
+            return ThinkTags(self._tokenizer, self.args.think_tags)
+        except ValueError:
+            if self.args.entropy_span == "think" and self.args.egpo_lambda > 0:
+                raise
+            return None  # nothing depends on the tags: the loss is GRPO's or uses the whole completion
+
+    # Each row's own tools
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        has_tools = self.args.render_tools and "tools" in inputs[0]
+        self._row_tools = [parse_row_tools(row["tools"]) for row in inputs] if has_tools else None
+        try:
+            return super()._generate_and_score_completions(inputs)  # type: ignore[no-any-return]
+        finally:
+            self._row_tools = None
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        if self._row_tools is None or not is_conversational({"prompt": prompts[0]}):
+            return super()._tokenize_prompts(prompts)
+        prompt_ids = [
+            self._render(prompt, tools)["input_ids"][0]
+            for prompt, tools in zip(prompts, self._row_tools, strict=True)
+        ]
+        return prompt_ids, None, {}
+
+    def _render(self, prompt: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> Any:
+        return self.processing_class.apply_chat_template(
+            conversation=[prompt],
+            tools=tools or None,  # some templates render boilerplate for an empty list
+            chat_template=self.chat_template,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            **self.chat_template_kwargs,
+        )
+
+    def _check_row_tools(self, dataset: Any) -> None:
+        """Per-row tools need a chat template that renders them, and nothing else that decides what a prompt shows."""
+        if not self.args.render_tools or dataset is None or "tools" not in (dataset.column_names or []):
+            return
+        if self.tools:
+            raise ValueError(
+                "The dataset has a `tools` column and the trainer was given executable `tools` or an "
+                "`environment_factory`. Drop one of them, or set render_tools=False if the column is for the reward only."
+            )
+        if self._is_vlm:
+            raise ValueError(
+                "Per-row `tools` are rendered for text models only. Set render_tools=False and put the functions into "
+                "the messages (prompt style 'paper')."
+            )
+        prompt = [{"role": "user", "content": "?"}]
+        parameters = {"type": "object", "properties": {"x": {"type": "string", "description": "x"}}, "required": ["x"]}
+        probe = [{"type": "function", "function": {"name": "probe", "description": "Probe.", "parameters": parameters}}]
+        if self._render(prompt, probe)["input_ids"] == self._render(prompt, None)["input_ids"]:
+            raise ValueError(
+                f"The chat template of {self._tokenizer.name_or_path!r} ignores tools, so the model would not see the "
+                "row's functions. Use the prompt style 'paper', which writes them into the system message, together "
+                "with render_tools=False."
+            )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        mode = "train" if self.model.training else "eval"
+        if mode in self._egpo_sums:
+            for name, value in ratios(self._egpo_sums.pop(mode)).items():
+                self._metrics[mode][name].append(value)
+        super().log(logs, start_time)
