@@ -87,7 +87,9 @@ class EGPOConfig(GRPOConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0.0 <= self.egpo_lambda < math.inf:
-            raise ValueError(f"egpo_lambda must be a number of at least 0, got {self.egpo_lambda}. Use 0 for plain GRPO.")
+            raise ValueError(
+                f"egpo_lambda must be a number of at least 0, got {self.egpo_lambda}. Use 0 for plain GRPO."
+            )
         if not self.egpo_alpha > 1.0:
             raise ValueError(
                 f"egpo_alpha must be greater than 1, got {self.egpo_alpha}: the bonus is clipped at |A| / egpo_alpha, "

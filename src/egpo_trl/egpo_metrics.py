@@ -92,4 +92,6 @@ def ratios(sums: torch.Tensor) -> dict[str, float]:
             Metrics, each named `egpo/…`.
     """
     values = sums.tolist()
-    return {f"{PREFIX}/{name}": values[top] / values[bottom] for name, (top, bottom) in _RATIOS.items() if values[bottom]}
+    return {
+        f"{PREFIX}/{name}": values[top] / values[bottom] for name, (top, bottom) in _RATIOS.items() if values[bottom]
+    }

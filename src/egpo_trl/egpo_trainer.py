@@ -203,8 +203,7 @@ class EGPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         if self._row_tools is None or not is_conversational({"prompt": prompts[0]}):
             return super()._tokenize_prompts(prompts)
         prompt_ids = [
-            self._render(prompt, tools)["input_ids"][0]
-            for prompt, tools in zip(prompts, self._row_tools, strict=True)
+            self._render(prompt, tools)["input_ids"][0] for prompt, tools in zip(prompts, self._row_tools, strict=True)
         ]
         return prompt_ids, None, {}
 
@@ -235,7 +234,9 @@ class EGPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
             )
         prompt = [{"role": "user", "content": "?"}]
         parameters = {"type": "object", "properties": {"x": {"type": "string", "description": "x"}}, "required": ["x"]}
-        probe = [{"type": "function", "function": {"name": "probe", "description": "Probe.", "parameters": parameters}}]
+        probe = [
+            {"type": "function", "function": {"name": "probe", "description": "Probe.", "parameters": parameters}}
+        ]
         if self._render(prompt, probe)["input_ids"] == self._render(prompt, None)["input_ids"]:
             raise ValueError(
                 f"The chat template of {self._tokenizer.name_or_path!r} ignores tools, so the model would not see the "

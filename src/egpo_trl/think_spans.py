@@ -56,9 +56,7 @@ def turn_starts(policy_mask: torch.Tensor) -> torch.Tensor:
     return policy_mask & ~before
 
 
-def cot_mask_from_classes(
-    classes: torch.Tensor, policy_mask: torch.Tensor, opened_mask: torch.Tensor
-) -> torch.Tensor:
+def cot_mask_from_classes(classes: torch.Tensor, policy_mask: torch.Tensor, opened_mask: torch.Tensor) -> torch.Tensor:
     """
     Chain-of-thought mask of a batch, without a loop over rows or tokens.
 
@@ -88,9 +86,11 @@ def cot_mask_from_classes(
     def any_in_turn(condition: torch.Tensor) -> torch.Tensor:
         return first_in_turn(condition) < length
 
-    is_leading = positions == first_in_turn(classes != TokenClass.SPACE)
-    in_block = any_in_turn((starts & opened_mask) | (is_leading & (classes == TokenClass.OPEN)))
-    in_block &= policy_mask & (positions < first_in_turn(classes == TokenClass.CLOSE))
+    leading = first_in_turn(classes != TokenClass.SPACE)
+    starts_inside = any_in_turn(starts & opened_mask)
+    starts_with_tag = any_in_turn((positions == leading) & (classes == TokenClass.OPEN)) & (positions > leading)
+    in_block = policy_mask & (starts_inside | starts_with_tag)
+    in_block &= positions < first_in_turn(classes == TokenClass.CLOSE)
     cot_mask = in_block & ((classes == TokenClass.TEXT) | (classes == TokenClass.SPACE))
     has_text = any_in_turn(cot_mask & (classes == TokenClass.TEXT))
     return cot_mask & has_text
@@ -294,7 +294,7 @@ def _name_of(tokenizer: PreTrainedTokenizerBase) -> str:
 
 # White space as byte-level BPE ("Ġ" is a space), SentencePiece ("▁") and plain vocabularies spell it. "č" is a carriage
 # return to the first and a letter to the second, so decoding has the last word.
-_SPACE_SPELLINGS = frozenset(" \n\t\r\f\v" "ĠĊĉċČč▁")
+_SPACE_SPELLINGS = frozenset(" \n\t\r\f\vĠĊĉċČč▁")
 
 
 def _may_be_space(token: str) -> bool:
