@@ -78,3 +78,11 @@ def deepseek_tokenizer():
 def smollm2_tokenizer(request):
     """SmolLM2: `<think>` is several tokens that merge with their neighbours."""
     return _cached(request, "smollm2", _build_smollm2)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    """The embedded world's tokenizer: small, with single-token think and tool-call tags."""
+    from egpo_trl.demo.tokenizer import build_tokenizer
+
+    return build_tokenizer()

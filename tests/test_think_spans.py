@@ -1,4 +1,4 @@
-"""Chain-of-thought masks on real tokenizers, in which think tags are one token (Qwen3, DeepSeek) or several (SmolLM2)."""
+"""Chain-of-thought masks on real tokenizers; think tags are one token (Qwen3, DeepSeek) or several (SmolLM2)."""
 
 import time
 

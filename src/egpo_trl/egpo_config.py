@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from trl import GRPOConfig
 
@@ -106,7 +107,7 @@ class EGPOConfig(GRPOConfig):
                 f"think_tags must be two different, non-empty strings, got {self.think_tags!r}. "
                 "Example: think_tags=['<think>', '</think>']."
             )
-        template_kwargs = self.chat_template_kwargs or {}
+        template_kwargs: Any = self.chat_template_kwargs or {}
         if template_kwargs.get("enable_thinking", self.enable_thinking) != self.enable_thinking:
             raise ValueError(
                 f"enable_thinking={self.enable_thinking} contradicts chat_template_kwargs={template_kwargs}. "
@@ -117,4 +118,7 @@ class EGPOConfig(GRPOConfig):
                 "enable_thinking=False leaves no chain of thought whose entropy could enter the advantage. Set "
                 "entropy_span='completion' to use the entropy of the whole completion, or egpo_lambda=0 for GRPO."
             )
-        self.chat_template_kwargs = {**template_kwargs, "enable_thinking": self.enable_thinking}
+        self.chat_template_kwargs: dict[str, Any] | str | None = {
+            **template_kwargs,
+            "enable_thinking": self.enable_thinking,
+        }

@@ -27,7 +27,7 @@ _TRL_HOOKS = (
 )
 
 
-class EGPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
+class EGPOTrainer(GRPOTrainer):
     """
     Trainer for EGPO, "Reasoning through Exploration: A Reinforcement Learning Framework for Robust Function Calling"
     (arXiv 2508.05118).
@@ -134,10 +134,12 @@ class EGPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         )
         self._think_tags = self._find_think_tags()
         self._check_row_tools(train_dataset)
-        self.reward_funcs = [
-            func.bind(self._tokenizer, args.chat_template_kwargs) if isinstance(func, ToolCallReward) else func
-            for func in self.reward_funcs
+        self.reward_funcs: list[Any] = [
+            self._bound(func) if isinstance(func, ToolCallReward) else func for func in self.reward_funcs
         ]
+
+    def _bound(self, reward: ToolCallReward) -> ToolCallReward:
+        return reward.bind(self._tokenizer, self.chat_template_kwargs, self.args.think_tags)
 
     # Advantages (Eq. 5)
 
@@ -191,11 +193,11 @@ class EGPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     # Each row's own tools
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
         has_tools = self.args.render_tools and "tools" in inputs[0]
         self._row_tools = [parse_row_tools(row["tools"]) for row in inputs] if has_tools else None
         try:
-            return super()._generate_and_score_completions(inputs)  # type: ignore[no-any-return]
+            return super()._generate_and_score_completions(inputs)
         finally:
             self._row_tools = None
 

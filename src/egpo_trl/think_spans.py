@@ -209,7 +209,7 @@ class ThinkTags:
         return self._table[ids.clamp(max=len(self._table) - 1)]  # models may have more rows than the tokenizer has ids
 
     def _single_token_table(self) -> torch.Tensor | None:
-        """[`TokenClass`] by token id, its last entry for ids past the vocabulary; `None` if a tag is several tokens."""
+        """[`TokenClass`] by token id, the last entry for ids past the vocabulary; `None` if a tag is several tokens."""
         added = self._tokenizer.get_added_vocab()
         if self.start not in added or self.end not in added:
             return None
@@ -292,8 +292,8 @@ def _name_of(tokenizer: PreTrainedTokenizerBase) -> str:
     return f"tokenizer {tokenizer.name_or_path!r}" if tokenizer.name_or_path else type(tokenizer).__name__
 
 
-# White space as byte-level BPE ("Ġ" is a space), SentencePiece ("▁") and plain vocabularies spell it. "č" is a carriage
-# return to the first and a letter to the second, so decoding has the last word.
+# White space as byte-level BPE ("Ġ" is a space), SentencePiece ("▁") and plain vocabularies spell it. "č" is a
+# carriage return to the first and a letter to the second, so decoding has the last word.
 _SPACE_SPELLINGS = frozenset(" \n\t\r\f\vĠĊĉċČč▁")
 
 

@@ -1,0 +1,136 @@
+"""Supervised warm start of the tiny policy on imperfect demonstrations.
+
+    python -m egpo_trl.demo.warm_start --output_dir policy
+
+rebuilds the checkpoint that ships in this package, on CPU, from seeds alone.
+"""
+
+import argparse
+import json
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
+
+from .demonstrations import demonstrate
+from .tokenizer import build_tokenizer
+from .world import make_queries
+
+HIDDEN_SIZE = 128
+NUM_LAYERS = 4
+TRAIN_QUERIES = 20_000
+
+
+def build_model(tokenizer: PreTrainedTokenizerBase) -> Qwen3ForCausalLM:
+    """A Qwen3 policy of about a million parameters, randomly initialised."""
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=HIDDEN_SIZE,
+        intermediate_size=3 * HIDDEN_SIZE,
+        num_hidden_layers=NUM_LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        head_dim=HIDDEN_SIZE // 4,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = Qwen3ForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, max_new_tokens=128
+    )
+    return model
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, rng: random.Random) -> list[tuple[list[int], int]]:
+    """Token ids of the training conversations, each with the length of its prompt."""
+    encoded = []
+    for query in make_queries(TRAIN_QUERIES, seed=1, split="train"):
+        row = query.row("")
+        prompt = tokenizer.apply_chat_template(
+            row["prompt"], tools=json.loads(row["tools"]), add_generation_prompt=True, tokenize=False
+        )
+        prompt_ids = tokenizer.encode(prompt)
+        answer_ids = tokenizer.encode(demonstrate(rng, query) + str(tokenizer.eos_token))
+        encoded.append((prompt_ids + answer_ids, len(prompt_ids)))
+    return encoded
+
+
+def _batch(examples: list[tuple[list[int], int]], pad_id: int) -> dict[str, torch.Tensor]:
+    width = max(len(ids) for ids, _ in examples)
+    input_ids = torch.full((len(examples), width), pad_id)
+    labels = torch.full((len(examples), width), -100)
+    mask = torch.zeros((len(examples), width), dtype=torch.long)
+    for row, (ids, prompt_length) in enumerate(examples):
+        input_ids[row, : len(ids)] = torch.tensor(ids)
+        labels[row, prompt_length : len(ids)] = torch.tensor(ids[prompt_length:])
+        mask[row, : len(ids)] = 1
+    return {"input_ids": input_ids, "attention_mask": mask, "labels": labels}
+
+
+def warm_start(
+    steps: int,
+    batch_size: int = 48,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+    report: Callable[[str], None] = print,
+) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase]:
+    """
+    Train the tiny policy to imitate the demonstrations.
+
+    Args:
+        steps (`int`):
+            Optimizer steps.
+        batch_size (`int`, *optional*, defaults to `48`):
+            Conversations a step.
+        learning_rate (`float`, *optional*, defaults to `2e-3`):
+            Peak of a cosine schedule with 5 % warm-up.
+        seed (`int`, *optional*, defaults to `0`):
+            Seed of the weights, the demonstrations and the order of the batches.
+        report (`Callable`, *optional*):
+            Called with a line of progress now and then.
+
+    Returns:
+        `tuple`:
+            The policy and its tokenizer.
+    """
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    tokenizer = build_tokenizer()
+    model = build_model(tokenizer)
+    examples = _encode(tokenizer, rng)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    model.train()
+    for step in range(steps):
+        warm_up = min(1.0, (step + 1) / max(1, steps // 20))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * step / steps))
+        loss = model(**_batch(rng.sample(examples, batch_size), tokenizer.pad_token_id)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if step % 50 == 0 or step == steps - 1:
+            report(f"step {step}/{steps}  loss {loss.item():.3f}")
+    return model.eval(), tokenizer
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Build the policy and save it, with its weights in bfloat16."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    model, tokenizer = warm_start(arguments.steps, seed=arguments.seed, report=lambda line: print(line, flush=True))
+    model.to(torch.bfloat16).save_pretrained(arguments.output_dir)
+    tokenizer.save_pretrained(arguments.output_dir)
+
+
+if __name__ == "__main__":
+    main()

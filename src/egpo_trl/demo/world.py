@@ -1,0 +1,276 @@
+"""A tiny tool world: eight tools, queries in varied wording, and the calls that answer them.
+
+Wordings name the arguments in other orders than the signatures (currencies, languages, cities and numbers are easily
+swapped), leave optional arguments out, ask for two things at once, or ask for what no listed tool can do.
+"""
+
+import json
+import random
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+CITIES = "Berlin Cairo Delhi Lima London Madrid Oslo Paris Prague Quito Rome Seoul Sydney Tokyo Vienna Warsaw".split()
+CURRENCIES = "AUD BRL CAD CHF CNY EUR GBP INR JPY USD".split()
+LANGUAGES = "Dutch English French German Italian Spanish".split()
+WORDS = "apple bread cloud dream forest garden house island river stone summer window".split()
+NAMES = "Ada Ben Carla Dina Emil Fatima George Hana Ivan Julia Kofi Lena".split()
+TEXTS = "hello goodbye thanks sorry ready waiting arrived delayed congratulations tomorrow".split()
+ARTISTS = "Bach Beyonce Bowie Coltrane Dylan Fela Mozart Prince Rihanna Shakira".split()
+RESTAURANTS = "Aroma Bistro Cantina Dolce Ember Fresco Grotto Harbor".split()
+LABELS = "bath bike bread cake eggs laundry nap pasta rice run tea yoga".split()
+AMOUNTS = (5, 10, 20, 25, 40, 50, 75, 100, 120, 150, 200, 250, 300, 400, 500, 750)
+SMALL = tuple(range(2, 13))
+MINUTES = (3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 45, 50, 60, 75, 90)
+
+NO_TOOL_ANSWER = "No listed tool fits this request."
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function of the world: its schema, the values its parameters take, and the wordings that ask for it.
+
+    A wording is a sentence with the parameters in braces; parameters that it does not name are left out of the call,
+    except those that it implies.
+    """
+
+    name: str
+    description: str
+    parameters: dict[str, dict[str, Any]]
+    required: tuple[str, ...]
+    values: dict[str, tuple[Any, ...]]
+    wordings: tuple[tuple[str, dict[str, Any]], ...]  # (sentence, arguments that it implies)
+
+    def schema(self) -> dict[str, Any]:
+        """The function schema, in the form of the chat-completions API."""
+        parameters = {"type": "object", "properties": self.parameters, "required": list(self.required)}
+        function = {"name": self.name, "description": self.description, "parameters": parameters}
+        return {"type": "function", "function": function}
+
+
+def _tool(
+    name: str,
+    description: str,
+    parameters: dict[str, dict[str, Any]],
+    values: dict[str, Any],
+    wordings: list[str | tuple[str, dict[str, Any]]],
+    optional: tuple[str, ...] = (),
+) -> Tool:
+    return Tool(
+        name,
+        description,
+        parameters,
+        tuple(parameter for parameter in parameters if parameter not in optional),
+        {key: tuple(value) for key, value in values.items()},
+        tuple(wording if isinstance(wording, tuple) else (wording, {}) for wording in wordings),
+    )
+
+
+_STRING, _INTEGER, _NUMBER, _BOOLEAN = ({"type": kind} for kind in ("string", "integer", "number", "boolean"))
+
+TOOLS = (
+    _tool(
+        "convert_currency",
+        "Convert an amount of money.",
+        {"amount": _NUMBER, "base": _STRING, "target": _STRING},
+        {"amount": AMOUNTS, "base": CURRENCIES, "target": CURRENCIES},
+        [
+            "Convert {amount} {base} to {target}.",
+            "What is {amount} {base} worth in {target}?",
+            "How many {target} do I get for {amount} {base}?",
+            "I need {target} and have {amount} {base}.",
+            "Buy {target} with {base}, {amount} of them.",
+        ],
+    ),
+    _tool(
+        "get_weather",
+        "Get a weather forecast.",
+        {"city": _STRING, "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]}, "days": _INTEGER},
+        {"city": CITIES, "unit": ("celsius", "fahrenheit"), "days": SMALL},
+        [
+            "How is the weather in {city}?",
+            "Weather in {city} in {unit}, please.",
+            "Give me {days} days of weather for {city}.",
+            "In {unit}, how warm is {city} over {days} days?",
+        ],
+        optional=("unit", "days"),
+    ),
+    _tool(
+        "set_timer",
+        "Set a timer.",
+        {"minutes": _INTEGER, "label": _STRING},
+        {"minutes": MINUTES, "label": LABELS},
+        [
+            "Set a timer for {minutes} minutes.",
+            "Remind me in {minutes} minutes about the {label}.",
+            "The {label} takes {minutes} minutes, set a timer.",
+        ],
+        optional=("label",),
+    ),
+    _tool(
+        "send_message",
+        "Send a message to somebody.",
+        {"recipient": _STRING, "text": _STRING},
+        {"recipient": NAMES, "text": TEXTS},
+        ["Tell {recipient} {text}.", "Send {text} to {recipient}.", "Write {text} in a message for {recipient}."],
+    ),
+    _tool(
+        "play_music",
+        "Play an artist.",
+        {"artist": _STRING, "shuffle": _BOOLEAN},
+        {"artist": ARTISTS},
+        [
+            ("Play {artist} shuffled.", {"shuffle": True}),
+            ("Shuffle everything by {artist}.", {"shuffle": True}),
+            ("Play {artist} in order.", {"shuffle": False}),
+            ("Without shuffling, put on {artist}.", {"shuffle": False}),
+        ],
+    ),
+    _tool(
+        "search_flights",
+        "Search for flights.",
+        {"origin": _STRING, "destination": _STRING, "passengers": _INTEGER},
+        {"origin": CITIES, "destination": CITIES, "passengers": SMALL},
+        [
+            "Find a flight from {origin} to {destination}.",
+            "Find a flight to {destination} from {origin}.",
+            "We are {passengers} in {origin} and want to fly to {destination}.",
+            "Fly {passengers} people to {destination}, starting in {origin}.",
+        ],
+        optional=("passengers",),
+    ),
+    _tool(
+        "book_table",
+        "Book a table in a restaurant.",
+        {"restaurant": _STRING, "people": _INTEGER, "hour": _INTEGER},
+        {"restaurant": RESTAURANTS, "people": SMALL, "hour": SMALL},
+        [
+            "Book {restaurant} for {people} at {hour}.",
+            "At {hour} we are {people}, get us into {restaurant}.",
+            "Reserve at {hour} in {restaurant}, party of {people}.",
+        ],
+    ),
+    _tool(
+        "translate",
+        "Translate a word.",
+        {"word": _STRING, "source": _STRING, "target": _STRING},
+        {"word": WORDS, "source": LANGUAGES, "target": LANGUAGES},
+        [
+            "Translate {word} from {source} to {target}.",
+            "What is the {target} for the {source} word {word}?",
+            "Say the {source} {word} in {target}.",
+        ],
+    ),
+)
+
+KINDS = ("in order", "swapped", "two calls", "no tool")
+_KIND_WEIGHTS = (30, 35, 20, 15)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One thing that a query asks for: the tool, its arguments in the order of the signature and of the wording."""
+
+    tool: Tool
+    sentence: str
+    arguments: dict[str, Any]
+    spoken: tuple[str, ...]  # parameters in the order of the query, implied ones last
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the query names the arguments in the order of the signature."""
+        return tuple(self.arguments) == self.spoken
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query with its candidate tools; no requests where none of them fits."""
+
+    text: str
+    kind: str
+    tools: tuple[Tool, ...]
+    requests: tuple[Request, ...]
+
+    def row(self, row_id: str) -> dict[str, Any]:
+        """The canonical row, with the kind of query as an extra column."""
+        reference = [{"name": request.tool.name, "arguments": request.arguments} for request in self.requests]
+        return {
+            "prompt": [{"role": "user", "content": self.text}],
+            "tools": json.dumps([tool.schema() for tool in self.tools]),
+            "reference": json.dumps(reference),
+            "id": row_id,
+            "source": "egpo_trl.demo",
+            "kind": self.kind,
+        }
+
+
+def make_request(rng: random.Random, tool: Tool) -> Request:
+    """Draw a wording of a tool and the values in it."""
+    sentence, implied = rng.choice(tool.wordings)
+    named = sorted((p for p in tool.values if "{" + p + "}" in sentence), key=lambda p: sentence.index("{" + p + "}"))
+    values: dict[str, Any] = {}
+    for parameter in named:
+        taken = [value for other, value in values.items() if tool.values[other] == tool.values[parameter]]
+        values[parameter] = rng.choice([value for value in tool.values[parameter] if value not in taken])
+    values |= implied
+    arguments = {parameter: values[parameter] for parameter in tool.parameters if parameter in values}
+    return Request(tool, sentence.format(**values), arguments, tuple(values))
+
+
+def make_query(rng: random.Random) -> Query:
+    """Draw a query: its kind, its requests and its candidate tools."""
+    kind = rng.choices(KINDS, _KIND_WEIGHTS)[0]
+    asked = rng.sample(TOOLS, 2 if kind == "two calls" else 1)
+    requests = [make_request(rng, tool) for tool in asked]
+    while kind in ("in order", "swapped") and requests[0].in_order != (kind == "in order"):
+        requests = [make_request(rng, rng.choice(TOOLS))]
+    asked = [request.tool for request in requests]
+    others = rng.sample([tool for tool in TOOLS if tool not in asked], 3)
+    tools = others if kind == "no tool" else asked + others[: 3 - len(asked)]
+    rng.shuffle(tools)
+    text = " And: ".join(request.sentence for request in requests)
+    return Query(text, kind, tuple(tools), () if kind == "no tool" else tuple(requests))
+
+
+def is_held_out(query: Query) -> bool:
+    """A fifth of all texts, by a checksum of the text: no query is in both splits, whatever the seeds."""
+    return zlib.crc32(query.text.encode()) % 5 == 0
+
+
+def make_queries(num_rows: int, seed: int, split: str) -> list[Query]:
+    """
+    Draw different queries of one split.
+
+    Args:
+        num_rows (`int`):
+            How many.
+        seed (`int`):
+            Seed; the same seed gives the same queries on every platform.
+        split (`str`):
+            `"train"` or `"test"`.
+
+    Returns:
+        `list[Query]`:
+            The queries.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    rng = random.Random(f"{split}-{seed}")
+    queries: dict[str, Query] = {}
+    while len(queries) < num_rows:
+        query = make_query(rng)
+        if is_held_out(query) == (split == "test"):
+            queries.setdefault(query.text, query)
+    return list(queries.values())
+
+
+def make_rows(num_rows: int, seed: int = 0, split: str = "train") -> list[dict[str, Any]]:
+    """
+    Draw canonical rows of one split, each with a different query. See [`make_queries`].
+
+    Returns:
+        `list[dict]`:
+            Rows with `prompt`, `tools`, `reference`, `id`, `source` and `kind`.
+    """
+    queries = make_queries(num_rows, seed, split)
+    return [query.row(f"{split}-{seed}-{index}") for index, query in enumerate(queries)]

@@ -1,0 +1,1 @@
+"""Sampling a model on rows and judging what it answers."""

@@ -1,0 +1,198 @@
+"""Tool calls, function schemas, and the strict JSON that both are read from."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+MAX_CHARACTERS = 200_000  # longer answers are malformed: no real call comes near, and time stays bounded
+MAX_DEPTH = 64  # nested arguments beyond this are malformed
+
+
+class State(StrEnum):
+    """What the answer of a completion is."""
+
+    CALL = "call"  # one or more well-formed calls and nothing else
+    TEXT = "text"  # text with no call and no fragment of one
+    MALFORMED = "malformed"  # anything else
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One call: the name of the function and its arguments as JSON values."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as read: its state, its calls if it is a CALL, and what is wrong if it is MALFORMED."""
+
+    state: State
+    calls: tuple[ToolCall, ...] = ()
+    reason: str | None = None
+
+
+class InvalidJSON(ValueError):
+    """Text that is not strict JSON within the bounds of this module."""
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) != len(pairs):
+        raise InvalidJSON("duplicate key")
+    return keys
+
+
+def _no_constant(name: str) -> Any:
+    raise InvalidJSON(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise InvalidJSON(f"{text[:20]} is out of range")
+    return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+
+
+def decode_json(text: str, start: int = 0) -> tuple[Any, int]:
+    """
+    Read one strict JSON value: no duplicate keys, no NaN or Infinity, no lone surrogates, bounded depth.
+
+    Args:
+        text (`str`):
+            Text that holds the value.
+        start (`int`, *optional*, defaults to `0`):
+            Where the value starts.
+
+    Returns:
+        `tuple[Any, int]`:
+            The value and the position behind it.
+
+    Raises:
+        InvalidJSON: If there is no such value.
+    """
+    if len(text) - start > MAX_CHARACTERS:
+        raise InvalidJSON(f"longer than {MAX_CHARACTERS} characters")
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except RecursionError:
+        raise InvalidJSON("nested too deeply") from None
+    except InvalidJSON:
+        raise
+    except ValueError as error:
+        raise InvalidJSON(str(error)) from None
+    check_value(value, surrogates=_SURROGATE.search(text, start, end) is not None)
+    return value, end
+
+
+def check_value(value: Any, depth: int = 0, surrogates: bool = True) -> None:
+    """Raise [`InvalidJSON`] where a value is nested too deeply or, with `surrogates`, holds a lone surrogate."""
+    if depth > MAX_DEPTH:
+        raise InvalidJSON("nested too deeply")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            check_value(key, depth + 1, surrogates)
+            check_value(item, depth + 1, surrogates)
+    elif isinstance(value, list):
+        for item in value:
+            check_value(item, depth + 1, surrogates)
+    elif surrogates and isinstance(value, str) and re.search(r"[\ud800-\udfff]", value):
+        raise InvalidJSON("lone surrogate")
+
+
+def load_json(text: str) -> Any:
+    """One strict JSON value and nothing but white space around it; raises [`InvalidJSON`]."""
+    stripped = text.strip()
+    value, end = decode_json(stripped)
+    if end != len(stripped):
+        raise InvalidJSON("text behind the value")
+    return value
+
+
+def call_from_object(value: Any) -> ToolCall:
+    """
+    A call from its JSON object `{"name": …, "arguments": {…}}`.
+
+    Raises:
+        ValueError: If the value is anything else; the message says what.
+    """
+    if not isinstance(value, dict):
+        raise ValueError("a call must be an object")
+    if set(value) != {"name", "arguments"}:
+        raise ValueError("a call must have the keys 'name' and 'arguments' and no other")
+    if not isinstance(value["name"], str) or not value["name"]:
+        raise ValueError("'name' must be a non-empty string")
+    if not isinstance(value["arguments"], dict):
+        raise ValueError("'arguments' must be an object")
+    return ToolCall(value["name"], value["arguments"])
+
+
+def parse_reference(reference: str | list[Any]) -> tuple[ToolCall, ...]:
+    """
+    Reference calls of a row.
+
+    Args:
+        reference (`str` or `list`):
+            JSON string, or its value: a list of `{"name": …, "arguments": {…}}`; empty where text is right.
+
+    Returns:
+        `tuple[ToolCall, ...]`:
+            The calls.
+
+    Raises:
+        ValueError: If it is not such a list; the message says what is wrong.
+    """
+    value = load_json(reference) if isinstance(reference, str) else reference
+    if not isinstance(value, list):
+        raise ValueError("must be a list of calls; an empty list means that text is right")
+    calls = []
+    for position, item in enumerate(value):
+        try:
+            calls.append(call_from_object(item))
+        except ValueError as error:
+            raise ValueError(f"call {position}: {error}") from None
+    return tuple(calls)
+
+
+def parse_tools(tools: str | list[Any] | None) -> dict[str, Mapping[str, Any]]:
+    """
+    Parameter schemas of the functions that a row offers, by name.
+
+    Args:
+        tools (`str` or `list` or `None`):
+            JSON string, or its value: a list of function schemas, with or without the `{"type": "function"}` wrapper.
+
+    Returns:
+        `dict[str, Mapping]`:
+            JSON schema of the arguments of each function.
+
+    Raises:
+        ValueError: If it is not such a list, or a name stands twice; the message says what is wrong.
+    """
+    value = load_json(tools) if isinstance(tools, str) else tools
+    if value is None:
+        return {}
+    if not isinstance(value, list):
+        raise ValueError("must be a list of function schemas")
+    schemas: dict[str, Mapping[str, Any]] = {}
+    for position, item in enumerate(value):
+        function = item.get("function", item) if isinstance(item, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
+            raise ValueError(f"function {position} has no 'name'")
+        parameters = function.get("parameters")
+        parameters = {} if parameters is None else parameters
+        if not isinstance(parameters, Mapping):
+            raise ValueError(f"function {function['name']!r}: 'parameters' must be a JSON schema")
+        if function["name"] in schemas:
+            raise ValueError(f"function {function['name']!r} stands twice")
+        schemas[function["name"]] = parameters
+    return schemas

@@ -1,0 +1,54 @@
+"""The syntax of Hermes, Qwen2.5 and Qwen3: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, repeated."""
+
+from collections.abc import Collection
+
+from .calls import Answer, InvalidJSON, State, ToolCall, call_from_object, decode_json
+from .fragments import has_fragment
+
+_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+
+
+def read_hermes(text: str, function_names: Collection[str] = ()) -> Answer:
+    """
+    Read an answer in the Hermes syntax. White space is allowed around the tags and the JSON, nothing else is.
+
+    Args:
+        text (`str`):
+            The answer: what follows the chain of thought.
+        function_names (`Collection[str]`, *optional*):
+            Names of the functions that the row offers, to tell text from fragments of a call.
+
+    Returns:
+        [`Answer`]:
+            CALL, TEXT or MALFORMED.
+    """
+    text = text.strip()
+    if not text:
+        return Answer(State.MALFORMED, reason="empty_answer")
+    if not text.startswith(_OPEN):
+        if _OPEN in text:
+            return Answer(State.MALFORMED, reason="text_beside_calls")
+        if has_fragment(text, function_names):
+            return Answer(State.MALFORMED, reason="malformed_call")
+        return Answer(State.TEXT)
+    calls: list[ToolCall] = []
+    position = 0
+    while position < len(text):
+        if not text.startswith(_OPEN, position):
+            return Answer(State.MALFORMED, reason="text_beside_calls")
+        try:
+            value, position = decode_json(text, _skip_space(text, position + len(_OPEN)))
+            calls.append(call_from_object(value))
+        except (InvalidJSON, ValueError):
+            return Answer(State.MALFORMED, reason="malformed_call")
+        position = _skip_space(text, position)
+        if not text.startswith(_CLOSE, position):
+            return Answer(State.MALFORMED, reason="malformed_call")
+        position = _skip_space(text, position + len(_CLOSE))
+    return Answer(State.CALL, tuple(calls))
+
+
+def _skip_space(text: str, position: int) -> int:
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position

@@ -1,0 +1,149 @@
+"""The syntax of the paper's Figure 8 and of BFCL's prompts: `[f(a=1, b='x'), g()]`, read by Python's own parser.
+
+Only the syntax tree is looked at; nothing is evaluated.
+"""
+
+import ast
+import math
+import re
+import warnings
+from collections.abc import Collection
+from typing import Any
+
+from .calls import MAX_CHARACTERS, MAX_DEPTH, Answer, InvalidJSON, State, ToolCall, check_value
+from .fragments import has_fragment
+
+_WRAPPED = re.compile(r"<answer>(.*)</answer>", re.DOTALL)
+_JSON_NAMES = {"true": True, "false": False, "null": None}
+# A string literal, or what makes Python's parser recurse: brackets and prefix operators.
+_NESTING = re.compile(
+    r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|[(\[{]|[)\]}]|(?:[-+~]\s*|\bnot\b\s*){8,}",
+    re.DOTALL,
+)
+
+
+class _NotACall(ValueError):
+    """The syntax tree is anything but a list of calls with literal keyword arguments."""
+
+
+def read_pythonic(text: str, function_names: Collection[str] = ()) -> Answer:
+    """
+    Read an answer in the pythonic syntax: a list of calls with literal keyword arguments, optionally inside one
+    `<answer>…</answer>`. `True` and `true`, `None` and `null` mean the same; tuples are lists.
+
+    Args:
+        text (`str`):
+            The answer: what follows the chain of thought.
+        function_names (`Collection[str]`, *optional*):
+            Names of the functions that the row offers, to tell text from fragments of a call.
+
+    Returns:
+        [`Answer`]:
+            CALL, TEXT or MALFORMED.
+    """
+    text = text.strip()
+    wrapped = _WRAPPED.fullmatch(text)
+    if wrapped:
+        text = wrapped.group(1).strip()
+    if not text:
+        return Answer(State.MALFORMED, reason="empty_answer")
+    if text.startswith("["):
+        try:
+            return Answer(State.CALL, _calls(text))
+        except (_NotACall, InvalidJSON):
+            return Answer(State.MALFORMED, reason="malformed_call")
+    if has_fragment(text, function_names):
+        beside = re.search(r"\[\s*[^\W\d][\w.]*\(.*\)\s*\]", text, re.DOTALL) if len(text) < MAX_CHARACTERS else None
+        return Answer(State.MALFORMED, reason="text_beside_calls" if beside else "malformed_call")
+    return Answer(State.TEXT)
+
+
+def _check_nesting(text: str) -> None:
+    if len(text) > MAX_CHARACTERS:
+        raise _NotACall("too long")
+    depth = 0
+    for match in _NESTING.finditer(text):
+        piece = match.group()
+        if piece[0] in "([{":
+            depth += 1
+        elif piece[0] in ")]}":
+            depth -= 1
+        elif piece[0] not in "'\"":
+            raise _NotACall("a pile of operators")
+        if depth > MAX_DEPTH:
+            raise _NotACall("nested too deeply")
+
+
+def _calls(text: str) -> tuple[ToolCall, ...]:
+    _check_nesting(text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in the model's strings are no business of the user's
+            tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise _NotACall(str(error)) from None
+    if not isinstance(tree, ast.List) or not tree.elts:
+        raise _NotACall("not a list of calls")
+    return tuple(_call(node, text) for node in tree.elts)
+
+
+def _call(node: ast.expr, source: str) -> ToolCall:
+    if not isinstance(node, ast.Call) or node.args:
+        raise _NotACall("not a call with keyword arguments")
+    name = _dotted_name(node.func)
+    # Python normalises identifiers (a full-width letter becomes an ASCII one); a call must be what was written.
+    if not source.isascii() and ast.get_source_segment(source, node.func) != name:
+        raise _NotACall("a name that is not written plainly")
+    arguments: dict[str, Any] = {}
+    for keyword in node.keywords:
+        if keyword.arg is None or keyword.arg in arguments:
+            raise _NotACall("starred or repeated argument")
+        if not source.isascii() and not (ast.get_source_segment(source, keyword) or "").startswith(keyword.arg):
+            raise _NotACall("a name that is not written plainly")
+        arguments[keyword.arg] = _literal(keyword.value)
+    check_value(arguments)
+    return ToolCall(name, arguments)
+
+
+def _dotted_name(node: ast.expr) -> str:
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        raise _NotACall("the function is not a name")
+    return ".".join([node.id, *reversed(parts)])
+
+
+def _literal(node: ast.expr, depth: int = 0) -> Any:
+    if depth > MAX_DEPTH:
+        raise _NotACall("nested too deeply")
+    if isinstance(node, ast.Constant):
+        return _json_constant(node.value)
+    if isinstance(node, ast.Name) and node.id in _JSON_NAMES:
+        return _JSON_NAMES[node.id]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+        operand = node.operand.value if isinstance(node.operand, ast.Constant) else None
+        if isinstance(operand, (int, float)) and not isinstance(operand, bool):
+            return _json_constant(-operand if isinstance(node.op, ast.USub) else operand)
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [_literal(item, depth + 1) for item in node.elts]
+    if isinstance(node, ast.Dict):
+        return _literal_dict(node, depth)
+    raise _NotACall("an argument that is not a literal")
+
+
+def _literal_dict(node: ast.Dict, depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for key_node, item in zip(node.keys, node.values, strict=True):
+        key = key_node.value if isinstance(key_node, ast.Constant) else None
+        if not isinstance(key, str) or key in value:
+            raise _NotACall("a key that is no string, or repeated")
+        value[key] = _literal(item, depth + 1)
+    return value
+
+
+def _json_constant(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise _NotACall("a constant that JSON does not have")

@@ -1,0 +1,60 @@
+"""Splitting a completion into chain of thought and answer, and checking that the reasoning template is kept."""
+
+from dataclasses import dataclass
+
+THINKING_MODES = ("required", "optional", "off")
+
+
+@dataclass(frozen=True)
+class Split:
+    """A completion as chain of thought (`None` without a block) and answer, with what is wrong with its template."""
+
+    thought: str | None
+    answer: str
+    reason: str | None = None
+
+
+def split_completion(
+    text: str,
+    thinking: str = "required",
+    prefilled: bool = False,
+    start: str = "<think>",
+    end: str = "</think>",
+) -> Split:
+    """
+    Split a completion behind its think block.
+
+    The template is kept when there is exactly one think block, it is closed, and it comes first.
+
+    Args:
+        text (`str`):
+            Completion.
+        thinking (`str`, *optional*, defaults to `"required"`):
+            `"required"`: the block must be there; `"optional"`: it may be; `"off"`: it must not.
+        prefilled (`bool`, *optional*, defaults to `False`):
+            Whether the prompt ends with the opening tag, so that the completion starts inside the block.
+        start (`str`, *optional*, defaults to `"<think>"`):
+            Opening tag.
+        end (`str`, *optional*, defaults to `"</think>"`):
+            Closing tag.
+
+    Returns:
+        [`Split`]:
+            Its `reason` is `None` where the template is kept, else `"no_think_block"`, `"unclosed_think_block"`,
+            `"several_think_blocks"` or `"unexpected_think_block"`. Tags behind the block are the reader's to judge:
+            they may stand in a string argument.
+    """
+    stripped = text.lstrip()
+    if not prefilled and not stripped.startswith(start):
+        if thinking == "required":
+            return Split(None, text, "no_think_block")
+        return Split(None, text)
+    if thinking == "off":
+        return Split(None, text, "unexpected_think_block")
+    body = text if prefilled else stripped[len(start) :]
+    thought, closing, answer = body.partition(end)
+    if not closing:
+        return Split(thought, "", "unclosed_think_block")
+    if start in thought:
+        return Split(thought, answer, "several_think_blocks")
+    return Split(thought, answer)
