@@ -80,7 +80,12 @@ def test_the_gradient_is_that_of_eq_5(tmp_path, tiny_tokenizer, entropy_level):
     """Against float64 autograd on the plain logits: A_new in place of A, and no gradient through the entropy."""
     lam, alpha, temperature = 0.4, 2.0, 0.7
     args = config(
-        tmp_path, egpo_lambda=lam, egpo_alpha=alpha, entropy_level=entropy_level, loss_type="grpo", temperature=temperature
+        tmp_path,
+        egpo_lambda=lam,
+        egpo_alpha=alpha,
+        entropy_level=entropy_level,
+        loss_type="grpo",
+        temperature=temperature,
     )
     model = tiny_model(tiny_tokenizer).double()
     reference_model = copy.deepcopy(model)
@@ -114,8 +119,9 @@ def test_the_gradient_is_that_of_eq_5(tmp_path, tiny_tokenizer, entropy_level):
                 shaped = a + min(lam * mean, abs(a) / alpha)
             total = total - shaped * logps[t, token] / len(ids) / len(TEXTS)
     total.backward()
-    for name, parameter in reference_model.named_parameters():
-        torch.testing.assert_close(dict(trainer.model.named_parameters())[name].grad, parameter.grad, rtol=1e-4, atol=1e-7)
+    ours = dict(trainer.model.named_parameters())
+    for name, parameter in reference_model.named_parameters():  # TRL's head computes in float32
+        torch.testing.assert_close(ours[name].grad, parameter.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_all_right_or_all_wrong_has_no_gradient(tmp_path, tiny_tokenizer):
@@ -133,11 +139,13 @@ def test_all_right_or_all_wrong_has_no_gradient(tmp_path, tiny_tokenizer):
 
 def test_metrics_by_hand(tmp_path, tiny_tokenizer):
     args = config(tmp_path, egpo_lambda=0.4, egpo_alpha=2.0)
-    trainer = EGPOTrainer(tiny_model(tiny_tokenizer), checksum_reward, args, prompts_only(), processing_class=tiny_tokenizer)
+    trainer = EGPOTrainer(
+        tiny_model(tiny_tokenizer), checksum_reward, args, prompts_only(), processing_class=tiny_tokenizer
+    )
     trainer.current_gradient_accumulation_steps = 2
     trainer.model.train()
     entropies, lengths, bonuses, clipped, answers = [], [], [], [], []
-    for texts, advantages in ((TEXTS[:1], [0.02]), (TEXTS[1:], ADVANTAGES[1:])):  # two micro-batches of unequal size
+    for texts, advantages in ((TEXTS[:1], [0.02]), (TEXTS[1:], [9.0, 0.9, 0.0])):  # micro-batches of unequal size
         batch = make_batch(tiny_tokenizer, texts, advantages)
         tags = ThinkTags(tiny_tokenizer)
         names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
@@ -174,7 +182,12 @@ def test_metrics_by_hand(tmp_path, tiny_tokenizer):
     [
         {"num_iterations": 3, "max_steps": 3},
         {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 4},
-        {"gradient_accumulation_steps": 2, "steps_per_generation": 4, "per_device_train_batch_size": 4, "max_steps": 3},
+        {
+            "gradient_accumulation_steps": 2,
+            "steps_per_generation": 4,
+            "per_device_train_batch_size": 4,
+            "max_steps": 3,
+        },
         {"activation_checkpointing": True},
         {"scale_rewards": "batch"},
         {"scale_rewards": "none"},
@@ -195,9 +208,16 @@ def test_metrics_by_hand(tmp_path, tiny_tokenizer):
 @pytest.mark.parametrize("entropy_level", ["token", "sequence"])
 def test_option(tmp_path, tiny_tokenizer, options, entropy_level):
     start = tiny_model(tiny_tokenizer).state_dict()
-    trainer = train(tmp_path, tiny_tokenizer, entropy_level=entropy_level, entropy_span="completion", **options)
+    model = tiny_model(tiny_tokenizer)
+    if "beta" in options:  # TRL loads the reference model from where the policy came from
+        model.save_pretrained(tmp_path / "policy")
+        model = str(tmp_path / "policy")
+    trainer = train(
+        tmp_path, tiny_tokenizer, model=model, entropy_level=entropy_level, entropy_span="completion", **options
+    )
     logs = trainer.state.log_history
-    assert any("egpo/answer_entropy" in log for log in logs)
+    if "mask_truncated_completions" not in options:  # no rollout of this policy ends by itself
+        assert any("egpo/answer_entropy" in log for log in logs)
     if "eval_dataset" in options:
         assert any("eval_egpo/answer_entropy" in log for log in logs)
     after = trainer.model.state_dict()
@@ -215,7 +235,10 @@ def test_iterable_dataset_skips_malformed_rows(tmp_path, tiny_tokenizer, caplog)
         trainer = train(tmp_path, tiny_tokenizer, dataset=stream, reward=ToolCallReward())
     assert trainer.state.global_step == 2
     skipped = [record.getMessage() for record in caplog.records if "skipped" in record.getMessage()]
-    assert all(name in "".join(skipped) for name in ("(id 'train-0-3'), field 'tools'", "field 'reference'")) or not skipped
+    assert (
+        all(name in "".join(skipped) for name in ("(id 'train-0-3'), field 'tools'", "field 'reference'"))
+        or not skipped
+    )
 
 
 # Each row's own tools
@@ -294,9 +317,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, tiny_token
         "lr_scheduler_type": "cosine",
     }  # fmt: skip
     whole = train(tmp_path / "whole", tiny_tokenizer, **kwargs)
-    resumed = train(
-        tmp_path / "resumed", tiny_tokenizer, resume=str(tmp_path / "whole" / "checkpoint-2"), **kwargs
-    )
+    resumed = train(tmp_path / "resumed", tiny_tokenizer, resume=str(tmp_path / "whole" / "checkpoint-2"), **kwargs)
     assert resumed.state.global_step == 4
     assert same(weights(whole), weights(resumed))
 
@@ -374,10 +395,7 @@ def test_executed_tools_beside_a_tools_column(tmp_path, tiny_tokenizer):
 
 def test_a_grpo_config_is_refused(tmp_path, tiny_tokenizer):
     with pytest.raises(TypeError, match="must be an EGPOConfig"):
-        EGPOTrainer(
-            tiny_model(tiny_tokenizer), checksum_reward, GRPOConfig(str(tmp_path)), prompts_only(),
-            processing_class=tiny_tokenizer,
-        )  # fmt: skip
+        EGPOTrainer(tiny_model(tiny_tokenizer), checksum_reward, config(tmp_path, GRPOConfig), prompts_only())
 
 
 def test_a_trl_that_computes_no_entropies_is_refused(tmp_path, tiny_tokenizer, monkeypatch):

@@ -57,9 +57,13 @@ def config(folder: Path, cls: type[GRPOConfig] = EGPOConfig, **overrides: Any) -
     return cls(output_dir=str(folder), **{**BASE, **overrides})
 
 
-def train(folder: Path, tokenizer, cls=EGPOTrainer, model=None, dataset=None, reward=checksum_reward, resume=None, **kw):
+def train(
+    folder: Path, tokenizer, cls=EGPOTrainer, model=None, dataset=None, reward=checksum_reward, resume=None, **kw
+):
     """Train the tiny policy for two steps; returns the trainer."""
-    trainer_kwargs = {name: kw.pop(name) for name in ("eval_dataset", "peft_config", "callbacks", "tools") if name in kw}
+    trainer_kwargs = {
+        name: kw.pop(name) for name in ("eval_dataset", "peft_config", "callbacks", "tools") if name in kw
+    }
     args = config(folder, EGPOConfig if issubclass(cls, EGPOTrainer) else GRPOConfig, **kw)
     trainer = cls(
         model=tiny_model(tokenizer) if model is None else model,

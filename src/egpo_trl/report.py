@@ -1,0 +1,116 @@
+"""The end of a run: exact match before and after, sample completions, and where everything is."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .evaluation.exact_match import Judged, exact_match, reasons
+
+
+def summarize(judged: Mapping[str, Sequence[Judged]]) -> dict[str, Any]:
+    """
+    Exact match and reasons of an evaluation.
+
+    Args:
+        judged (`Mapping[str, Sequence[Judged]]`):
+            Judged rows, by way of decoding (`"greedy"`, `"sampled"`).
+
+    Returns:
+        `dict`:
+            For each way of decoding, `exact_match` by kind of row, `reasons`, and `completions` by row.
+    """
+    return {
+        decoding: {
+            "exact_match": exact_match(items),
+            "reasons": reasons(items),
+            "completions": [
+                {"prompt": item.row["prompt"], "reference": item.row["reference"], "completion": item.completion,
+                 "score": item.score, "reason": item.reason}
+                for item in items
+            ],
+        }
+        for decoding, items in judged.items()
+    }  # fmt: skip
+
+
+def save_summary(summary: Mapping[str, Any], path: Path) -> None:
+    """Write a summary so that a crash leaves either the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
+    partial.replace(path)
+
+
+def _question(prompt: Any) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    return str(next((m["content"] for m in reversed(prompt) if m["role"] == "user"), prompt[-1]["content"]))
+
+
+def pick_samples(before: Mapping[str, Any], after: Mapping[str, Any], count: int = 3) -> list[int]:
+    """
+    Rows to show: answers that training put right, then one that is still wrong.
+
+    Args:
+        before (`Mapping`):
+            Greedy part of the summary before training.
+        after (`Mapping`):
+            The same afterwards.
+        count (`int`, *optional*, defaults to `3`):
+            How many rows.
+
+    Returns:
+        `list[int]`:
+            Positions of the rows.
+    """
+    pairs = list(zip(before["completions"], after["completions"], strict=True))
+    gained = [i for i, (old, new) in enumerate(pairs) if new["score"] > old["score"]]
+    wrong = [i for i, (_, new) in enumerate(pairs) if new["score"] < 1]
+    others = [i for i in range(len(pairs)) if i not in gained and i not in wrong]
+    return [*gained[: count - 1], *wrong[:1], *gained[count - 1 :], *others][:count]
+
+
+def print_report(before: Mapping[str, Any], after: Mapping[str, Any], places: Mapping[str, Path]) -> None:
+    """
+    Print the table of exact match before and after, sample completions, and where things were saved.
+
+    Args:
+        before (`Mapping`):
+            Summary before training, see [`summarize`].
+        after (`Mapping`):
+            Summary after training, on the same rows.
+        places (`Mapping[str, Path]`):
+            What was saved, and where.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(width=None, soft_wrap=False)
+    decodings = [name for name in after if name in before]
+    rows = len(after[decodings[0]]["completions"])
+    table = Table(title=f"Exact match on {rows} held-out rows, in %")
+    table.add_column("rows")
+    for decoding in decodings:
+        table.add_column(f"{decoding}\nbefore", justify="right")
+        table.add_column(f"{decoding}\nafter", justify="right")
+        table.add_column("gain", justify="right", style="bold")
+    for kind in after[decodings[0]]["exact_match"]:
+        cells = []
+        for decoding in decodings:
+            old, new = (100 * summary[decoding]["exact_match"][kind] for summary in (before, after))
+            cells += [f"{old:.1f}", f"{new:.1f}", f"{new - old:+.1f}"]
+        table.add_row(kind, *cells, end_section=kind == "all")
+    console.print(table)
+    first = decodings[0]
+    for index in pick_samples(before[first], after[first]):
+        old, new = before[first]["completions"][index], after[first]["completions"][index]
+        console.print(f"\n[bold]Request:[/bold] {escape(_question(new['prompt']))}")
+        for name, sample in (("before", old), ("after", new)):
+            style = "green" if sample["score"] else "red"
+            console.print(f"[{style}]{name}: {sample['reason']}[/{style}]")
+            console.print(escape(sample["completion"]), highlight=False)
+    console.print()
+    for name, path in places.items():
+        console.print(f"{name}: {escape(str(path))}", highlight=False, soft_wrap=True)

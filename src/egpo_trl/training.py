@@ -1,0 +1,261 @@
+"""The main job: rows and a config in, a trained model, its curves and a report out."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .data.loading import DEMO
+from .prompts import PROMPT_STYLES
+from .rewards import SYNTAXES
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from trl import ModelConfig
+
+    from .egpo_config import EGPOConfig
+    from .egpo_trainer import EGPOTrainer
+
+
+@dataclass
+class EGPOScriptArguments:
+    """
+    Arguments of `egpo-trl train` beside those of [`EGPOConfig`] and [`~trl.ModelConfig`].
+
+    Args:
+        dataset_name (`str`, *optional*, defaults to `"demo"`):
+            Rows to train on: `"demo"` for the embedded tool world, a file (`.jsonl`, `.json`, `.parquet`, `.csv`), a
+            folder, or a data set on the Hub, with `prompt`, `tools` and `reference` columns.
+        dataset_config (`str`, *optional*):
+            Configuration of a data set on the Hub.
+        dataset_train_split (`str`, *optional*, defaults to `"train"`):
+            Split to train on.
+        validation_share (`float`, *optional*, defaults to `0.05`):
+            Share of the rows held out, by prompt. The embedded world has a held-out split of its own.
+        max_validation_rows (`int`, *optional*, defaults to `200`):
+            Most held-out rows to use.
+        num_demo_rows (`int`, *optional*, defaults to `4000`):
+            Rows that the embedded world makes up for training.
+        prompt_style (`str`, *optional*, defaults to `"native"`):
+            `"native"`: the model's chat template renders the tools. `"paper"`: a system message lists them and asks for
+            pythonic calls; `render_tools` is then switched off.
+        tool_call_syntax (`str`, *optional*, defaults to `"auto"`):
+            Syntax that the reward reads: `"hermes"`, `"pythonic"`, or `"auto"`, by chat template and prompt style.
+        report (`bool`, *optional*, defaults to `True`):
+            Whether to measure exact match on the held-out rows before and after training, on one process and with
+            models that one process holds.
+    """
+
+    dataset_name: str = field(
+        default=DEMO,
+        metadata={"help": "'demo', a file (.jsonl, .json, .parquet, .csv), a folder, or a data set on the Hub."},
+    )
+    dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a data set on the Hub."})
+    dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    validation_share: float = field(default=0.05, metadata={"help": "Share of the rows held out, by prompt."})
+    max_validation_rows: int = field(default=200, metadata={"help": "Most held-out rows to use."})
+    num_demo_rows: int = field(default=4000, metadata={"help": "Rows that the embedded world makes up for training."})
+    prompt_style: str = field(
+        default="native",
+        metadata={
+            "help": "'native': the chat template renders the tools. 'paper': a system message lists them.",
+            "choices": PROMPT_STYLES,
+        },
+    )
+    tool_call_syntax: str = field(
+        default="auto",
+        metadata={"help": "Syntax that the reward reads.", "choices": (*SYNTAXES, "auto")},
+    )
+    report: bool = field(
+        default=True, metadata={"help": "Measure exact match on held-out rows before and after training."}
+    )
+
+
+def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> "tuple[Dataset, Dataset]":
+    """
+    Rows to train on and rows held out, in the prompt style of the run.
+
+    Args:
+        script ([`EGPOScriptArguments`]):
+            Where the rows come from.
+        args ([`EGPOConfig`]):
+            Seed and think tags.
+
+    Returns:
+        `tuple`:
+            Both as [`~datasets.Dataset`].
+
+    Raises:
+        ValueError: If a row is malformed.
+    """
+    from .data.loading import load_rows, split_by_prompt
+    from .data.rows import check_rows
+    from .prompts import to_messages
+
+    rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_train_split, script.num_demo_rows)
+    check_rows(rows, script.dataset_name, ["prompt", "reference"])
+    if script.dataset_name == DEMO:
+        train, held_out = rows, load_rows(DEMO, split="test", num_demo_rows=script.max_validation_rows)
+    else:
+        train, held_out = split_by_prompt(rows, script.validation_share, args.data_seed or args.seed)
+    held_out = held_out.select(range(min(len(held_out), script.max_validation_rows)))
+    if script.prompt_style == "paper":
+        start, end = args.think_tags or ("<think>", "</think>")
+        train, held_out = (
+            part.map(lambda row: {"prompt": to_messages(row, "paper", (start, end))}, desc="Writing prompts")
+            for part in (train, held_out)
+        )
+    return train, held_out
+
+
+def build_trainer(
+    script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig", train: "Dataset", held_out: "Dataset"
+) -> "EGPOTrainer":
+    """Trainer of a run; raises what [`EGPOTrainer`] raises."""
+    from trl import get_peft_config, get_quantization_config
+
+    from .demo.policy import demo_policy_path
+    from .egpo_trainer import EGPOTrainer
+    from .rewards import ToolCallReward
+
+    is_demo = model_args.model_name_or_path in (None, DEMO)
+    model = str(demo_policy_path()) if is_demo else model_args.model_name_or_path
+    args.model_init_kwargs = {
+        "revision": model_args.model_revision,
+        "attn_implementation": model_args.attn_implementation,
+        "dtype": model_args.dtype,
+        **(args.model_init_kwargs or {}),
+    }
+    syntax = script.tool_call_syntax
+    if script.prompt_style == "paper":
+        args.render_tools = False
+        args.think_tags = args.think_tags or ["<think>", "</think>"]
+        syntax = "pythonic" if syntax == "auto" else syntax
+    return EGPOTrainer(
+        model=model,
+        reward_funcs=ToolCallReward(syntax=syntax),
+        args=args,
+        train_dataset=train,
+        eval_dataset=held_out if args.eval_strategy != "no" else None,
+        quantization_config=get_quantization_config(model_args),
+        peft_config=get_peft_config(model_args),
+    )
+
+
+def evaluate_held_out(trainer: "EGPOTrainer", held_out: "Dataset") -> dict[str, Any]:
+    """Greedy and sampled exact match of the trainer's model on held-out rows, see [`~egpo_trl.report.summarize`]."""
+    from .evaluation.exact_match import judge_rows
+    from .report import summarize
+
+    args = trainer.args
+    judged = {
+        name: judge_rows(
+            trainer.accelerator.unwrap_model(trainer.model),
+            trainer.processing_class,
+            list(held_out),
+            trainer.reward_funcs[0],
+            render_tools=args.render_tools,
+            chat_template_kwargs=args.chat_template_kwargs,
+            temperature=temperature,
+            max_new_tokens=args.max_completion_length,
+            batch_size=max(32, args.per_device_eval_batch_size),
+            seed=args.seed,
+        )
+        for name, temperature in (("greedy", 0.0), ("sampled", args.temperature))
+    }
+    return summarize(judged)
+
+
+def check_checkpoint(path: str | None) -> str | bool | None:
+    """
+    What `resume_from_checkpoint` names, checked before a model is loaded.
+
+    Args:
+        path (`str`, *optional*):
+            Value of the config: a folder, `"true"` for the latest checkpoint of the output folder, or nothing.
+
+    Returns:
+        `str` or `bool` or `None`:
+            What [`~transformers.Trainer.train`] takes.
+
+    Raises:
+        ValueError: If the folder is no complete checkpoint.
+    """
+    if path is None or str(path).lower() in ("", "false"):
+        return None
+    if str(path).lower() == "true":
+        return True
+    state = Path(path) / "trainer_state.json"
+    try:
+        json.loads(state.read_text(encoding="utf-8"))["global_step"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(
+            f"resume_from_checkpoint: {path!r} is no complete checkpoint ({state.name} is missing or broken). Name "
+            "another one, or 'true' for the latest in output_dir."
+        ) from None
+    return str(path)
+
+
+def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig") -> None:
+    """
+    Train, save, and report.
+
+    Everything is written into `args.output_dir`: the model, `trainer_state.json`, `learning_curves.png`, and with a
+    report `before.json` and `after.json`. Each file is written as soon as it is known.
+
+    Args:
+        script ([`EGPOScriptArguments`]):
+            Rows, prompts and reward.
+        args ([`EGPOConfig`]):
+            Training.
+        model_args ([`~trl.ModelConfig`]):
+            Model, quantization and adapters.
+    """
+    from transformers import PrinterCallback, ProgressCallback
+
+    from .console import ConsoleCallback
+    from .curves import draw_curves, read_log
+    from .report import print_report, save_summary
+
+    resume = check_checkpoint(args.resume_from_checkpoint)
+    train, held_out = prepare_rows(script, args)
+    trainer = build_trainer(script, args, model_args, train, held_out)
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    trainer.add_callback(ConsoleCallback())
+
+    output = Path(args.output_dir)
+    is_main = trainer.accelerator.is_main_process
+    can_report = script.report and trainer.accelerator.num_processes == 1 and not trainer.is_fsdp_enabled
+    if script.report and not can_report and is_main:
+        print("report: skipped, it runs on one process. Use eval_strategy: steps for held-out reward.", flush=True)
+    before_file = output / "before.json"
+    before = None
+    if can_report:
+        print(f"Measuring exact match on {len(held_out)} held-out rows before training …", flush=True)
+        if resume and before_file.exists():
+            before = json.loads(before_file.read_text(encoding="utf-8"))
+        else:
+            before = evaluate_held_out(trainer, held_out)
+            save_summary(before, before_file)
+
+    trainer.train(resume_from_checkpoint=resume)
+    trainer.save_model()
+    trainer.save_state()
+
+    places = {"model": output, "log": output / "trainer_state.json"}
+    if is_main:
+        try:
+            name = f"EGPO (lambda {args.egpo_lambda}, alpha {args.egpo_alpha})" if args.egpo_lambda else "GRPO"
+            places["curves"] = draw_curves({name: read_log(output)}, output / "learning_curves.png", title=name)
+        except ValueError as error:  # a run too short to have logged a step
+            print(f"curves: {error}")
+    if can_report and before is not None:
+        print("Measuring exact match after training …", flush=True)
+        after = evaluate_held_out(trainer, held_out)
+        save_summary(after, output / "after.json")
+        places["before and after"] = output / "after.json"
+        print_report(before, after, places)
+    elif is_main:
+        for name, path in places.items():
+            print(f"{name}: {path}")
