@@ -11,8 +11,8 @@ from typing import Any
 
 from .world import NO_TOOL_ANSWER, Query, Request, Tool
 
-STYLES = {"bind": 0.3, "list": 0.4, "guess": 0.3}  # style -> share of the demonstrations
-_ERRORS = {"bind": 0.03, "list": 0.15, "guess": 0.5}  # style -> share of calls with an error beyond the style's own
+STYLES = {"bind": 0.2, "list": 0.45, "guess": 0.35}  # style -> share of the demonstrations
+_ERRORS = {"bind": 0.02, "list": 0.15, "guess": 0.6}  # style -> share of calls with an error beyond the style's own
 
 
 def _dumps(value: Any) -> str:

@@ -73,23 +73,40 @@ def _batch(examples: list[tuple[list[int], int]], pad_id: int) -> dict[str, torc
     return {"input_ids": input_ids, "attention_mask": mask, "labels": labels}
 
 
+def _copy_batch(rng: random.Random, ids: list[int], batch_size: int = 64) -> dict[str, torch.Tensor]:
+    """Random tokens, written twice: learning to predict the second half teaches the attention to copy values."""
+    length = rng.randint(8, 24)
+    rows = []
+    for _ in range(batch_size):
+        half = [rng.choice(ids) for _ in range(length)]
+        rows.append(half + half)
+    input_ids = torch.tensor(rows)
+    labels = input_ids.clone()
+    labels[:, :length] = -100
+    return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
+
+
 def warm_start(
     steps: int,
+    copy_steps: int = 500,
     batch_size: int = 48,
     learning_rate: float = 2e-3,
     seed: int = 0,
     report: Callable[[str], None] = print,
 ) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase]:
     """
-    Train the tiny policy to imitate the demonstrations.
+    Train the tiny policy to copy, then to imitate the demonstrations.
 
     Args:
         steps (`int`):
-            Optimizer steps.
+            Optimizer steps on demonstrations.
+        copy_steps (`int`, *optional*, defaults to `500`):
+            Optimizer steps on repeated random tokens before them. Without these the policy needs several times as many
+            demonstrations before it copies a value from the query into a call.
         batch_size (`int`, *optional*, defaults to `48`):
             Conversations a step.
         learning_rate (`float`, *optional*, defaults to `2e-3`):
-            Peak of a cosine schedule with 5 % warm-up.
+            Learning rate of the copying, and peak of the cosine schedule of the imitation.
         seed (`int`, *optional*, defaults to `0`):
             Seed of the weights, the demonstrations and the order of the batches.
         report (`Callable`, *optional*):
@@ -103,20 +120,29 @@ def warm_start(
     rng = random.Random(seed)
     tokenizer = build_tokenizer()
     model = build_model(tokenizer)
-    examples = _encode(tokenizer, rng)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    ids = [token_id for token_id in range(len(tokenizer)) if token_id not in tokenizer.all_special_ids]
+    examples: list[tuple[list[int], int]] = []
+    total = copy_steps + steps
     model.train()
-    for step in range(steps):
-        warm_up = min(1.0, (step + 1) / max(1, steps // 20))
+    for step in range(total):
+        scale = min(1.0, (step + 1) / 50)
+        if step > copy_steps:
+            scale *= 0.5 * (1 + math.cos(math.pi * step / total))
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * step / steps))
-        loss = model(**_batch(rng.sample(examples, batch_size), tokenizer.pad_token_id)).loss
+            group["lr"] = learning_rate * scale
+        if step < copy_steps:
+            batch = _copy_batch(rng, ids)
+        else:
+            examples = examples or _encode(tokenizer, rng)
+            batch = _batch(rng.sample(examples, batch_size), tokenizer.pad_token_id)
+        loss = model(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        if step % 50 == 0 or step == steps - 1:
-            report(f"step {step}/{steps}  loss {loss.item():.3f}")
+        if step % 50 == 0 or step == total - 1:
+            report(f"step {step}/{total}  loss {loss.item():.3f}")
     return model.eval(), tokenizer
 
 
@@ -124,10 +150,16 @@ def main(argv: list[str] | None = None) -> None:
     """Build the policy and save it, with its weights in bfloat16."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1400, help="optimizer steps on demonstrations")
+    parser.add_argument("--copy_steps", type=int, default=500, help="optimizer steps on repeated tokens before them")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
-    model, tokenizer = warm_start(arguments.steps, seed=arguments.seed, report=lambda line: print(line, flush=True))
+    model, tokenizer = warm_start(
+        arguments.steps,
+        arguments.copy_steps,
+        seed=arguments.seed,
+        report=lambda line: print(line, flush=True),
+    )
     model.to(torch.bfloat16).save_pretrained(arguments.output_dir)
     tokenizer.save_pretrained(arguments.output_dir)
 

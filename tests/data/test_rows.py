@@ -1,0 +1,70 @@
+"""Row checks: every problem names the row, its id, the field and the remedy."""
+
+import logging
+
+import pytest
+from datasets import Dataset, IterableDataset
+
+from egpo_trl.data.rows import check_datasets, check_rows, parse_row_tools, row_problem
+
+GOOD = {"prompt": [{"role": "user", "content": "hi"}], "tools": '[{"name": "f"}]', "reference": "[]", "id": "x"}
+FIELDS = ("prompt", "tools", "reference")
+
+
+def test_a_good_row_has_no_problem():
+    assert row_problem(GOOD, 0, FIELDS) is None
+    assert row_problem({**GOOD, "prompt": "rendered", "tools": None}, 0, FIELDS) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompt": ""}, "field 'prompt': must be a non-empty string or list of messages"),
+        ({"prompt": [{"content": "hi"}]}, "field 'prompt': message 0 must be an object with a 'role'"),
+        ({"prompt": [{"role": "user", "content": None}]}, "message 0 has neither 'content' nor 'tool_calls'"),
+        ({"tools": [{"name": "f"}]}, "field 'tools': must be a JSON string, got list; store json.dumps(tools)"),
+        ({"tools": "["}, "field 'tools': Expecting value"),
+        ({"tools": "[" * 100_000}, "field 'tools': nested too deeply"),
+        ({"reference": []}, "field 'reference': must be a JSON string, got list; store json.dumps(calls)"),
+        ({"reference": None}, "field 'reference': must be a JSON string, got NoneType"),
+        ({"reference": '[{"name": "f", "arguments": {"a": NaN}}]'}, "field 'reference': NaN is not JSON"),
+    ],
+)
+def test_problems(change, message):
+    problem = row_problem({**GOOD, **change}, 7, FIELDS)
+    assert problem is not None
+    assert problem.startswith("row 7 (id 'x'), ")
+    assert message in problem
+
+
+def test_missing_fields():
+    assert row_problem({"prompt": "p"}, 3, FIELDS) == "row 3, field 'tools': is missing"
+
+
+def test_all_bad_rows_are_counted_and_five_are_named():
+    rows = [{**GOOD, "id": str(i), "tools": "{"} for i in range(9)]
+    with pytest.raises(ValueError, match="mine has 9 malformed rows") as error:
+        check_rows(Dataset.from_list(rows), "mine", ["prompt"])
+    assert str(error.value).count("field 'tools'") == 5
+    assert "and 4 more" in str(error.value)
+
+
+def test_columns_that_no_reward_reads_may_be_anything():
+    dataset = Dataset.from_list([{**GOOD, "reference": "free text"}])
+    check_rows(dataset, "mine", ["prompt"])
+    with pytest.raises(ValueError, match="field 'reference'"):
+        check_rows(dataset, "mine", ["prompt", "reference"])
+
+
+def test_streams_lose_their_bad_rows(caplog):
+    rows = [GOOD, {**GOOD, "id": "bad", "tools": "{"}, GOOD]
+    stream, _ = check_datasets(IterableDataset.from_generator(lambda: iter(rows)), None, ["prompt", "reference"])
+    with caplog.at_level(logging.WARNING, "egpo_trl.data.rows"):
+        assert [row["id"] for row in stream] == ["x", "x"]
+    assert "train_dataset: skipped row 1 (id 'bad'), field 'tools'" in caplog.text
+
+
+def test_tools_as_a_template_takes_them():
+    assert parse_row_tools('[{"name": "f"}]') == [{"name": "f"}]
+    assert parse_row_tools("[]") is None
+    assert parse_row_tools(None) is None

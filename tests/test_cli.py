@@ -1,0 +1,127 @@
+"""`egpo-trl train` from start to end on the embedded world, and what it says about bad input."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import yaml
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from egpo_trl.cli import train
+from egpo_trl.demo.world import make_rows
+from egpo_trl.report import pick_samples
+from egpo_trl.training import check_checkpoint
+
+QUICKSTART = Path(__file__).parents[1] / "configs" / "train" / "quickstart.yaml"
+SHORT = [
+    "--config", str(QUICKSTART), "--max_steps", "2", "--logging_steps", "1", "--save_steps", "1", "--num_demo_rows", "32",
+    "--max_validation_rows", "6", "--per_device_train_batch_size", "16", "--max_completion_length", "48",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+
+
+def test_the_main_job_and_its_resumption(tmp_path, capsys):
+    output = tmp_path / "run"
+    train([*SHORT, "--output_dir", str(output)])
+    shown = capsys.readouterr().out
+    for words in (
+        "step    1/2",
+        "reward",
+        "left",
+        "Exact match on 6 held-out rows",
+        "greedy",
+        "sampled",
+        "Request:",
+        str(output),
+    ):
+        assert words in shown
+    for name in ("learning_curves.png", "before.json", "after.json", "trainer_state.json", "model.safetensors"):
+        assert (output / name).stat().st_size > 0
+    assert AutoModelForCausalLM.from_pretrained(output)
+    assert AutoTokenizer.from_pretrained(output).chat_template
+    before = json.loads((output / "before.json").read_text())
+    assert set(before["greedy"]["exact_match"]) >= {"all"}
+    weights = (output / "model.safetensors").read_bytes()
+    train([*SHORT, "--output_dir", str(output), "--resume_from_checkpoint", str(output / "checkpoint-1")])
+    assert (output / "model.safetensors").read_bytes() == weights
+    assert json.loads((output / "before.json").read_text()) == before
+
+
+def test_rows_of_your_own_in_the_papers_style(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    Dataset.from_list(make_rows(24)).to_json(rows)
+    train([
+        *SHORT, "--output_dir", str(tmp_path / "run"), "--dataset_name", str(rows), "--validation_share", "0.2",
+        "--prompt_style", "paper", "--max_steps", "1", "--max_completion_length", "8", "--report", "false",
+    ])  # fmt: skip
+    log = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
+    assert log[0]["reward"] == 0.0  # this policy has never seen the paper's style
+    assert (tmp_path / "run" / "learning_curves.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("egpo_lamda", 0.4, r"unknown field in the config file 'egpo_lamda', did you mean 'egpo_lambda'\?"),
+        ("egpo_alpha", 1, "egpo_alpha must be greater than 1"),
+        ("dataset_name", "none.jsonl", r"there is no file 'none\.jsonl'"),
+        ("resume_from_checkpoint", "nowhere", "is no complete checkpoint"),
+        ("num_generations", 7, "must be divisible by num_generations"),
+    ],
+)
+def test_bad_config(tmp_path, field, value, message):
+    config = yaml.safe_load(QUICKSTART.read_text()) | {field: value, "output_dir": str(tmp_path / "run")}
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises(SystemExit, match=message):
+        train(["--config", str(path)])
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_bad_command_line(tmp_path):
+    with pytest.raises(SystemExit, match=r"unknown option 'egpo_lamda', did you mean"):
+        train([*SHORT, "--output_dir", str(tmp_path), "--egpo_lamda", "1"])
+    with pytest.raises(SystemExit, match=r"No such file"):
+        train(["--config", str(tmp_path / "none.yaml")])
+
+
+def test_bad_rows_stop_the_run_before_a_model_is_loaded(tmp_path):
+    rows = make_rows(4)
+    rows[2]["reference"] = "[{]"
+    path = tmp_path / "rows.jsonl"
+    Dataset.from_list(rows).to_json(path)
+    with pytest.raises(SystemExit, match=r"1 malformed row:\n  row 2 \(id 'train-0-2'\), field 'reference'"):
+        train(
+            [
+                *SHORT,
+                "--output_dir",
+                str(tmp_path / "run"),
+                "--dataset_name",
+                str(path),
+                "--model_name_or_path",
+                "none",
+            ]
+        )
+
+
+def test_checkpoints(tmp_path):
+    assert check_checkpoint(None) is check_checkpoint("false") is None
+    assert check_checkpoint("true") is True
+    (tmp_path / "trainer_state.json").write_text("{")
+    with pytest.raises(ValueError, match="is no complete checkpoint"):
+        check_checkpoint(str(tmp_path))
+    (tmp_path / "trainer_state.json").write_text('{"global_step": 1}')
+    assert check_checkpoint(str(tmp_path)) == str(tmp_path)
+
+
+def test_samples_show_gains_and_a_failure():
+    before = {"completions": [{"score": s} for s in (0, 0, 1, 0, 0)]}
+    after = {"completions": [{"score": s} for s in (1, 0, 1, 1, 1)]}
+    assert pick_samples(before, after, 3) == [0, 3, 1]
+    assert pick_samples(before, before, 3) == [0, 2]

@@ -1,0 +1,98 @@
+"""Fields, validation, YAML and JSON round trips of the config."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from trl import TrlParser
+
+from egpo_trl import EGPOConfig
+
+
+def make(tmp_path, **fields):
+    return EGPOConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, **fields)
+
+
+def test_defaults_are_those_of_the_mission(tmp_path):
+    config = make(tmp_path)
+    assert (config.egpo_lambda, config.egpo_alpha) == (0.4, 2.0)
+    assert (config.entropy_level, config.entropy_span) == ("token", "think")
+    assert config.think_tags is None
+    assert config.chat_template_kwargs == {"enable_thinking": True}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"egpo_lambda": -0.1}, "egpo_lambda must be at least 0"),
+        ({"egpo_lambda": float("nan")}, "egpo_lambda must be at least 0"),
+        ({"egpo_lambda": float("inf")}, "egpo_lambda must be at least 0 and finite"),
+        ({"egpo_alpha": 1.0}, "egpo_alpha must be greater than 1"),
+        ({"egpo_alpha": float("nan")}, "egpo_alpha must be greater than 1"),
+        ({"entropy_level": "word"}, "entropy_level must be one of"),
+        ({"entropy_span": "answer"}, "entropy_span must be one of"),
+        ({"think_tags": ["<think>"]}, "think_tags must be two"),
+        ({"think_tags": ["<think>", "<think>"]}, "think_tags must be two"),
+        ({"think_tags": ["", "</think>"]}, "think_tags must be two"),
+        ({"enable_thinking": False}, "leaves no chain of thought"),
+        ({"chat_template_kwargs": {"enable_thinking": False}}, "contradicts chat_template_kwargs"),
+    ],
+)
+def test_one_clear_error(tmp_path, fields, message):
+    with pytest.raises(ValueError, match=message):
+        make(tmp_path, **fields)
+
+
+def test_thinking_off(tmp_path):
+    for fields in ({"egpo_lambda": 0.0}, {"entropy_span": "completion"}):
+        config = make(tmp_path, enable_thinking=False, **fields)
+        assert config.chat_template_kwargs == {"enable_thinking": False}
+
+
+def test_other_template_arguments_stay(tmp_path):
+    config = make(tmp_path, chat_template_kwargs={"documents": []})
+    assert config.chat_template_kwargs == {"documents": [], "enable_thinking": True}
+
+
+def test_yaml_flags_and_json(tmp_path):
+    yaml = tmp_path / "run.yaml"
+    yaml.write_text(
+        "egpo_lambda: 0.2\nentropy_level: sequence\nthink_tags: ['<t>', '</t>']\nbf16: false\nuse_cpu: true\n"
+    )
+    flags = [
+        "--config",
+        str(yaml),
+        "--egpo_alpha",
+        "3",
+        "--output_dir",
+        str(tmp_path),
+        "--chat_template_kwargs",
+        '{"a": 1}',
+    ]
+    (config,) = TrlParser((EGPOConfig,)).parse_args_and_config(flags)
+    assert (config.egpo_lambda, config.egpo_alpha, config.entropy_level) == (0.2, 3.0, "sequence")
+    assert config.think_tags == ["<t>", "</t>"]
+    assert config.chat_template_kwargs == {"a": 1, "enable_thinking": True}
+    values = json.loads(config.to_json_string())
+    fields = ("egpo_lambda", "egpo_alpha", "entropy_level", "entropy_span", "think_tags", "enable_thinking", "render_tools",
+              "chat_template_kwargs")  # fmt: skip
+    again = make(tmp_path, **{name: values[name] for name in fields})
+    assert all(getattr(again, name) == getattr(config, name) for name in fields)
+    (flagged,) = TrlParser((EGPOConfig,)).parse_args_and_config(
+        ["--output_dir", str(tmp_path), "--use_cpu", "--bf16", "false", "--think_tags", "<a>", "</a>"]
+    )
+    assert flagged.think_tags == ["<a>", "</a>"]
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, egpo_trl; assert 'torch' not in sys.modules and 'trl' not in sys.modules; egpo_trl.EGPOConfig"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_unknown_name():
+    import egpo_trl
+
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = egpo_trl.Nothing
+    assert "EGPOTrainer" in dir(egpo_trl)
