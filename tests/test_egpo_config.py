@@ -25,9 +25,9 @@ def test_defaults_are_those_of_the_mission(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"egpo_lambda": -0.1}, "egpo_lambda must be at least 0"),
-        ({"egpo_lambda": float("nan")}, "egpo_lambda must be at least 0"),
-        ({"egpo_lambda": float("inf")}, "egpo_lambda must be at least 0 and finite"),
+        ({"egpo_lambda": -0.1}, "egpo_lambda must be a number of at least 0"),
+        ({"egpo_lambda": float("nan")}, "egpo_lambda must be a number of at least 0"),
+        ({"egpo_lambda": float("inf")}, "egpo_lambda must be a number of at least 0"),
         ({"egpo_alpha": 1.0}, "egpo_alpha must be greater than 1"),
         ({"egpo_alpha": float("nan")}, "egpo_alpha must be greater than 1"),
         ({"entropy_level": "word"}, "entropy_level must be one of"),

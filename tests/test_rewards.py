@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from egpo_trl.rewards import REASONS, ToolCallReward, syntax_of_template, tool_call_reward
+from egpo_trl.rewards import REASONS, ToolCallReward, tool_call_reward
 
 TOOLS = json.dumps(
     [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}}}}]
@@ -174,8 +174,6 @@ def test_binding(qwen3_tokenizer, deepseek_tokenizer, smollm2_tokenizer):
     assert (bound.syntax, bound.thinking, bound.think_prefilled) == ("pythonic", "required", True)
     assert ToolCallReward().bind(smollm2_tokenizer).syntax == "pythonic"
     assert ToolCallReward(thinking="optional").bind(qwen3_tokenizer).thinking == "optional"
-    with pytest.raises(ValueError, match="does not read"):
-        syntax_of_template("<tool_call><function=f>")
 
 
 def test_tags_that_are_special_tokens_survive(tiny_tokenizer):
@@ -194,9 +192,15 @@ def test_tags_that_are_special_tokens_survive(tiny_tokenizer):
 def test_truncation_is_told_from_bad_form(tiny_tokenizer):
     bound = ToolCallReward().bind(tiny_tokenizer)
     ids = tiny_tokenizer.encode(HERMES)
-    assert judge(HERMES, reward=bound, token_ids=ids[:-3]) == "truncated"
-    assert judge(HERMES, reward=bound, token_ids=ids[:5]) == "truncated"
-    assert judge(HERMES, reward=bound, token_ids=[*ids[:-3], tiny_tokenizer.eos_token_id]) == "malformed_call"
+    for kept in (ids[:-3], ids[:5]):
+        text = tiny_tokenizer.decode(kept)
+        assert judge(text, reward=bound, token_ids=kept) == "truncated"
+        ended = [*kept, tiny_tokenizer.eos_token_id]
+        assert judge(text, reward=bound, token_ids=ended) in ("malformed_call", "unclosed_think_block")
+    text = "<think>so</think>I cannot"
+    ids = tiny_tokenizer.encode(text)
+    assert judge(text, reference="[]", reward=bound, token_ids=ids) == "truncated"
+    assert judge(text, reference="[]", reward=bound, token_ids=[*ids, tiny_tokenizer.eos_token_id]) == "correct"
 
 
 anything = st.recursive(

@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .egpo_config import EGPOConfig
     from .egpo_trainer import EGPOTrainer
+    from .reward_guard import guard_reward
     from .rewards import ToolCallReward, tool_call_reward
 
 # Public name -> module that defines it. Loaded on first use, so that `import egpo_trl` does not import torch.
@@ -15,10 +16,11 @@ _EXPORTS = {
     "EGPOConfig": "egpo_config",
     "EGPOTrainer": "egpo_trainer",
     "ToolCallReward": "rewards",
+    "guard_reward": "reward_guard",
     "tool_call_reward": "rewards",
 }
 
-__all__ = ["EGPOConfig", "EGPOTrainer", "ToolCallReward", "__version__", "tool_call_reward"]
+__all__ = ["EGPOConfig", "EGPOTrainer", "ToolCallReward", "__version__", "guard_reward", "tool_call_reward"]
 
 
 def __getattr__(name: str) -> Any:

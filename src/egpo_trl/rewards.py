@@ -1,20 +1,21 @@
 """The strict binary reward of EGPO (section 4.1): the template is kept and the calls are right, or the reward is 0."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from .tool_calls.calls import Answer, State, ToolCall, parse_reference, parse_tools
-from .tool_calls.hermes import read_hermes
-from .tool_calls.matching import compare_exact
-from .tool_calls.pythonic import read_pythonic
-from .tool_calls.thinking import THINKING_MODES, split_completion
+from .completions import SYNTAXES, CompletionReader, find_syntax
+from .tool_calls.bfcl_matching import bfcl_difference
+from .tool_calls.calls import State, ToolCall, parse_reference, parse_tools
+from .tool_calls.matching import Difference, Schema, compare_calls, exact_difference
+from .tool_calls.thinking import THINKING_MODES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-SYNTAXES: Mapping[str, Callable[[str, Collection[str]], Answer]] = {"hermes": read_hermes, "pythonic": read_pythonic}
+COMPARISONS: Mapping[str, Difference] = {"exact": exact_difference, "bfcl": bfcl_difference}
 
 REASONS = (
     "correct",
@@ -63,28 +64,30 @@ class Verdict:
     calls: tuple[ToolCall, ...] = ()
 
 
-def syntax_of_template(chat_template: Any) -> str:
-    """
-    Syntax of tool calls that a chat template asks for.
+@lru_cache(maxsize=256)  # the rollouts of a group share their row
+def _parse_row(
+    reference: str, tools: str | None, dots: bool
+) -> tuple[tuple[ToolCall, ...], Mapping[str, Schema]] | str:
+    """Reference calls and schemas of a row, or the reason why it cannot be read."""
+    return _read_row(reference, tools, dots)
 
-    Args:
-        chat_template (`str`, *optional*):
-            Jinja source of the template.
 
-    Returns:
-        `str`:
-            `"hermes"` if it writes calls in `<tool_call>` tags, else `"pythonic"`.
+def _read_row(reference: Any, tools: Any, dots: bool) -> tuple[tuple[ToolCall, ...], Mapping[str, Schema]] | str:
+    try:
+        wanted = parse_reference(reference)
+    except (ValueError, TypeError):
+        return "invalid_reference"
+    try:
+        schemas = parse_tools(tools)
+    except (ValueError, TypeError):
+        return "invalid_tools"
+    if dots:
+        return _without_dots(wanted), {name.replace(".", "_"): schema for name, schema in schemas.items()}
+    return wanted, schemas
 
-    Raises:
-        ValueError: If it writes XML parameters inside the tags, a syntax that has no reader here.
-    """
-    template = chat_template if isinstance(chat_template, str) else ""
-    if "<function=" in template:
-        raise ValueError(
-            "The chat template writes calls as <function=…><parameter=…>, which this version does not read. Use the "
-            "prompt style 'paper' with syntax='pythonic'."
-        )
-    return "hermes" if "<tool_call>" in template else "pythonic"
+
+def _without_dots(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    return tuple(ToolCall(call.name.replace(".", "_"), call.arguments) for call in calls)
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,12 @@ class ToolCallReward:
 
     Args:
         syntax (`str`, *optional*, defaults to `"auto"`):
-            `"hermes"`, `"pythonic"`, or `"auto"`: what the tokenizer's chat template asks for. Before [`bind`], `"auto"`
-            reads an answer that starts with `[` as pythonic and any other as Hermes.
+            `"hermes"`, `"pythonic"`, `"json"`, `"native"` (the tokenizer's own response template), or `"auto"`: what
+            the tokenizer's chat template asks for. Before [`bind`], `"auto"` reads an answer that starts with `[` as
+            pythonic and any other as Hermes.
+        comparison (`str`, *optional*, defaults to `"exact"`):
+            `"exact"`: the reference calls themselves. `"bfcl"`: each argument of the reference is a list of acceptable
+            values, compared by the rules of BFCL's checker for Python.
         thinking (`str`, *optional*):
             `"required"`, `"optional"` or `"off"`: whether a completion must, may or must not have a think block. By
             default [`bind`] chooses: `"off"` where the chat template is rendered with `enable_thinking=False`, else
@@ -110,8 +117,14 @@ class ToolCallReward:
         think_prefilled (`bool`, *optional*):
             Whether prompts end with the opening tag. By default it is read off each prompt that is a string, and off
             the chat template by [`bind`].
+        allow_text (`bool`, *optional*, defaults to `False`):
+            Whether text may stand beside the calls.
+        dots_as_underscores (`bool`, *optional*, defaults to `False`):
+            Whether `a.b` and `a_b` are the same function name, for models whose provider forbids dots.
+        generation_prompt (`str`, *optional*):
+            What the chat template writes before a completion. Set by [`bind`].
         tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
-            Set by [`bind`]: completions are then read from their token ids, so tags that are special tokens count.
+            Set by [`bind`]: special tokens that the text of a completion has lost then count.
 
     Raises:
         ValueError: If an option has an unknown value.
@@ -131,9 +144,13 @@ class ToolCallReward:
     """
 
     syntax: str = "auto"
+    comparison: str = "exact"
     thinking: str | None = None
     think_tags: tuple[str, str] = ("<think>", "</think>")
     think_prefilled: bool | None = None
+    allow_text: bool = False
+    dots_as_underscores: bool = False
+    generation_prompt: str = ""
     tokenizer: "PreTrainedTokenizerBase | None" = None
 
     __name__ = "tool_call_reward"  # what TRL calls its metrics
@@ -141,6 +158,8 @@ class ToolCallReward:
     def __post_init__(self) -> None:
         if self.syntax not in (*SYNTAXES, "auto"):
             raise ValueError(f"syntax must be one of {(*SYNTAXES, 'auto')}, got {self.syntax!r}.")
+        if self.comparison not in COMPARISONS:
+            raise ValueError(f"comparison must be one of {tuple(COMPARISONS)}, got {self.comparison!r}.")
         if self.thinking is not None and self.thinking not in THINKING_MODES:
             raise ValueError(f"thinking must be one of {THINKING_MODES}, got {self.thinking!r}.")
         if len(self.think_tags) != 2 or not all(self.think_tags):
@@ -168,24 +187,42 @@ class ToolCallReward:
                 The bound reward.
 
         Raises:
-            ValueError: If `syntax="auto"` and the template asks for a syntax that has no reader.
+            ValueError: If the tokenizer's syntax has no reader.
         """
         template_kwargs = dict(chat_template_kwargs or {})
         start, end = think_tags or self.think_tags
-        prefilled = self.think_prefilled
-        if prefilled is None and tokenizer.chat_template:
-            prompt = tokenizer.apply_chat_template(
-                [{"role": "user", "content": "?"}], add_generation_prompt=True, tokenize=False, **template_kwargs
+        prompt = ""
+        if tokenizer.chat_template:
+            message = [{"role": "user", "content": "?"}]
+            prompt = str(
+                tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False, **template_kwargs)
             )
-            prefilled = str(prompt).rstrip().endswith(start)
+        prefilled = self.think_prefilled
+        if prefilled is None and prompt:
+            prefilled = prompt.rstrip().endswith(start)
         off = template_kwargs.get("enable_thinking") is False
-        return replace(
+        bound = replace(
             self,
-            syntax=syntax_of_template(tokenizer.chat_template) if self.syntax == "auto" else self.syntax,
+            syntax=find_syntax(tokenizer) if self.syntax == "auto" else self.syntax,
             thinking=self.thinking or ("off" if off else "required"),
             think_tags=(start, end),
             think_prefilled=prefilled,
+            generation_prompt=prompt,
             tokenizer=tokenizer,
+        )
+        bound._reader  # noqa: B018  # raises here, not in the first training step
+        return bound
+
+    @cached_property
+    def _reader(self) -> CompletionReader:
+        return CompletionReader(
+            syntax=self.syntax,
+            thinking=self.thinking or "required",
+            think_tags=self.think_tags,
+            think_prefilled=self.think_prefilled,
+            allow_text=self.allow_text,
+            generation_prompt=self.generation_prompt,
+            tokenizer=self.tokenizer,
         )
 
     def judge(
@@ -204,26 +241,26 @@ class ToolCallReward:
             prompt (`str` or `list[dict]`, *optional*):
                 Prompt of the completion.
             token_ids (`Sequence[int]`, *optional*):
-                Token ids of the completion, used instead of its text once a tokenizer is bound.
+                Token ids of the completion, which count once a tokenizer is bound.
 
         Returns:
             [`Verdict`]:
                 Score, reason, state and calls.
         """
-        try:
-            wanted = parse_reference(reference)
-        except (ValueError, TypeError):
-            return Verdict(0.0, "invalid_reference", State.MALFORMED)
-        try:
-            schemas = parse_tools(tools)
-        except (ValueError, TypeError):
-            return Verdict(0.0, "invalid_tools", State.MALFORMED)
-        answer = self._read(completion, prompt, token_ids, tuple(schemas))
+        cached = isinstance(reference, str) and (tools is None or isinstance(tools, str))
+        row = (_parse_row if cached else _read_row)(reference, tools, self.dots_as_underscores)
+        if isinstance(row, str):
+            return Verdict(0.0, row, State.MALFORMED)
+        wanted, schemas = row
+        answer = self._reader.read(completion, prompt, token_ids, schemas.keys(), tools)
+        calls = _without_dots(answer.calls) if self.dots_as_underscores else answer.calls
         reason = answer.reason
         if answer.state is State.TEXT:
             reason = "text_instead_of_call" if wanted else None
         elif answer.state is State.CALL:
-            reason = compare_exact(answer.calls, wanted, schemas) if wanted else "call_instead_of_text"
+            reason = "call_instead_of_text"
+            if wanted:
+                reason = compare_calls(calls, wanted, schemas, COMPARISONS[self.comparison])
         if reason is None:
             return Verdict(1.0, "correct", answer.state, answer.calls)
         return Verdict(0.0, reason, answer.state, answer.calls)
@@ -255,85 +292,6 @@ class ToolCallReward:
             for reason in REASONS:
                 log_metric(f"reason/{reason}", counts[reason] / len(verdicts))
         return [verdict.score for verdict in verdicts]
-
-    def _read(self, completion: Any, prompt: Any, token_ids: Any, names: tuple[str, ...]) -> Answer:
-        if isinstance(completion, str):
-            turns: Sequence[Any] = [{"role": "assistant", "content": completion}]
-        else:
-            turns = completion if isinstance(completion, (list, tuple)) else []
-        turns = [turn for turn in turns if isinstance(turn, Mapping) and turn.get("role") == "assistant"]
-        if not turns:
-            return Answer(State.MALFORMED, reason="empty_answer")
-        truncated = False
-        if self.tokenizer is not None and token_ids is not None and len(turns) == 1:
-            text, truncated = self._decode(token_ids)
-            turns = [{"role": "assistant", "content": text}]
-        answers = [self._read_turn(turn, prompt, names) for turn in turns]
-        broken = next((answer for answer in answers if answer.state is State.MALFORMED), None)
-        if broken is not None:
-            return replace(broken, reason="truncated") if truncated else broken
-        calls = tuple(call for answer in answers for call in answer.calls)  # of all turns of a rollout together
-        return Answer(State.CALL, calls) if calls else Answer(State.TEXT)
-
-    def _read_turn(self, turn: Mapping[str, Any], prompt: Any, names: tuple[str, ...]) -> Answer:
-        content = _text_of(turn.get("content"))
-        thought = turn.get("reasoning_content")
-        if turn.get("tool_calls") or thought:  # TRL parsed the completion with the tokenizer's response template
-            if self.thinking in (None, "required") and not thought:
-                return Answer(State.MALFORMED, reason="no_think_block")
-            if self.thinking == "off" and thought:
-                return Answer(State.MALFORMED, reason="unexpected_think_block")
-            if turn.get("tool_calls"):
-                return _parsed_calls(turn["tool_calls"], content)
-            return self._reader(content)(content, names)
-        start, end = self.think_tags
-        prefilled = self.think_prefilled
-        if prefilled is None:
-            prefilled = isinstance(prompt, str) and prompt.rstrip().endswith(start)
-        split = split_completion(content, self.thinking or "required", prefilled, start, end)
-        if split.reason is not None:
-            return Answer(State.MALFORMED, reason=split.reason)
-        answer = self._reader(split.answer)(split.answer, names)
-        if answer.state is State.MALFORMED and split.thought is not None and start in split.answer:
-            return replace(answer, reason="several_think_blocks")
-        if answer.state is State.TEXT and (start in split.answer or end in split.answer):
-            return Answer(State.MALFORMED, reason="several_think_blocks")
-        return answer
-
-    def _reader(self, text: str) -> Callable[[str, Collection[str]], Answer]:
-        if self.syntax != "auto":
-            return SYNTAXES[self.syntax]
-        return read_pythonic if text.lstrip().startswith(("[", "<answer>")) else read_hermes
-
-    def _decode(self, token_ids: Sequence[int]) -> tuple[str, bool]:
-        """Text up to the end-of-turn token, special tokens included, and whether that token is missing."""
-        assert self.tokenizer is not None
-        ids = list(token_ids)
-        ends = {self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
-        stop = next((position for position, token_id in enumerate(ids) if token_id in ends), None)
-        text = self.tokenizer.decode(ids[:stop], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return str(text), stop is None
-
-
-def _text_of(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    return "".join(part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str))
-
-
-def _parsed_calls(tool_calls: Any, content: str) -> Answer:
-    if content.strip():
-        return Answer(State.MALFORMED, reason="text_beside_calls")
-    calls = []
-    for item in tool_calls if isinstance(tool_calls, list) else [None]:
-        function = item.get("function") if isinstance(item, Mapping) else None
-        name = function.get("name") if isinstance(function, Mapping) else None
-        arguments = function.get("arguments") if isinstance(function, Mapping) else None
-        if not isinstance(name, str) or not isinstance(arguments, dict):
-            return Answer(State.MALFORMED, reason="malformed_call")
-        calls.append(ToolCall(name, arguments))
-    return Answer(State.CALL, tuple(calls))
 
 
 tool_call_reward = ToolCallReward()

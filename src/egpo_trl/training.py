@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .completions import SYNTAXES
 from .data.loading import DEMO
 from .prompts import PROMPT_STYLES
-from .rewards import SYNTAXES
+from .rewards import COMPARISONS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -40,7 +41,14 @@ class EGPOScriptArguments:
             `"native"`: the model's chat template renders the tools. `"paper"`: a system message lists them and asks for
             pythonic calls; `render_tools` is then switched off.
         tool_call_syntax (`str`, *optional*, defaults to `"auto"`):
-            Syntax that the reward reads: `"hermes"`, `"pythonic"`, or `"auto"`, by chat template and prompt style.
+            Syntax that the reward reads: `"hermes"`, `"pythonic"`, `"json"`, `"native"`, or `"auto"`, by chat template
+            and prompt style.
+        comparison (`str`, *optional*, defaults to `"exact"`):
+            How the reward compares calls: `"exact"`, or `"bfcl"` with lists of acceptable values in the reference.
+        allow_text (`bool`, *optional*, defaults to `False`):
+            Whether the reward allows text beside calls.
+        dots_as_underscores (`bool`, *optional*, defaults to `False`):
+            Whether `a.b` and `a_b` are the same function to the reward.
         report (`bool`, *optional*, defaults to `True`):
             Whether to measure exact match on the held-out rows before and after training, on one process and with
             models that one process holds.
@@ -65,6 +73,17 @@ class EGPOScriptArguments:
     tool_call_syntax: str = field(
         default="auto",
         metadata={"help": "Syntax that the reward reads.", "choices": (*SYNTAXES, "auto")},
+    )
+    comparison: str = field(
+        default="exact",
+        metadata={
+            "help": "How the reward compares calls: 'exact', or 'bfcl' with lists of acceptable values.",
+            "choices": tuple(COMPARISONS),
+        },
+    )
+    allow_text: bool = field(default=False, metadata={"help": "Whether the reward allows text beside calls."})
+    dots_as_underscores: bool = field(
+        default=False, metadata={"help": "Whether a.b and a_b are the same function to the reward."}
     )
     report: bool = field(
         default=True, metadata={"help": "Measure exact match on held-out rows before and after training."}
@@ -133,7 +152,12 @@ def build_trainer(
         syntax = "pythonic" if syntax == "auto" else syntax
     return EGPOTrainer(
         model=model,
-        reward_funcs=ToolCallReward(syntax=syntax),
+        reward_funcs=ToolCallReward(
+            syntax=syntax,
+            comparison=script.comparison,
+            allow_text=script.allow_text,
+            dots_as_underscores=script.dots_as_underscores,
+        ),
         args=args,
         train_dataset=train,
         eval_dataset=held_out if args.eval_strategy != "no" else None,

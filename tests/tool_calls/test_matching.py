@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from egpo_trl.tool_calls.calls import ToolCall
-from egpo_trl.tool_calls.matching import compare_exact, values_equal
+from egpo_trl.tool_calls.matching import compare_calls, values_equal
 
 SCHEMA = {
     "type": "object",
@@ -53,7 +53,7 @@ def g(**arguments):
     ],
 )
 def test_equal(calls, reference):
-    assert compare_exact(calls, reference, SCHEMAS) is None
+    assert compare_calls(calls, reference, SCHEMAS) is None
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_equal(calls, reference):
     ],
 )
 def test_different(calls, reference, reason):
-    assert compare_exact(calls, reference, SCHEMAS) == reason
+    assert compare_calls(calls, reference, SCHEMAS) == reason
 
 
 def test_hostile_schemas_end():
@@ -96,7 +96,7 @@ def test_hostile_schemas_end():
     for _ in range(200):
         deep = {"anyOf": [deep, deep], "properties": {"a": deep}, "type": [[], {}, 5]}
     for schema in (loop, deep, {"properties": 5, "items": 5, "type": 5, "$ref": 5}, {"$ref": "#/x/y/z"}):
-        assert compare_exact([f(a={"a": 1})], [f(a={"a": 1.0})], {"f": schema}) == "wrong_value"
+        assert compare_calls([f(a={"a": 1})], [f(a={"a": 1.0})], {"f": schema}) == "wrong_value"
 
 
 def test_values_nested_too_deeply_are_unequal():
@@ -121,12 +121,12 @@ calls = st.lists(
 @given(calls, st.integers(0, 1000))
 def test_order_of_calls_does_not_matter_and_equality_is_symmetric(reference, seed):
     shuffled = random.Random(seed).sample(reference, len(reference))
-    assert compare_exact(shuffled, reference, SCHEMAS) is None
+    assert compare_calls(shuffled, reference, SCHEMAS) is None
     if reference:
-        assert compare_exact(reference[1:], reference, SCHEMAS) is not None
+        assert compare_calls(reference[1:], reference, SCHEMAS) is not None
 
 
 @settings(max_examples=300, deadline=None)
 @given(calls, calls)
 def test_symmetric(a, b):
-    assert (compare_exact(a, b, SCHEMAS) is None) == (compare_exact(b, a, SCHEMAS) is None)
+    assert (compare_calls(a, b, SCHEMAS) is None) == (compare_calls(b, a, SCHEMAS) is None)

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -118,22 +118,33 @@ def load_json(text: str) -> Any:
     return value
 
 
-def call_from_object(value: Any) -> ToolCall:
+def call_from_object(value: Any, argument_keys: Sequence[str] = ("arguments",)) -> ToolCall:
     """
     A call from its JSON object `{"name": …, "arguments": {…}}`.
+
+    Args:
+        value (`Any`):
+            JSON value.
+        argument_keys (`Sequence[str]`, *optional*, defaults to `("arguments",)`):
+            Keys that the arguments may stand under.
+
+    Returns:
+        [`ToolCall`]:
+            The call.
 
     Raises:
         ValueError: If the value is anything else; the message says what.
     """
     if not isinstance(value, dict):
         raise ValueError("a call must be an object")
-    if set(value) != {"name", "arguments"}:
+    key = next((key for key in argument_keys if key in value), None)
+    if len(value) != 2 or key is None or "name" not in value:
         raise ValueError("a call must have the keys 'name' and 'arguments' and no other")
     if not isinstance(value["name"], str) or not value["name"]:
         raise ValueError("'name' must be a non-empty string")
-    if not isinstance(value["arguments"], dict):
-        raise ValueError("'arguments' must be an object")
-    return ToolCall(value["name"], value["arguments"])
+    if not isinstance(value[key], dict):
+        raise ValueError(f"{key!r} must be an object")
+    return ToolCall(value["name"], value[key])
 
 
 def parse_reference(reference: str | list[Any]) -> tuple[ToolCall, ...]:

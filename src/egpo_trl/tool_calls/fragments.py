@@ -3,11 +3,13 @@
 import re
 from collections.abc import Collection
 
-# A tag, a bracketed or bare call with keyword arguments, or the JSON object of a call: none belongs in a text answer.
+from .calls import Answer, State
+
+# A tag or special token, a call with keyword arguments, or the JSON object of a call: none belongs in a text answer.
 _FRAGMENT = re.compile(
-    r"</?(?:tool_call|answer|function|tool_response|think)\b"
-    r"|<\|(?:python_tag|tool_call)"
-    r"|[^\W\d][\w.]*\(\s*(?:\)|\w+\s*=(?!=))"
+    r"</?(?:tool_call|answer|function|parameter|arg_key|arg_value|tool_response|think)\b"
+    r"|<[|\uff5c]\w|\w[|\uff5c]>|\[/?(?:TOOL_CALLS|ARGS|THINK)\]"
+    r"|(?<![\w.])[\w.]+\(\s*(?:\)|\w+\s*=(?!=))"
     r'|"(?:arguments|parameters)"\s*:\s*[{"]'
 )
 
@@ -29,3 +31,24 @@ def has_fragment(text: str, function_names: Collection[str]) -> bool:
     if text.lstrip()[:1] in ("[", "{") or _FRAGMENT.search(text):
         return True
     return any(f"{name}(" in text for name in function_names)
+
+
+def read_text(text: str, function_names: Collection[str]) -> Answer:
+    """
+    Read an answer that cannot be a call.
+
+    Args:
+        text (`str`):
+            The answer.
+        function_names (`Collection[str]`):
+            Names of the functions that the row offers.
+
+    Returns:
+        [`Answer`]:
+            TEXT, or MALFORMED where it is empty or holds a piece of a call.
+    """
+    if not text.strip():
+        return Answer(State.MALFORMED, reason="empty_answer")
+    if has_fragment(text, function_names):
+        return Answer(State.MALFORMED, reason="malformed_call")
+    return Answer(State.TEXT)

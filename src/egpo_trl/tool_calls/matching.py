@@ -1,6 +1,6 @@
-"""Exact comparison of calls with the reference calls, under the JSON schemas of their functions."""
+"""Comparison of calls with the reference calls; the exact one, under the JSON schemas of their functions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .calls import MAX_DEPTH, ToolCall
@@ -8,16 +8,17 @@ from .calls import MAX_DEPTH, ToolCall
 Schema = Mapping[str, Any]
 _NUMBER_TYPES = {"number", "float", "double"}
 
+Difference = Callable[[ToolCall, ToolCall, Mapping[str, Schema]], str | None]
 
-def compare_exact(
-    calls: Sequence[ToolCall], reference: Sequence[ToolCall], schemas: Mapping[str, Schema]
+
+def compare_calls(
+    calls: Sequence[ToolCall],
+    reference: Sequence[ToolCall],
+    schemas: Mapping[str, Schema],
+    difference: Difference | None = None,
 ) -> str | None:
     """
-    Compare calls with the reference, as multisets.
-
-    Names must be equal, and for each call the same arguments with equal values: a bool is never a number, an integer
-    equals a float only where the schema says `number` or `float`, strings are compared as they are, lists are ordered,
-    objects are not.
+    Compare calls with the reference, as multisets: each call must match one of the reference, each of them once.
 
     Args:
         calls (`Sequence[ToolCall]`):
@@ -26,40 +27,76 @@ def compare_exact(
             Reference calls.
         schemas (`Mapping[str, Mapping]`):
             JSON schema of the arguments of each function that the row offers.
+        difference (`Callable`, *optional*):
+            What tells a call from a reference call, [`exact_difference`] by default.
 
     Returns:
         `str` or `None`:
-            `None` if they are equal, else what is wrong first: `"unknown_function"`, `"missing_call"`, `"extra_call"`,
+            `None` if they match, else what is wrong first: `"unknown_function"`, `"missing_call"`, `"extra_call"`,
             `"wrong_function"`, `"missing_argument"`, `"unexpected_argument"`, `"wrong_type"` or `"wrong_value"`.
     """
-    left = list(reference)
-    unmatched = []
-    for call in calls:  # equality under one schema is transitive, so the first match is as good as any
-        match = next((i for i, wanted in enumerate(left) if _difference(call, wanted, schemas) is None), None)
-        if match is None:
-            unmatched.append(call)
-        else:
-            del left[match]
-    if not unmatched and not left:
-        return None
-    if any(schemas and call.name not in schemas for call in unmatched):
+    difference = difference or exact_difference
+    known = schemas.keys() | {wanted.name for wanted in reference}
+    if schemas and any(call.name not in known for call in calls):
         return "unknown_function"
     if len(calls) != len(reference):
         return "missing_call" if len(calls) < len(reference) else "extra_call"
-    for call in unmatched:
-        for wanted in left:
-            if call.name == wanted.name:
-                return _difference(call, wanted, schemas)
-    return "wrong_function"
+    if len(calls) == 1:
+        return difference(calls[0], reference[0], schemas)
+    reasons = [[difference(call, wanted, schemas) for wanted in reference] for call in calls]
+    column_of = _largest_matching([[reason is None for reason in row] for row in reasons])
+    if len(column_of) == len(calls):
+        return None
+    left = set(range(len(reference))) - set(column_of.values())
+    found = [row[j] for i, row in enumerate(reasons) if i not in column_of for j in sorted(left)]
+    return next((reason for reason in found if reason != "wrong_function"), "wrong_function")
 
 
-def _difference(call: ToolCall, wanted: ToolCall, schemas: Mapping[str, Schema]) -> str | None:
+def _largest_matching(fits: Sequence[Sequence[bool]]) -> dict[int, int]:
+    """A largest matching of rows to columns, by augmenting paths."""
+    column_of: dict[int, int] = {}
+    row_of: dict[int, int] = {}
+    for start in range(len(fits)):
+        came_from: dict[int, int] = {}  # column -> row that it was reached from
+        rows, column = [start], -1
+        while rows and column < 0:
+            row = rows.pop()
+            for reached in (j for j, fit in enumerate(fits[row]) if fit and j not in came_from):
+                came_from[reached] = row
+                if reached not in row_of:
+                    column = reached
+                    break
+                rows.append(row_of[reached])
+        while column >= 0:  # hand each column of the path to the row that reached it
+            row = came_from[column]
+            row_of[column] = row
+            column_of[row], column = column, column_of.get(row, -1)
+    return column_of
+
+
+def exact_difference(call: ToolCall, wanted: ToolCall, schemas: Mapping[str, Schema]) -> str | None:
+    """
+    What tells a call from a reference call: names and arguments must be equal.
+
+    A bool is never a number, an integer equals a float only where the schema says `number` or `float`, strings are
+    compared as they are, lists are ordered, objects are not.
+
+    Args:
+        call ([`ToolCall`]):
+            Call of the completion.
+        wanted ([`ToolCall`]):
+            Reference call.
+        schemas (`Mapping[str, Mapping]`):
+            JSON schema of the arguments of each function that the row offers.
+
+    Returns:
+        `str` or `None`:
+            `None` if they are equal, else a reason as in [`compare_calls`].
+    """
     if call.name != wanted.name:
         return "wrong_function"
-    if wanted.arguments.keys() - call.arguments.keys():
-        return "missing_argument"
-    if call.arguments.keys() - wanted.arguments.keys():
-        return "unexpected_argument"
+    if call.arguments.keys() != wanted.arguments.keys():
+        return "missing_argument" if wanted.arguments.keys() - call.arguments.keys() else "unexpected_argument"
     root = schemas.get(call.name, {})
     if values_equal(call.arguments, wanted.arguments, [root], root):
         return None
@@ -98,23 +135,25 @@ def values_equal(value: Any, wanted: Any, schemas: Sequence[Schema], root: Schem
     """
     if depth > MAX_DEPTH:
         return False
-    if isinstance(wanted, dict):
-        return (
-            isinstance(value, dict)
-            and value.keys() == wanted.keys()
-            and all(values_equal(value[k], wanted[k], _children(schemas, root, k), root, depth + 1) for k in wanted)
-        )
-    if isinstance(wanted, list):
-        return (
-            isinstance(value, list)
-            and len(value) == len(wanted)
-            and all(
-                values_equal(a, b, _children(schemas, root, i), root, depth + 1)
-                for i, (a, b) in enumerate(zip(value, wanted, strict=True))
-            )
-        )
     if type(value) is type(wanted):
-        return bool(value == wanted)
+        if isinstance(wanted, dict):
+            keys: Iterable[Any] = wanted
+            if value.keys() != wanted.keys():
+                return False
+        elif isinstance(wanted, list):
+            keys = range(len(wanted))
+            if len(value) != len(wanted):
+                return False
+        else:
+            return bool(value == wanted)
+        for key in keys:
+            a, b = value[key], wanted[key]
+            if type(a) is type(b) and not isinstance(b, (dict, list)):
+                if a != b:
+                    return False
+            elif not values_equal(a, b, _children(schemas, root, key), root, depth + 1):
+                return False
+        return True
     if type(value) in (int, float) and type(wanted) in (int, float):
         return value == wanted and any(_types(schema) & _NUMBER_TYPES for schema in _expand(schemas, root))
     return False

@@ -11,13 +11,15 @@ from collections.abc import Collection
 from typing import Any
 
 from .calls import MAX_CHARACTERS, MAX_DEPTH, Answer, InvalidJSON, State, ToolCall, check_value
-from .fragments import has_fragment
+from .fragments import has_fragment, read_text
 
 _WRAPPED = re.compile(r"<answer>(.*)</answer>", re.DOTALL)
+_OPENING = re.compile(r"\[\s*[^\W\d][\w.]*\(")
 _JSON_NAMES = {"true": True, "false": False, "null": None}
-# A string literal, or what makes Python's parser recurse: brackets and prefix operators.
+# A string literal, closed or not, or what makes Python's parser recurse: brackets and prefix operators.
 _NESTING = re.compile(
-    r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|[(\[{]|[)\]}]|(?:[-+~]\s*|\bnot\b\s*){8,}",
+    r"""'''(?:[^\\']|\\.|'(?!''))*(?:''')?|\"\"\"(?:[^\\"]|\\.|"(?!""))*(?:\"\"\")?"""
+    r"""|'(?:[^'\\\n]|\\.)*'?|"(?:[^"\\\n]|\\.)*"?|[(\[{]|[)\]}]|(?:[-+~]\s*|\bnot\b\s*){8,}""",
     re.DOTALL,
 )
 
@@ -26,7 +28,7 @@ class _NotACall(ValueError):
     """The syntax tree is anything but a list of calls with literal keyword arguments."""
 
 
-def read_pythonic(text: str, function_names: Collection[str] = ()) -> Answer:
+def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
     """
     Read an answer in the pythonic syntax: a list of calls with literal keyword arguments, optionally inside one
     `<answer>…</answer>`. `True` and `true`, `None` and `null` mean the same; tuples are lists.
@@ -36,6 +38,8 @@ def read_pythonic(text: str, function_names: Collection[str] = ()) -> Answer:
             The answer: what follows the chain of thought.
         function_names (`Collection[str]`, *optional*):
             Names of the functions that the row offers, to tell text from fragments of a call.
+        allow_text (`bool`, *optional*, defaults to `False`):
+            Whether text may stand before and behind the list, which then runs from the first `[name(` to the last `]`.
 
     Returns:
         [`Answer`]:
@@ -45,17 +49,22 @@ def read_pythonic(text: str, function_names: Collection[str] = ()) -> Answer:
     wrapped = _WRAPPED.fullmatch(text)
     if wrapped:
         text = wrapped.group(1).strip()
-    if not text:
-        return Answer(State.MALFORMED, reason="empty_answer")
-    if text.startswith("["):
-        try:
-            return Answer(State.CALL, _calls(text))
-        except (_NotACall, InvalidJSON):
-            return Answer(State.MALFORMED, reason="malformed_call")
-    if has_fragment(text, function_names):
-        beside = re.search(r"\[\s*[^\W\d][\w.]*\(.*\)\s*\]", text, re.DOTALL) if len(text) < MAX_CHARACTERS else None
-        return Answer(State.MALFORMED, reason="text_beside_calls" if beside else "malformed_call")
-    return Answer(State.TEXT)
+    if allow_text or not text.startswith("["):
+        opening = _OPENING.search(text)
+        end = text.rfind("]") + 1
+        if opening is None or end <= opening.end():
+            return read_text(text, function_names)
+        before, behind = text[: opening.start()].rstrip(), text[end:].lstrip()
+        if before.endswith("<answer>") and behind.startswith("</answer>"):
+            before, behind = before.removesuffix("<answer>"), behind.removeprefix("</answer>")
+        beside = f"{before}\n{behind}"
+        if beside.strip() and (not allow_text or has_fragment(beside, function_names)):
+            return Answer(State.MALFORMED, reason="text_beside_calls")
+        text = text[opening.start() : end]
+    try:
+        return Answer(State.CALL, _calls(text))
+    except (_NotACall, InvalidJSON):
+        return Answer(State.MALFORMED, reason="malformed_call")
 
 
 def _check_nesting(text: str) -> None:
@@ -70,6 +79,8 @@ def _check_nesting(text: str) -> None:
             depth -= 1
         elif piece[0] not in "'\"":
             raise _NotACall("a pile of operators")
+        elif len(piece) < 2 or piece[-1] != piece[0]:
+            raise _NotACall("a string that does not end")
         if depth > MAX_DEPTH:
             raise _NotACall("nested too deeply")
 

@@ -1,0 +1,247 @@
+"""From what TRL hands to a reward, text, messages or token ids, to an [`~egpo_trl.tool_calls.calls.Answer`]."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .tool_calls.bare_json import read_bare_json
+from .tool_calls.calls import Answer, InvalidJSON, State, load_json
+from .tool_calls.fragments import read_text
+from .tool_calls.hermes import read_hermes
+from .tool_calls.native import NativeReader, find_response_template, parsed_call
+from .tool_calls.pythonic import read_pythonic
+from .tool_calls.thinking import split_completion
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Reader = Callable[[str, Collection[str], bool], Answer]
+
+READERS: Mapping[str, Reader] = {"hermes": read_hermes, "pythonic": read_pythonic, "json": read_bare_json}
+SYNTAXES = (*READERS, "native")
+
+
+def find_syntax(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """
+    Syntax of tool calls that a tokenizer's chat template asks for.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
+            Tokenizer.
+
+    Returns:
+        `str`:
+            `"hermes"` if the template writes JSON in `<tool_call>` tags; `"native"` if transformers or TRL know how to
+            parse what it writes; `"json"` if it writes JSON objects with `parameters`; else `"pythonic"`.
+
+    Raises:
+        ValueError: If the template writes calls in XML that has no reader here.
+    """
+    source = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
+    xml = any(mark in source for mark in ("<function=", "<arg_key>", "<parameter="))
+    if "<tool_call>" in source and not xml:
+        return "hermes"
+    if find_response_template(tokenizer) is not None:
+        return "json" if '"parameters": ' in source and "<|eot_id|>" in source else "native"
+    if xml:
+        raise ValueError(
+            "The chat template writes calls in XML, and neither transformers nor TRL knows how to parse it. Set "
+            "tokenizer.response_template, or use the prompt style 'paper' with syntax='pythonic'."
+        )
+    return "json" if '"parameters": ' in source else "pythonic"
+
+
+@dataclass(frozen=True)
+class CompletionReader:
+    """
+    Reads completions in every shape that TRL hands to a reward.
+
+    Args:
+        syntax (`str`, *optional*, defaults to `"auto"`):
+            One of [`SYNTAXES`], or `"auto"`: an answer that starts with `[` is pythonic, any other Hermes.
+        thinking (`str`, *optional*, defaults to `"required"`):
+            `"required"`, `"optional"` or `"off"`.
+        think_tags (`tuple[str, str]`, *optional*, defaults to `("<think>", "</think>")`):
+            Opening and closing tag of the chain of thought. The native syntax has its own.
+        think_prefilled (`bool`, *optional*):
+            Whether prompts end with the opening tag; by default it is read off each prompt that is a string.
+        allow_text (`bool`, *optional*, defaults to `False`):
+            Whether text may stand beside calls.
+        generation_prompt (`str`, *optional*, defaults to `""`):
+            What the chat template writes before a completion; the native syntax may start in it.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
+            Tokenizer that completions given as token ids are decoded with.
+
+    Raises:
+        ValueError: If `syntax` is `"native"` and the tokenizer has no response template.
+    """
+
+    syntax: str = "auto"
+    thinking: str = "required"
+    think_tags: tuple[str, str] = ("<think>", "</think>")
+    think_prefilled: bool | None = None
+    allow_text: bool = False
+    generation_prompt: str = ""
+    tokenizer: "PreTrainedTokenizerBase | None" = None
+
+    def __post_init__(self) -> None:
+        if self.syntax == "native" and self.tokenizer is not None and self._native is None:
+            raise ValueError(
+                f"syntax='native' needs a response template, and {self.tokenizer.name_or_path!r} has none, nor does TRL "
+                "know its chat template. Set tokenizer.response_template, or name another syntax."
+            )
+
+    @cached_property
+    def _native(self) -> NativeReader | None:
+        template = find_response_template(self.tokenizer) if self.tokenizer is not None else None
+        return None if template is None else NativeReader(template, self.thinking)
+
+    def read(
+        self,
+        completion: Any,
+        prompt: Any = None,
+        token_ids: Any = None,
+        names: Collection[str] = (),
+        tools: Any = None,
+    ) -> Answer:
+        """
+        Read one completion.
+
+        Args:
+            completion (`str` or `list[dict]`):
+                Text, or messages. The calls of all assistant turns of a rollout count together.
+            prompt (`str` or `list[dict]`, *optional*):
+                Prompt of the completion.
+            token_ids (`Sequence[int]`, *optional*):
+                Token ids of the completion, read where its text may have lost special tokens.
+            names (`Collection[str]`, *optional*):
+                Names of the functions that the row offers.
+            tools (`str` or `list[dict]`, *optional*):
+                Function schemas of the row.
+
+        Returns:
+            [`Answer`]:
+                CALL, TEXT or MALFORMED.
+        """
+        if isinstance(completion, str):
+            turns: list[Any] = [{"role": "assistant", "content": completion}]
+        else:
+            turns = list(completion) if isinstance(completion, (list, tuple)) else []
+            turns = [turn for turn in turns if isinstance(turn, Mapping) and turn.get("role") == "assistant"]
+        if not turns:
+            return Answer(State.MALFORMED, reason="empty_answer")
+        truncated = False
+        if self.tokenizer is not None and token_ids is not None and len(turns) == 1:
+            truncated = self._ends.isdisjoint(token_ids)
+            if self._must_decode(turns[0], token_ids):
+                turns = [{"role": "assistant", "content": self._decode(token_ids)}]
+        answers = [self._read_turn(turn, prompt, names, tools) for turn in turns]
+        broken = next((answer for answer in answers if answer.state is State.MALFORMED), None)
+        if broken is not None:
+            return replace(broken, reason="truncated") if truncated else broken
+        calls = tuple(call for answer in answers for call in answer.calls)
+        if calls:
+            return Answer(State.CALL, calls)
+        return Answer(State.MALFORMED, reason="truncated") if truncated else Answer(State.TEXT)
+
+    def _read_turn(self, turn: Mapping[str, Any], prompt: Any, names: Collection[str], tools: Any) -> Answer:
+        content = _text_of(turn.get("content"))
+        thought = turn.get("reasoning_content") or turn.get("thinking")
+        if turn.get("tool_calls") or thought:  # TRL parsed the completion with the tokenizer's response template
+            if self.thinking == "required" and not thought:
+                return Answer(State.MALFORMED, reason="no_think_block")
+            if self.thinking == "off" and thought:
+                return Answer(State.MALFORMED, reason="unexpected_think_block")
+            if turn.get("tool_calls"):
+                return self._parsed_calls(turn["tool_calls"], content, names)
+            return self._read_answer(content, names, tools)
+        if self.syntax == "native" and self._native is not None and self._native.reads_reasoning:
+            return self._native.read(content, self.generation_prompt, _schemas(tools), names, self.allow_text)
+        start, end = self.think_tags
+        prefilled = self.think_prefilled
+        if prefilled is None:
+            prefilled = isinstance(prompt, str) and prompt.rstrip().endswith(start)
+        split = split_completion(content, self.thinking, prefilled, start, end)
+        if split.reason is not None:
+            return Answer(State.MALFORMED, reason=split.reason)
+        answer = self._read_answer(split.answer, names, tools)
+        if answer.state is State.MALFORMED and split.thought is not None and start in split.answer:
+            return replace(answer, reason="several_think_blocks")
+        if answer.state is State.TEXT and (start in split.answer or end in split.answer):
+            return Answer(State.MALFORMED, reason="several_think_blocks")
+        return answer
+
+    def _read_answer(self, text: str, names: Collection[str], tools: Any) -> Answer:
+        if self.syntax == "native" and self._native is not None:
+            if self._native.reads_reasoning:  # of a message whose reasoning was cut out: what is left must be text
+                return read_text(text, names)
+            return self._native.read(text, self.generation_prompt, _schemas(tools), names, self.allow_text)
+        if self.syntax in READERS:
+            return READERS[self.syntax](text, names, self.allow_text)
+        reader = read_pythonic if text.lstrip().startswith(("[", "<answer>")) else read_hermes
+        return reader(text, names, self.allow_text)
+
+    def _parsed_calls(self, tool_calls: Any, content: str, names: Collection[str]) -> Answer:
+        if content.strip() and (not self.allow_text or read_text(content, names).state is not State.TEXT):
+            return Answer(State.MALFORMED, reason="text_beside_calls")
+        calls = [parsed_call(item) for item in tool_calls] if isinstance(tool_calls, list) else [None]
+        whole = tuple(call for call in calls if call is not None)
+        if len(whole) != len(calls):
+            return Answer(State.MALFORMED, reason="malformed_call")
+        return Answer(State.CALL, whole)
+
+    # Token ids
+
+    @cached_property
+    def _ends(self) -> frozenset[int]:
+        tokenizer = self.tokenizer
+        ends = () if tokenizer is None else (tokenizer.eos_token_id, tokenizer.pad_token_id)
+        return frozenset(end for end in ends if end is not None)
+
+    @cached_property
+    def _text_may_differ(self) -> bool:
+        """Whether TRL's text of a completion may lack more than special tokens other than tags."""
+        assert self.tokenizer is not None
+        return (
+            self.syntax == "native"
+            or getattr(self.tokenizer, "response_template", None) is not None
+            or bool(getattr(self.tokenizer, "clean_up_tokenization_spaces", False))
+        )
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        assert self.tokenizer is not None
+        return frozenset(self.tokenizer.all_special_ids) - self._ends
+
+    def _must_decode(self, turn: Mapping[str, Any], token_ids: Sequence[int]) -> bool:
+        """Whether the text in a turn is not what the policy wrote: TRL decodes without special tokens."""
+        assert self.tokenizer is not None
+        if self._text_may_differ or "tool_calls" in turn or not self._special.isdisjoint(token_ids):
+            return True
+        content = turn.get("content")
+        end = self.tokenizer.eos_token
+        return not isinstance(content, str) or (isinstance(end, str) and end in content)
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        """Text up to the end-of-turn token, special tokens included; with that token for the native syntax."""
+        assert self.tokenizer is not None
+        ids = list(token_ids)
+        stop = next((position for position, token_id in enumerate(ids) if token_id in self._ends), len(ids))
+        kept = ids[: stop + 1] if self.syntax == "native" else ids[:stop]
+        return str(self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def _text_of(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str))
+
+
+def _schemas(tools: Any) -> list[Any] | None:
+    try:
+        value = load_json(tools) if isinstance(tools, str) else tools
+    except InvalidJSON:
+        return None
+    return value if isinstance(value, list) else None

@@ -1,0 +1,144 @@
+"""Comparison by BFCL's rules: the reference lists the acceptable values of each argument.
+
+Written after the observable behaviour of the official `ast_checker` of bfcl-eval 2026.3.23 for Python; a test compares
+the two on every Python entry of the benchmark. Where that checker is defective this one is not: calls in parallel are
+matched by a perfect matching instead of greedily, the types `number` and `object` and arrays without `items` are
+understood instead of raising KeyError.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .calls import ToolCall
+from .matching import Schema
+
+_TYPES: Mapping[str, type] = {
+    "string": str,
+    "any": str,
+    "integer": int,
+    "float": float,
+    "number": float,
+    "boolean": bool,
+    "array": list,
+    "tuple": list,
+    "dict": dict,
+    "object": dict,
+}
+_IGNORED = str.maketrans(dict.fromkeys(" ,./-_*^") | {"'": '"'})
+_OMITTED = ""  # among the acceptable values: the argument may be left out
+
+
+def bfcl_difference(call: ToolCall, wanted: ToolCall, schemas: Mapping[str, Schema]) -> str | None:
+    """
+    What tells a call from a reference call whose arguments are lists of acceptable values.
+
+    Strings are compared without case, blanks and the characters `,./-_*^`; an integer passes for a float at top level,
+    nothing else passes for another type; `""` among the values means that an argument may be left out unless the schema
+    requires it; lists are ordered.
+
+    Args:
+        call ([`ToolCall`]):
+            Call of the completion.
+        wanted ([`ToolCall`]):
+            Reference call; each argument is a list of acceptable values.
+        schemas (`Mapping[str, Mapping]`):
+            JSON schema of the arguments of each function that the row offers, in BFCL's or in JSON Schema's spelling.
+
+    Returns:
+        `str` or `None`:
+            `None` if the call is acceptable, else a reason as in [`~egpo_trl.tool_calls.matching.compare_calls`].
+    """
+    if call.name != wanted.name:
+        return "wrong_function"
+    schema = schemas.get(call.name, {})
+    properties = schema.get("properties")
+    properties = properties if isinstance(properties, Mapping) else {}
+    required = schema.get("required")
+    if any(name not in call.arguments for name in (required if isinstance(required, list) else [])):
+        return "missing_argument"
+    for name, value in call.arguments.items():
+        if name not in properties or name not in wanted.arguments:
+            return "unexpected_argument"
+        reason = _check_argument(value, properties[name], _alternatives(wanted.arguments[name]))
+        if reason is not None:
+            return reason
+    for name, values in wanted.arguments.items():
+        if name not in call.arguments and _OMITTED not in _alternatives(values):
+            return "missing_argument"
+    return None
+
+
+def _alternatives(values: Any) -> list[Any]:
+    """Acceptable values; a reference that gives a bare value accepts that value."""
+    return values if isinstance(values, list) else [values]
+
+
+def _type_of(schema: Any) -> type | None:
+    kind = schema.get("type") if isinstance(schema, Mapping) else None
+    kinds = kind if isinstance(kind, list) else [kind]
+    return next((_TYPES[name] for name in kinds if isinstance(name, str) and name in _TYPES), None)
+
+
+def _check_argument(value: Any, schema: Any, alternatives: Sequence[Any]) -> str | None:
+    example = next((item for item in alternatives if item != _OMITTED), None)
+    expected: Any = _type_of(schema) or (type(value) if example is None else type(example))
+    items = _type_of(schema.get("items")) if expected is list and isinstance(schema, Mapping) else None
+    if expected is float and type(value) is int:
+        if abs(value) > 2**1023:
+            return "wrong_value"  # no float is that large
+        value = float(value)
+    # An example of another type than the schema's stands for a variable, which is compared as it is.
+    is_variable = example is not None and type(example) is not expected
+    if type(value) is not expected:
+        if example is None or type(value) is not type(example):
+            return "wrong_type"
+        is_variable = True
+    elif items is not None and not _items_fit(value, items, alternatives):
+        return "wrong_type"
+    if is_variable:
+        return None if value in alternatives else "wrong_value"
+    if expected is dict:
+        fits = any(_dict_fits(value, item) for item in alternatives if item != _OMITTED)
+    elif expected is list and items is dict:
+        fits = any(_dicts_fit(value, item) for item in alternatives)
+    elif expected is list:
+        fits = _standard_list(value) in [_standard_list(item) for item in alternatives]
+    elif expected is str:
+        fits = _standard(value) in [_standard(item) for item in alternatives if isinstance(item, str)]
+    else:
+        fits = value in alternatives
+    return None if fits else "wrong_value"
+
+
+def _items_fit(value: Sequence[Any], expected: type, alternatives: Sequence[Any]) -> bool:
+    """Whether all items have the type of the schema or that of the first item of one and the same alternative."""
+    for alternative in alternatives:
+        if not isinstance(alternative, list):
+            return True
+        example = next((item for item in alternative if item != _OMITTED), None)
+        if all(type(item) is expected or (example is not None and type(item) is type(example)) for item in value):
+            return True
+    return False
+
+
+def _standard(value: Any) -> Any:
+    return value.translate(_IGNORED).lower() if isinstance(value, str) else value
+
+
+def _standard_list(value: Any) -> list[Any]:
+    return [_standard(item) for item in value] if isinstance(value, (list, str)) else []
+
+
+def _dict_fits(value: Any, wanted: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(wanted, dict):
+        return False
+    for key, item in value.items():
+        if key not in wanted or _standard(item) not in [_standard(other) for other in _alternatives(wanted[key])]:
+            return False
+    return all(key in value or _OMITTED in _alternatives(values) for key, values in wanted.items())
+
+
+def _dicts_fit(value: Sequence[Any], wanted: Any) -> bool:
+    if not isinstance(wanted, (list, str)) or len(value) != len(wanted):
+        return False
+    return all(_dict_fits(item, other) for item, other in zip(value, wanted, strict=True))

@@ -1,0 +1,211 @@
+"""Whatever syntax a tokenizer's response template describes, read by transformers' own parser.
+
+The parser is made for serving: it forgives a region that is never closed, a repeated key, text between calls. A reward
+must not, so the regions that it reports are checked here. This is the one module of the package that needs transformers.
+"""
+
+import copy
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .calls import MAX_CHARACTERS, Answer, State, ToolCall, check_value, load_json
+from .fragments import has_fragment
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
+_LEFTOVER = "text outside every field"  # name of a field added to templates that would drop such text
+_END = "\x03"  # put behind the completion: a region that holds it was never closed
+_CLOSING_TAG = re.compile(r"(?:</\w+>)?")
+
+
+def find_response_template(tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any] | None:
+    """
+    The response template of a tokenizer, without changing the tokenizer.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
+            Tokenizer.
+
+    Returns:
+        `dict` or `None`:
+            Its own `response_template`, else the one that TRL knows for its chat template, if any reads tool calls.
+    """
+    template = getattr(tokenizer, "response_template", None)
+    if template is None:
+        from trl.chat_template_utils import add_response_schema
+
+        twin = copy.copy(tokenizer)
+        try:
+            add_response_schema(twin)
+        except ValueError:
+            return None
+        template = twin.response_template
+    return template if isinstance(template, dict) and "tool_calls" in template.get("fields", {}) else None
+
+
+class NativeReader:
+    """
+    Reader of completions in a tokenizer's own syntax.
+
+    Args:
+        template (`dict`):
+            Response template, see [`find_response_template`].
+        thinking (`str`, *optional*, defaults to `"required"`):
+            `"required"`, `"optional"` or `"off"`, as in [`~egpo_trl.tool_calls.thinking.split_completion`].
+
+    Raises:
+        ValueError: If transformers does not accept the template.
+    """
+
+    def __init__(self, template: Mapping[str, Any], thinking: str = "required") -> None:
+        from transformers.utils.chat_parsing.response_templates import load_response_template
+
+        spec = copy.deepcopy(dict(template))
+        if all({"open", "open_pattern"} & set(field) for field in spec["fields"].values()):
+            spec["fields"][_LEFTOVER] = {"content": "text"}
+        self._template = load_response_template(spec)
+        self._thinking = thinking
+        self._reasoning = next((name for name in _REASONING_FIELDS if name in spec["fields"]), None)
+        self.reads_reasoning = self._reasoning is not None
+
+    def read(
+        self,
+        text: str,
+        prefix: str = "",
+        tools: Sequence[Any] | None = None,
+        function_names: Collection[str] = (),
+        allow_text: bool = False,
+    ) -> Answer:
+        """
+        Read a completion, chain of thought and answer.
+
+        Args:
+            text (`str`):
+                Completion with its special tokens, the end of the turn included.
+            prefix (`str`, *optional*):
+                Prompt before it; what follows the start of the assistant's turn belongs to the completion.
+            tools (`Sequence[dict]`, *optional*):
+                Function schemas of the row, which type the arguments of syntaxes that write values without quotes.
+            function_names (`Collection[str]`, *optional*):
+                Names of the functions that the row offers, to tell text from fragments of a call.
+            allow_text (`bool`, *optional*, defaults to `False`):
+                Whether text may stand beside the calls.
+
+        Returns:
+            [`Answer`]:
+                CALL, TEXT or MALFORMED, the latter also where the reasoning template is not kept.
+        """
+        if len(text) > MAX_CHARACTERS or _END in text:
+            return Answer(State.MALFORMED, reason="malformed_call")
+        regions = self._regions(text, prefix, tools)
+        if regions is None:
+            return Answer(State.MALFORMED, reason="malformed_call")
+        answer = [region for region in regions if region[0] != self._reasoning]
+        reason = self._check_reasoning(regions)
+        if reason is not None:
+            return Answer(State.MALFORMED, reason=reason)
+        calls: list[ToolCall] = []
+        beside: list[str] = []
+        for name, body, value in answer:
+            if name != "tool_calls":
+                beside.append(self._template.start_anchor_re.sub("", body).replace(_END, ""))
+            elif _END in body:
+                return Answer(State.MALFORMED, reason="malformed_call")
+            else:
+                read = self._read_calls(body, value)
+                if read is None:
+                    return Answer(State.MALFORMED, reason="malformed_call")
+                calls += read
+        plain = "\n".join(beside)
+        if has_fragment(plain, function_names) or self._has_marker(plain):
+            return Answer(State.MALFORMED, reason="text_beside_calls" if calls else "malformed_call")
+        if calls:
+            if plain.strip() and not allow_text:
+                return Answer(State.MALFORMED, reason="text_beside_calls")
+            return Answer(State.CALL, tuple(calls))
+        return Answer(State.TEXT) if plain.strip() else Answer(State.MALFORMED, reason="empty_answer")
+
+    def _regions(self, text: str, prefix: str, tools: Any) -> list[tuple[str, str, Any]] | None:
+        """Field, text and value of each region in order; `None` where transformers cannot parse the completion."""
+        from transformers.utils.chat_parsing import ResponseParser
+
+        regions: list[tuple[str, str, Any]] = []
+        body = ""
+        try:
+            parser = ResponseParser(self._template, prefix=prefix, tools=tools)
+            events = [*parser.initial_events, *parser.feed(text + _END)]
+            events += parser.finalize()[1]
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
+        for event in events:
+            if event["type"] == "region_chunk":
+                body += event["text"]
+            elif event["type"] == "region_close":
+                regions.append((event["field"], body, event["value"]))
+                body = ""
+        return regions
+
+    def _check_reasoning(self, regions: Sequence[tuple[str, str, Any]]) -> str | None:
+        """What is wrong with the reasoning template, if anything."""
+        if not self.reads_reasoning:
+            return None
+        blocks = [at for at, (name, _, _) in enumerate(regions) if name == self._reasoning]
+        filled = [at for at, (_, body, _) in enumerate(regions) if body.strip()]
+        if any(_END in regions[at][1] for at in blocks):
+            return "unclosed_think_block"
+        if self._thinking == "off":  # an empty block is how templates switch thinking off
+            return "unexpected_think_block" if set(blocks) & set(filled) else None
+        if self._thinking == "required" and (not blocks or (filled and filled[0] < blocks[0])):
+            return "no_think_block"
+        return "several_think_blocks" if len(blocks) > 1 or (blocks and filled[0] < blocks[0]) else None
+
+    def _read_calls(self, body: str, value: Any) -> list[ToolCall] | None:
+        """Calls of one region, or `None` if it is not strictly what the template describes."""
+        field = self._template.fields["tool_calls"]
+        if field.content == "json" and not field.content_args:
+            try:
+                load_json(body)
+            except ValueError:
+                return None
+        if field.content == "xml-inline":
+            tag = re.compile(field.content_args["tag_pattern"], re.DOTALL)
+            keys = [match.group("key") for match in tag.finditer(body)]
+            rest = tag.sub("", body).strip(" \t\r\n,")
+            if len(set(keys)) != len(keys) or not _CLOSING_TAG.fullmatch(rest):
+                return None
+        calls = []
+        for item in value if isinstance(value, list) else [value]:
+            call = parsed_call(item)
+            if call is None:
+                return None
+            calls.append(call)
+        return calls
+
+    def _has_marker(self, text: str) -> bool:
+        """Whether a text holds the delimiter of a field, such as that of a call which was cut off."""
+        for field in self._template.fields.values():
+            literals = [*(field.open_literals or ()), *(field.close_literals or ())]
+            if any(literal.strip() in text for literal in literals if len(literal.strip()) > 2):
+                return True
+        tool_calls = self._template.fields["tool_calls"]
+        matches = [
+            pattern.search(text) for pattern in (tool_calls.open_re, tool_calls.close_re) if pattern is not None
+        ]
+        return any(match is not None and len(match.group().strip()) > 2 for match in matches)
+
+
+def parsed_call(item: Any) -> ToolCall | None:
+    """A call from the message form `{"type": "function", "function": {"name": …, "arguments": {…}}}`, or `None`."""
+    function = item.get("function") if isinstance(item, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    arguments = function.get("arguments") if isinstance(function, Mapping) else None
+    if not isinstance(name, str) or not name or not isinstance(arguments, dict):
+        return None
+    try:
+        check_value(arguments)
+    except (ValueError, RecursionError):
+        return None
+    return ToolCall(name, arguments)
