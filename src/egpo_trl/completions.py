@@ -1,12 +1,14 @@
 """From what TRL hands to a reward, text, messages or token ids, to an [`~egpo_trl.tool_calls.calls.Answer`]."""
 
+import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .tool_calls.bare_json import read_bare_json
-from .tool_calls.calls import Answer, InvalidJSON, State, load_json
+from .tool_calls.calls import Answer, InvalidJSON, State, ToolCall, load_json
 from .tool_calls.fragments import read_text
 from .tool_calls.hermes import read_hermes
 from .tool_calls.native import NativeReader, find_response_template, parsed_call
@@ -24,7 +26,7 @@ SYNTAXES = (*READERS, "native")
 
 def find_syntax(tokenizer: "PreTrainedTokenizerBase") -> str:
     """
-    Syntax of tool calls that a tokenizer's chat template asks for.
+    Syntax of tool calls of a tokenizer, found by letting its chat template write one.
 
     Args:
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
@@ -32,24 +34,49 @@ def find_syntax(tokenizer: "PreTrainedTokenizerBase") -> str:
 
     Returns:
         `str`:
-            `"hermes"` if the template writes JSON in `<tool_call>` tags; `"native"` if transformers or TRL know how to
-            parse what it writes; `"json"` if it writes JSON objects with `parameters`; else `"pythonic"`.
+            The syntax that reads what the template writes, `"native"` if only the tokenizer's response template does,
+            and `"pythonic"` if the template writes no calls, so that only the prompt can ask for them.
 
     Raises:
-        ValueError: If the template writes calls in XML that has no reader here.
+        ValueError: If the template writes calls that nothing here reads.
     """
-    source = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
-    xml = any(mark in source for mark in ("<function=", "<arg_key>", "<parameter="))
-    if "<tool_call>" in source and not xml:
-        return "hermes"
+    written = _write_call(tokenizer)
+    for text in () if written is None else (written, _END_OF_TURN.sub("", written)):
+        for syntax, reader in READERS.items():
+            if reader(text, (), False).calls == (_PROBE,):
+                return syntax
     if find_response_template(tokenizer) is not None:
-        return "json" if '"parameters": ' in source and "<|eot_id|>" in source else "native"
-    if xml:
-        raise ValueError(
-            "The chat template writes calls in XML, and neither transformers nor TRL knows how to parse it. Set "
-            "tokenizer.response_template, or use the prompt style 'paper' with syntax='pythonic'."
-        )
-    return "json" if '"parameters": ' in source else "pythonic"
+        return "native"
+    if written is None:
+        return "pythonic"
+    raise ValueError(
+        f"The chat template of {tokenizer.name_or_path!r} writes a call as {written[:120]!r}, which nothing here reads, "
+        "and neither transformers nor TRL knows how to parse it. Set tokenizer.response_template, or use the prompt "
+        "style 'paper' with syntax='pythonic'."
+    )
+
+
+_PROBE = ToolCall("probe_tool", {"number": 1})
+_END_OF_TURN = re.compile(r"\s*<[^<>\s]+>\s*$")
+
+
+def _write_call(tokenizer: "PreTrainedTokenizerBase") -> str | None:
+    """What the chat template writes for an assistant's call, or `None` if it writes none."""
+    user = {"role": "user", "content": "?"}
+    for arguments in (_PROBE.arguments, json.dumps(_PROBE.arguments)):  # templates differ in what they take
+        call = {"type": "function", "id": "probe0001", "function": {"name": _PROBE.name, "arguments": arguments}}
+        assistant = {"role": "assistant", "content": "", "tool_calls": [call]}
+        try:
+            asked = str(tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True))
+            full = str(tokenizer.apply_chat_template([user, assistant], tokenize=False))
+        except Exception:
+            continue  # a template may refuse a conversation with any error of its own
+        same = next((at for at, (a, b) in enumerate(zip(asked, full, strict=False)) if a != b), len(asked))
+        turn = full[same:]
+        if _PROBE.name in turn:
+            split = split_completion(turn, "optional", prefilled=asked.rstrip().endswith("<think>"))
+            return turn if split.reason else split.answer
+    return None
 
 
 @dataclass(frozen=True)
@@ -212,7 +239,9 @@ class CompletionReader:
     @cached_property
     def _special(self) -> frozenset[int]:
         assert self.tokenizer is not None
-        return frozenset(self.tokenizer.all_special_ids) - self._ends
+        added = self.tokenizer.added_tokens_decoder
+        special = [token_id for token_id, token in added.items() if token.special]
+        return frozenset((*self.tokenizer.all_special_ids, *special)) - self._ends
 
     def _must_decode(self, turn: Mapping[str, Any], token_ids: Sequence[int]) -> bool:
         """Whether the text in a turn is not what the policy wrote: TRL decodes without special tokens."""

@@ -1,5 +1,6 @@
 """The tiny policy's tokenizer: a byte-level BPE in which every word of the tool world is one token."""
 
+import json
 import random
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -105,8 +106,11 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         for name, schema in tool.parameters.items()
     )
     tokenizer.train_from_iterator([*texts, *[roles + signatures] * 4], trainer)
+    state = json.loads(tokenizer.to_str())
+    for token in state["added_tokens"]:  # as Qwen3's tags: kept when special tokens are skipped
+        token["special"] = token["content"] not in TAG_TOKENS
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+        tokenizer_object=Tokenizer.from_str(json.dumps(state)),
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         extra_special_tokens=["<|im_start|>"],

@@ -73,6 +73,11 @@ def _alternatives(values: Any) -> list[Any]:
     return values if isinstance(values, list) else [values]
 
 
+def _example_type(values: Sequence[Any]) -> type | None:
+    """Type of the first value that does not mean "may be left out"."""
+    return next((type(value) for value in values if value != _OMITTED), None)
+
+
 def _type_of(schema: Any) -> type | None:
     kind = schema.get("type") if isinstance(schema, Mapping) else None
     kinds = kind if isinstance(kind, list) else [kind]
@@ -80,26 +85,26 @@ def _type_of(schema: Any) -> type | None:
 
 
 def _check_argument(value: Any, schema: Any, alternatives: Sequence[Any]) -> str | None:
-    example = next((item for item in alternatives if item != _OMITTED), None)
-    expected: Any = _type_of(schema) or (type(value) if example is None else type(example))
+    example = _example_type(alternatives)
+    expected: type = _type_of(schema) or example or type(value)
     items = _type_of(schema.get("items")) if expected is list and isinstance(schema, Mapping) else None
     if expected is float and type(value) is int:
         if abs(value) > 2**1023:
             return "wrong_value"  # no float is that large
         value = float(value)
     # An example of another type than the schema's stands for a variable, which is compared as it is.
-    is_variable = example is not None and type(example) is not expected
+    is_variable = example is not None and example is not expected
     if type(value) is not expected:
-        if example is None or type(value) is not type(example):
+        if type(value) is not example:
             return "wrong_type"
         is_variable = True
-    elif items is not None and not _items_fit(value, items, alternatives):
+    elif isinstance(value, list) and items is not None and not _items_fit(value, items, alternatives):
         return "wrong_type"
     if is_variable:
         return None if value in alternatives else "wrong_value"
     if expected is dict:
         fits = any(_dict_fits(value, item) for item in alternatives if item != _OMITTED)
-    elif expected is list and items is dict:
+    elif isinstance(value, list) and items is dict:
         fits = any(_dicts_fit(value, item) for item in alternatives)
     elif expected is list:
         fits = _standard_list(value) in [_standard_list(item) for item in alternatives]
@@ -115,8 +120,7 @@ def _items_fit(value: Sequence[Any], expected: type, alternatives: Sequence[Any]
     for alternative in alternatives:
         if not isinstance(alternative, list):
             return True
-        example = next((item for item in alternative if item != _OMITTED), None)
-        if all(type(item) is expected or (example is not None and type(item) is type(example)) for item in value):
+        if all(type(item) in (expected, _example_type(alternative)) for item in value):
             return True
     return False
 

@@ -19,6 +19,7 @@ _REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 _LEFTOVER = "text outside every field"  # name of a field added to templates that would drop such text
 _END = "\x03"  # put behind the completion: a region that holds it was never closed
 _CLOSING_TAG = re.compile(r"(?:</\w+>)?")
+_PAIRED = re.compile(r"<\|tool\w*?_(start|end)\|>")  # LFM2's, whose template does not ask for the closing one
 
 
 def find_response_template(tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any] | None:
@@ -101,7 +102,7 @@ class NativeReader:
         if len(text) > MAX_CHARACTERS or _END in text:
             return Answer(State.MALFORMED, reason="malformed_call")
         regions = self._regions(text, prefix, tools)
-        if regions is None:
+        if not any(_END in body for _, body, _ in regions):  # not parsed, or a pattern took what is no part of it
             return Answer(State.MALFORMED, reason="malformed_call")
         answer = [region for region in regions if region[0] != self._reasoning]
         reason = self._check_reasoning(regions)
@@ -125,11 +126,14 @@ class NativeReader:
         if calls:
             if plain.strip() and not allow_text:
                 return Answer(State.MALFORMED, reason="text_beside_calls")
+            sides = _PAIRED.findall(text)
+            if sides.count("start") != sides.count("end"):
+                return Answer(State.MALFORMED, reason="malformed_call")
             return Answer(State.CALL, tuple(calls))
         return Answer(State.TEXT) if plain.strip() else Answer(State.MALFORMED, reason="empty_answer")
 
-    def _regions(self, text: str, prefix: str, tools: Any) -> list[tuple[str, str, Any]] | None:
-        """Field, text and value of each region in order; `None` where transformers cannot parse the completion."""
+    def _regions(self, text: str, prefix: str, tools: Any) -> list[tuple[str, str, Any]]:
+        """Field, text and value of each region in order; none where transformers cannot parse the completion."""
         from transformers.utils.chat_parsing import ResponseParser
 
         regions: list[tuple[str, str, Any]] = []
@@ -139,7 +143,7 @@ class NativeReader:
             events = [*parser.initial_events, *parser.feed(text + _END)]
             events += parser.finalize()[1]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return None
+            return []
         for event in events:
             if event["type"] == "region_chunk":
                 body += event["text"]

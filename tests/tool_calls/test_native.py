@@ -1,0 +1,213 @@
+"""The native syntax on the chat templates of real families, strictly."""
+
+import copy
+import json
+
+import pytest
+
+from egpo_trl import ToolCallReward
+from egpo_trl.completions import find_syntax
+from egpo_trl.tool_calls.calls import State, ToolCall
+from egpo_trl.tool_calls.native import NativeReader, find_response_template
+from tests.conftest import trl_template
+
+TOOLS = [
+    {"type": "function", "function": {"name": name, "description": "d", "parameters": {
+        "type": "object", "required": ["a"],
+        "properties": {"a": {"type": "integer", "description": "x"}, "s": {"type": "string", "description": "x"}},
+    }}}
+    for name in ("get_x", "put_y")
+]  # fmt: skip
+NAMES = ["get_x", "put_y"]
+USER = [{"role": "user", "content": "hi"}]
+# family -> what ends the turn of a text answer
+FAMILIES = {
+    "qwen3_5_think": "<|im_end|>", "qwen3_6": "<|im_end|>", "qwen3_8": "<|im_end|>", "glm4moe": "", "lfm2_2_5": "<|im_end|>",
+    "gemma4": "<turn|>", "nemotron_3_nano": "<|im_end|>",
+}  # fmt: skip
+
+
+def message(**fields):
+    return {"role": "assistant", "content": "", "reasoning_content": "so 2 < 3", "thinking": "so 2 < 3", **fields}
+
+
+def call(name, **arguments):
+    return {"type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def with_template(tokenizer, name):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = trl_template(name)
+    return tokenizer
+
+
+def prompt_and_completion(tokenizer, answer):
+    prompt = tokenizer.apply_chat_template(USER, tools=TOOLS, add_generation_prompt=True, tokenize=False)
+    full = tokenizer.apply_chat_template([*USER, answer], tools=TOOLS, tokenize=False)
+    assert full.startswith(prompt)
+    return prompt, full[len(prompt) :]
+
+
+def reader(tokenizer, thinking="required"):
+    return NativeReader(find_response_template(tokenizer), thinking)
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "gptoss"])
+def test_what_the_template_writes_is_read_back(tiny_tokenizer, family):
+    tokenizer = with_template(tiny_tokenizer, family)
+    calls = [call("get_x", a=1, s="b c"), call("put_y", a=2)][: 1 if family == "gptoss" else 2]  # gpt-oss writes one
+    prompt, completion = prompt_and_completion(tokenizer, message(tool_calls=calls))
+    answer = reader(tokenizer).read(completion, prompt, TOOLS, NAMES)
+    assert answer.state is State.CALL, completion
+    assert list(answer.calls) == [ToolCall(c["function"]["name"], c["function"]["arguments"]) for c in calls]
+    off = reader(tokenizer, "off").read(completion, prompt, TOOLS, NAMES)
+    assert off.reason == "unexpected_think_block"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_text_and_what_is_neither(tiny_tokenizer, family):
+    tokenizer = with_template(tiny_tokenizer, family)
+    prompt, completion = prompt_and_completion(tokenizer, message(tool_calls=[call("get_x", a=1, s="b c")]))
+    strict = reader(tokenizer)
+    closing = {"gemma4": "<channel|>"}.get(family, "</think>")
+    thought, _, behind = completion.partition(closing)
+    end = FAMILIES[family]
+    block = thought + closing
+
+    def read(text, allow_text=False):
+        return strict.read(text, prompt, TOOLS, NAMES, allow_text)
+
+    assert read(f"{block}\nI cannot do that.{end}").state is State.TEXT
+    assert read(block + end).reason == "empty_answer"
+    assert read(f"{block}sure, get_x(a=1){end}").state is State.MALFORMED
+    assert read(f"{block}Sure:{behind}").reason == "text_beside_calls"
+    assert read(f"{block}Sure:{behind}", allow_text=True).state is State.CALL
+    assert read(thought).reason in ("unclosed_think_block", "no_think_block")
+    assert read(completion + completion).state is State.MALFORMED
+    for cut in range(completion.index("get_x"), completion.rindex("c") + 1):  # inside the call
+        assert read(completion[:cut]).state is State.MALFORMED, completion[:cut]
+    assert read("\x03" + completion).state is State.MALFORMED
+    assert read("x" * 300_000).state is State.MALFORMED
+
+
+def test_missing_reasoning(tiny_tokenizer):
+    tokenizer = with_template(tiny_tokenizer, "lfm2_2_5")
+    prompt, completion = prompt_and_completion(tokenizer, message(tool_calls=[call("get_x", a=1)]))
+    bare = completion.split("</think>")[1]
+    assert reader(tokenizer).read(bare, prompt, TOOLS, NAMES).reason == "no_think_block"
+    assert reader(tokenizer, "optional").read(bare, prompt, TOOLS, NAMES).state is State.CALL
+    assert reader(tokenizer, "off").read(bare, prompt, TOOLS, NAMES).state is State.CALL
+    for text in ("<think>a</think><think>b</think>", "<think>a</think>x<think>b</think>"):
+        assert reader(tokenizer).read(text + bare, prompt, TOOLS, NAMES).reason == "several_think_blocks"
+    assert reader(tokenizer).read("x" + completion, prompt, TOOLS, NAMES).reason == "no_think_block"
+
+
+def test_repeated_and_broken_parameters(tiny_tokenizer):
+    tokenizer = with_template(tiny_tokenizer, "qwen3_6")
+    prompt, _ = prompt_and_completion(tokenizer, message(tool_calls=[call("get_x", a=1)]))
+
+    def read(body):
+        text = f"so\n</think>\n\n<tool_call>\n<function=get_x>\n{body}\n</function>\n</tool_call><|im_end|>"
+        return reader(tokenizer).read(text, prompt, TOOLS, NAMES)
+
+    one = "<parameter=a>\n1\n</parameter>"
+    assert read(one).calls == (ToolCall("get_x", {"a": 1}),)
+    for body in (one + one, one + "junk", one + "<parameter=s>", "<parameter=a>1", one + "</function></function>"):
+        assert read(body).state is State.MALFORMED, body
+
+
+def test_json_inside_a_native_call_is_strict(tiny_tokenizer):
+    tokenizer = with_template(tiny_tokenizer, "gptoss")
+    head = "<|channel|>analysis<|message|>so<|end|><|start|>assistant to=functions.get_x<|channel|>commentary json<|message|>"
+    prompt = tokenizer.apply_chat_template(USER, tools=TOOLS, add_generation_prompt=True, tokenize=False)
+    for body, state in (
+        ('{"a": 1}<|call|>', State.CALL),
+        ('{"a": 1, "a": 2}<|call|>', State.MALFORMED),
+        ('{"a": NaN}<|call|>', State.MALFORMED),
+        ('{"a": "\\ud800"}<|call|>', State.MALFORMED),
+        ('{"a": 1}', State.MALFORMED),
+        ("[1]<|call|>", State.MALFORMED),
+        ('{"a": 1}<|call|>junk', State.MALFORMED),
+    ):
+        assert reader(tokenizer).read(head + body, prompt, TOOLS, NAMES).state is state, body
+
+
+@pytest.mark.parametrize(
+    ("template", "syntax"),
+    [("qwen2_5", "hermes"), ("qwen3", "hermes"), ("qwen3_instruct_2507", "hermes"), ("qwen3_5_think", "native"),
+     ("glm4moe", "native"), ("gptoss", "native"), ("gemma4", "native"), ("lfm2_2_5", "native"), ("llama3_1", "json"),
+     ("llama3_2", "json"), ("phi3", "pythonic"), ("deepseek_r1_distill", "pythonic")],
+)  # fmt: skip
+def test_the_syntax_is_found_by_letting_the_template_write_a_call(tiny_tokenizer, template, syntax):
+    assert find_syntax(with_template(tiny_tokenizer, template)) == syntax
+
+
+def test_a_syntax_that_nothing_reads(tiny_tokenizer):
+    tokenizer = with_template(tiny_tokenizer, "deepseekv3")
+    with pytest.raises(ValueError, match="which nothing here reads"):
+        ToolCallReward().bind(tokenizer)
+    with pytest.raises(ValueError, match="needs a response template"):
+        ToolCallReward(syntax="native").bind(tokenizer)
+    assert ToolCallReward(syntax="pythonic").bind(tokenizer).syntax == "pythonic"
+
+
+def test_a_tokenizers_own_response_template(tiny_tokenizer):
+    """A family that neither TRL nor this package has heard of."""
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% for c in m.tool_calls or [] %}"
+        "@@{{ c.function | tojson }}@@{% endfor %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    tokenizer.response_template = {
+        "defaults": {"role": "assistant"},
+        "start_anchor": "<|im_start|>assistant\n",
+        "fields": {
+            "reasoning_content": {"open": "<think>", "close": "</think>", "content": "text"},
+            "tool_calls": {
+                "open": "@@{", "close": "}@@", "repeats": True, "content": "json",
+                "transform": {"type": "function", "function": {"name": "get_x", "arguments": "{content}"}},
+            },
+            "content": {"close_pattern": r"<\|im_end\|>\s*", "content": "text"},
+        },
+    }  # fmt: skip
+    assert find_syntax(tokenizer) == "native"
+    assert getattr(copy.deepcopy(tiny_tokenizer), "response_template", None) is None
+
+
+@pytest.mark.parametrize("family", ["qwen3_6", "nemotron_3_nano", "lfm2_2_5"])
+def test_the_reward_reads_token_ids(tiny_tokenizer, family):
+    tokenizer = with_template(tiny_tokenizer, family)
+    prompt, completion = prompt_and_completion(tokenizer, message(tool_calls=[call("get_x", a=1, s="b c")]))
+    bound = ToolCallReward().bind(tokenizer)
+    reference = json.dumps([{"name": "get_x", "arguments": {"a": 1, "s": "b c"}}])
+    ids = [*tokenizer.encode(completion.rstrip().removesuffix("<|im_end|>")), tokenizer.eos_token_id]
+
+    def judge(ids):
+        parsed = [{"role": "assistant", "content": "whatever TRL made of it"}]
+        return bound.judge(parsed, reference, json.dumps(TOOLS), prompt, ids).reason
+
+    assert judge(ids) == "correct"
+    assert judge(ids[: len(ids) // 2]) == "truncated"
+    assert judge([*ids[: len(ids) // 2], tokenizer.eos_token_id]) != "correct"
+
+
+def test_trl_falls_back_to_text_on_a_broken_call(tiny_tokenizer):
+    """What TRL hands over where its parser fails, and where it succeeds."""
+    from trl.chat_template_utils import add_response_schema, parse_response
+
+    tokenizer = add_response_schema(with_template(tiny_tokenizer, "qwen3"))
+    reward = ToolCallReward(syntax="hermes")
+    reference = json.dumps([{"name": "get_x", "arguments": {"a": 1}}])
+    good = '<think>so</think>\n<tool_call>\n{"name": "get_x", "arguments": {"a": 1}}\n</tool_call><|im_end|>'
+    for text, reason, no_call in (
+        (good, "correct", "call_instead_of_text"),
+        (good.replace("}}", "}"), "malformed_call", "malformed_call"),
+        ("<think>so</think>Nothing fits.<|im_end|>", "text_instead_of_call", "correct"),
+        (good.replace("<|im_end|>", '\n<tool_call>\n{"name"'), "malformed_call", "malformed_call"),
+    ):
+        parsed = parse_response(
+            tokenizer, tokenizer.encode(text), prefix=tokenizer.encode("<|im_start|>assistant\n"), tools=TOOLS
+        )
+        assert reward.judge([parsed], reference, json.dumps(TOOLS)).reason == reason
+        assert reward.judge([parsed], "[]", json.dumps(TOOLS)).reason == no_call
