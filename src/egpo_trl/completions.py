@@ -164,13 +164,10 @@ class CompletionReader:
             if self._must_decode(turns[0], token_ids):
                 turns = [{"role": "assistant", "content": self._decode(token_ids)}]
         answers = [self._read_turn(turn, prompt, names, tools) for turn in turns]
-        broken = next((answer for answer in answers if answer.state is State.MALFORMED), None)
-        if broken is not None:
-            return replace(broken, reason="truncated") if truncated else broken
-        calls = tuple(call for answer in answers for call in answer.calls)
-        if calls:
-            return Answer(State.CALL, calls)
-        return Answer(State.MALFORMED, reason="truncated") if truncated else Answer(State.TEXT)
+        answer = answers[0] if len(answers) == 1 else _join(answers)
+        if truncated and answer.state is not State.CALL:
+            return Answer(State.MALFORMED, reason="truncated")
+        return answer
 
     def _read_turn(self, turn: Mapping[str, Any], prompt: Any, names: Collection[str], tools: Any) -> Answer:
         content = _text_of(turn.get("content"))
@@ -259,6 +256,13 @@ class CompletionReader:
         stop = next((position for position, token_id in enumerate(ids) if token_id in self._ends), len(ids))
         kept = ids[: stop + 1] if self.syntax == "native" else ids[:stop]
         return str(self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def _join(answers: Sequence[Answer]) -> Answer:
+    """The answers of all turns of a rollout as one."""
+    broken = next((answer for answer in answers if answer.state is State.MALFORMED), None)
+    calls = tuple(call for answer in answers for call in answer.calls)
+    return broken or (Answer(State.CALL, calls) if calls else Answer(State.TEXT))
 
 
 def _text_of(content: Any) -> str:

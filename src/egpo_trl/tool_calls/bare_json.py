@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from .calls import Answer, InvalidJSON, State, call_from_object, decode_json
+from .calls import MAX_CALLS, Answer, InvalidJSON, State, call_from_object, decode_json
 from .fragments import has_fragment, read_text
 
 _ARGUMENT_KEYS = ("arguments", "parameters")
@@ -34,7 +34,7 @@ def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: 
         calls = tuple(call_from_object(item, _ARGUMENT_KEYS) for item in items)
     except (InvalidJSON, ValueError):
         return Answer(State.MALFORMED, reason="malformed_call")
-    if not calls:
+    if not 0 < len(calls) <= MAX_CALLS:
         return Answer(State.MALFORMED, reason="malformed_call")
     beside = text[:start] + "\n" + text[end:]
     if beside.strip() and not (allow_text and not has_fragment(beside, function_names)):

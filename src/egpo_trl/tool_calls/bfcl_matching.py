@@ -52,7 +52,7 @@ def bfcl_difference(call: ToolCall, wanted: ToolCall, schemas: Mapping[str, Sche
         return "wrong_function"
     schema = schemas.get(call.name, {})
     properties = schema.get("properties")
-    properties = properties if isinstance(properties, Mapping) else {}
+    properties = properties if isinstance(properties, dict) else {}
     required = schema.get("required")
     if any(name not in call.arguments for name in (required if isinstance(required, list) else [])):
         return "missing_argument"
@@ -75,19 +75,24 @@ def _alternatives(values: Any) -> list[Any]:
 
 def _example_type(values: Sequence[Any]) -> type | None:
     """Type of the first value that does not mean "may be left out"."""
-    return next((type(value) for value in values if value != _OMITTED), None)
+    for value in values:
+        if value != _OMITTED:
+            return type(value)
+    return None
 
 
 def _type_of(schema: Any) -> type | None:
-    kind = schema.get("type") if isinstance(schema, Mapping) else None
-    kinds = kind if isinstance(kind, list) else [kind]
+    kind = schema.get("type") if isinstance(schema, dict) else None
+    if isinstance(kind, str):
+        return _TYPES.get(kind)
+    kinds = kind if isinstance(kind, list) else []
     return next((_TYPES[name] for name in kinds if isinstance(name, str) and name in _TYPES), None)
 
 
 def _check_argument(value: Any, schema: Any, alternatives: Sequence[Any]) -> str | None:
     example = _example_type(alternatives)
     expected: type = _type_of(schema) or example or type(value)
-    items = _type_of(schema.get("items")) if expected is list and isinstance(schema, Mapping) else None
+    items = _type_of(schema.get("items")) if expected is list and isinstance(schema, dict) else None
     if expected is float and type(value) is int:
         if abs(value) > 2**1023:
             return "wrong_value"  # no float is that large
@@ -109,7 +114,9 @@ def _check_argument(value: Any, schema: Any, alternatives: Sequence[Any]) -> str
     elif expected is list:
         fits = _standard_list(value) in [_standard_list(item) for item in alternatives]
     elif expected is str:
-        fits = _standard(value) in [_standard(item) for item in alternatives if isinstance(item, str)]
+        fits = value in alternatives or _standard(value) in [
+            _standard(item) for item in alternatives if isinstance(item, str)
+        ]
     else:
         fits = value in alternatives
     return None if fits else "wrong_value"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-MAX_CHARACTERS = 200_000  # longer answers are malformed: no real call comes near, and time stays bounded
+MAX_CHARACTERS = 100_000  # longer answers are malformed: no real call comes near, and time stays bounded
+MAX_CALLS = 128  # an answer with more calls is malformed
 MAX_DEPTH = 64  # nested arguments beyond this are malformed
 
 
@@ -90,22 +91,24 @@ def decode_json(text: str, start: int = 0) -> tuple[Any, int]:
         raise
     except ValueError as error:
         raise InvalidJSON(str(error)) from None
-    check_value(value, surrogates=_SURROGATE.search(text, start, end) is not None)
+    surrogates = not (text.isascii() and "\\u" not in text) and _SURROGATE.search(text, start, end) is not None
+    if surrogates or text.count("{", start, end) + text.count("[", start, end) > MAX_DEPTH:
+        check_value(value)
     return value, end
 
 
-def check_value(value: Any, depth: int = 0, surrogates: bool = True) -> None:
-    """Raise [`InvalidJSON`] where a value is nested too deeply or, with `surrogates`, holds a lone surrogate."""
+def check_value(value: Any, depth: int = 0) -> None:
+    """Raise [`InvalidJSON`] where a value is nested too deeply or holds a lone surrogate."""
     if depth > MAX_DEPTH:
         raise InvalidJSON("nested too deeply")
     if isinstance(value, dict):
         for key, item in value.items():
-            check_value(key, depth + 1, surrogates)
-            check_value(item, depth + 1, surrogates)
+            check_value(key, depth + 1)
+            check_value(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            check_value(item, depth + 1, surrogates)
-    elif surrogates and isinstance(value, str) and re.search(r"[\ud800-\udfff]", value):
+            check_value(item, depth + 1)
+    elif isinstance(value, str) and not value.isascii() and re.search(r"[\ud800-\udfff]", value):
         raise InvalidJSON("lone surrogate")
 
 
@@ -137,14 +140,15 @@ def call_from_object(value: Any, argument_keys: Sequence[str] = ("arguments",)) 
     """
     if not isinstance(value, dict):
         raise ValueError("a call must be an object")
-    key = next((key for key in argument_keys if key in value), None)
-    if len(value) != 2 or key is None or "name" not in value:
-        raise ValueError("a call must have the keys 'name' and 'arguments' and no other")
-    if not isinstance(value["name"], str) or not value["name"]:
-        raise ValueError("'name' must be a non-empty string")
-    if not isinstance(value[key], dict):
-        raise ValueError(f"{key!r} must be an object")
-    return ToolCall(value["name"], value[key])
+    for key in argument_keys:
+        if len(value) == 2 and key in value and "name" in value:
+            name, arguments = value["name"], value[key]
+            if not isinstance(name, str) or not name:
+                raise ValueError("'name' must be a non-empty string")
+            if not isinstance(arguments, dict):
+                raise ValueError(f"{key!r} must be an object")
+            return ToolCall(name, arguments)
+    raise ValueError("a call must have the keys 'name' and 'arguments' and no other")
 
 
 def parse_reference(reference: str | list[Any]) -> tuple[ToolCall, ...]:
@@ -196,12 +200,12 @@ def parse_tools(tools: str | list[Any] | None) -> dict[str, Mapping[str, Any]]:
         raise ValueError("must be a list of function schemas")
     schemas: dict[str, Mapping[str, Any]] = {}
     for position, item in enumerate(value):
-        function = item.get("function", item) if isinstance(item, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
+        function = item.get("function", item) if isinstance(item, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
             raise ValueError(f"function {position} has no 'name'")
         parameters = function.get("parameters")
         parameters = {} if parameters is None else parameters
-        if not isinstance(parameters, Mapping):
+        if not isinstance(parameters, dict):
             raise ValueError(f"function {function['name']!r}: 'parameters' must be a JSON schema")
         if function["name"] in schemas:
             raise ValueError(f"function {function['name']!r} stands twice")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-from .calls import Answer, State
+from .calls import MAX_CHARACTERS, Answer, State
 
 # A tag or special token, a call with keyword arguments, or the JSON object of a call: none belongs in a text answer.
 _FRAGMENT = re.compile(
@@ -45,10 +45,10 @@ def read_text(text: str, function_names: Collection[str]) -> Answer:
 
     Returns:
         [`Answer`]:
-            TEXT, or MALFORMED where it is empty or holds a piece of a call.
+            TEXT, or MALFORMED where it is empty, holds a piece of a call, or is too long to look for one.
     """
     if not text.strip():
         return Answer(State.MALFORMED, reason="empty_answer")
-    if has_fragment(text, function_names):
+    if len(text) > MAX_CHARACTERS or has_fragment(text, function_names):
         return Answer(State.MALFORMED, reason="malformed_call")
     return Answer(State.TEXT)

@@ -1,11 +1,14 @@
 """The syntax of Hermes, Qwen2.5 and Qwen3: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, repeated."""
 
+import re
 from collections.abc import Collection
 
-from .calls import Answer, InvalidJSON, State, ToolCall, call_from_object, decode_json
+from .calls import MAX_CALLS, Answer, InvalidJSON, State, ToolCall, call_from_object, decode_json
 from .fragments import has_fragment, read_text
 
-_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+_OPEN = "<tool_call>"
+_OPENING = re.compile(r"<tool_call>\s*")
+_CLOSE = re.compile(r"\s*</tool_call>\s*")
 
 
 def read_hermes(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
@@ -30,25 +33,19 @@ def read_hermes(text: str, function_names: Collection[str] = (), allow_text: boo
     calls: list[ToolCall] = []
     beside: list[str] = []
     position = 0
-    while (start := text.find(_OPEN, position)) >= 0:
-        if start > position:
-            beside.append(text[position:start])
+    while (opening := _OPENING.search(text, position)) is not None:
+        if opening.start() > position:
+            beside.append(text[position : opening.start()])
         try:
-            value, position = decode_json(text, _skip_space(text, start + len(_OPEN)))
+            value, position = decode_json(text, opening.end())
             calls.append(call_from_object(value))
         except (InvalidJSON, ValueError):
             return Answer(State.MALFORMED, reason="malformed_call")
-        position = _skip_space(text, position)
-        if not text.startswith(_CLOSE, position):
+        closing = _CLOSE.match(text, position)
+        if closing is None or len(calls) > MAX_CALLS:
             return Answer(State.MALFORMED, reason="malformed_call")
-        position = _skip_space(text, position + len(_CLOSE))
+        position = closing.end()
     beside.append(text[position:])
     if any(beside) and not (allow_text and not has_fragment("\n".join(beside), function_names)):
         return Answer(State.MALFORMED, reason="text_beside_calls")
     return Answer(State.CALL, tuple(calls))
-
-
-def _skip_space(text: str, position: int) -> int:
-    while position < len(text) and text[position].isspace():
-        position += 1
-    return position

@@ -36,13 +36,17 @@ def compare_calls(
             `"wrong_function"`, `"missing_argument"`, `"unexpected_argument"`, `"wrong_type"` or `"wrong_value"`.
     """
     difference = difference or exact_difference
+    if len(calls) == len(reference):
+        in_order = [difference(call, wanted, schemas) for call, wanted in zip(calls, reference, strict=True)]
+        if not any(in_order):
+            return None
     known = schemas.keys() | {wanted.name for wanted in reference}
     if schemas and any(call.name not in known for call in calls):
         return "unknown_function"
     if len(calls) != len(reference):
         return "missing_call" if len(calls) < len(reference) else "extra_call"
     if len(calls) == 1:
-        return difference(calls[0], reference[0], schemas)
+        return in_order[0]
     reasons = [[difference(call, wanted, schemas) for wanted in reference] for call in calls]
     column_of = _largest_matching([[reason is None for reason in row] for row in reasons])
     if len(column_of) == len(calls):
@@ -98,12 +102,14 @@ def exact_difference(call: ToolCall, wanted: ToolCall, schemas: Mapping[str, Sch
     if call.arguments.keys() != wanted.arguments.keys():
         return "missing_argument" if wanted.arguments.keys() - call.arguments.keys() else "unexpected_argument"
     root = schemas.get(call.name, {})
-    if values_equal(call.arguments, wanted.arguments, [root], root):
-        return None
     for name, value in wanted.arguments.items():
-        if not values_equal(call.arguments[name], value, _children([root], root, name), root):
-            return "wrong_value" if _same_type(call.arguments[name], value) else "wrong_type"
-    return "wrong_value"
+        given = call.arguments[name]
+        if type(given) is type(value) and not isinstance(value, (dict, list)):
+            if given != value:
+                return "wrong_value"
+        elif not values_equal(given, value, _children([root], root, name), root, 1):
+            return "wrong_value" if _same_type(given, value) else "wrong_type"
+    return None
 
 
 def _same_type(value: Any, wanted: Any) -> bool:
@@ -170,7 +176,7 @@ def _expand(schemas: Iterable[Any], root: Schema) -> list[Schema]:
     expanded: list[Schema] = []
     while todo and len(expanded) < MAX_DEPTH:
         schema = todo.pop()
-        if not isinstance(schema, Mapping) or id(schema) in seen:
+        if not isinstance(schema, dict) or id(schema) in seen:
             continue
         seen.add(id(schema))
         expanded.append(schema)
@@ -186,7 +192,7 @@ def _resolve(pointer: str, root: Schema) -> Any:
     target: Any = root
     for part in pointer.removeprefix("#").strip("/").split("/")[:MAX_DEPTH]:
         if part:
-            target = target.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
+            target = target.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
     return target
 
 
@@ -196,10 +202,10 @@ def _children(schemas: Sequence[Schema], root: Schema, key: str | int) -> list[S
     for schema in _expand(schemas, root):
         if isinstance(key, str):
             properties = schema.get("properties")
-            known = properties.get(key) if isinstance(properties, Mapping) else None
+            known = properties.get(key) if isinstance(properties, dict) else None
             children.append(schema.get("additionalProperties") if known is None else known)
         else:
             prefix = schema.get("prefixItems")
             prefix = prefix if isinstance(prefix, list) else []
             children.append(prefix[key] if key < len(prefix) else schema.get("items"))
-    return [child for child in children if isinstance(child, Mapping)]
+    return [child for child in children if isinstance(child, dict)]

@@ -44,17 +44,16 @@ def split_completion(
             `"several_think_blocks"` or `"unexpected_think_block"`. Tags behind the block are the reader's to judge:
             they may stand in a string argument.
     """
-    stripped = text.lstrip()
-    if not prefilled and not stripped.startswith(start):
-        if thinking == "required":
-            return Split(None, text, "no_think_block")
-        return Split(None, text)
+    begin = 0
+    if not prefilled:
+        begin = len(text) - len(text.lstrip())
+        if not text.startswith(start, begin):
+            return Split(None, text, "no_think_block" if thinking == "required" else None)
+        begin += len(start)
     if thinking == "off":
         return Split(None, text, "unexpected_think_block")
-    body = text if prefilled else stripped[len(start) :]
-    thought, closing, answer = body.partition(end)
-    if not closing:
-        return Split(thought, "", "unclosed_think_block")
-    if start in thought:
-        return Split(thought, answer, "several_think_blocks")
-    return Split(thought, answer)
+    closing = text.find(end, begin)
+    if closing < 0:
+        return Split(text[begin:], "", "unclosed_think_block")
+    several = text.find(start, begin, closing) >= 0
+    return Split(text[begin:closing], text[closing + len(end) :], "several_think_blocks" if several else None)
