@@ -228,3 +228,82 @@ def test_needs_neither_torch_nor_trl():
         "assert not {'torch', 'transformers', 'trl', 'datasets'} & set(sys.modules), 'heavy import'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Options
+
+DOTTED = json.dumps([{"name": "ns.f", "parameters": {"properties": {"a": {"type": "integer"}}}}])
+
+
+def test_dots_as_underscores():
+    reference = json.dumps([{"name": "ns.f", "arguments": {"a": 1}}])
+    for written, strict, lenient in (("ns.f", 1.0, 1.0), ("ns_f", 0.0, 1.0), ("nsf", 0.0, 0.0)):
+        completion = f"<think>so</think>[{written}(a=1)]"
+        assert ToolCallReward().judge(completion, reference, DOTTED).score == strict
+        verdict = ToolCallReward(dots_as_underscores=True).judge(completion, reference, DOTTED)
+        assert verdict.score == lenient
+        assert verdict.calls[0].name == written
+
+
+@pytest.mark.parametrize(
+    ("syntax", "completion"),
+    [
+        ("hermes", "<think>so</think>Sure, I call f.\n" + HERMES.split("</think>")[1] + "\nDone."),
+        ("pythonic", "<think>so</think>Sure, I call f: [f(a=1)] Done."),
+        ("pythonic", "<think>so</think>Sure: <answer>[f(a=1)]</answer>"),
+        ("json", '<think>so</think>Sure: {"name": "f", "parameters": {"a": 1}}'),
+    ],
+)
+def test_text_beside_calls(syntax, completion):
+    assert judge(completion, reward=ToolCallReward(syntax=syntax)) == "text_beside_calls"
+    allowed = ToolCallReward(syntax=syntax, allow_text=True)
+    assert judge(completion, reward=allowed) == "correct"
+    assert judge(completion, reference="[]", reward=allowed) == "call_instead_of_text"
+    assert judge(completion + " g(b=2)", reward=allowed) in ("text_beside_calls", "malformed_call")
+    assert judge("<think>so</think>No.", reference="[]", reward=allowed) == "correct"
+
+
+def test_text_beside_parsed_calls():
+    parsed = [{"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}]
+    message = [{"role": "assistant", "reasoning_content": "so", "content": "Sure.", "tool_calls": parsed}]
+    assert judge(message) == "text_beside_calls"
+    assert judge(message, reward=ToolCallReward(allow_text=True)) == "correct"
+    message[0]["content"] = "Sure. <tool_call>"
+    assert judge(message, reward=ToolCallReward(allow_text=True)) == "text_beside_calls"
+
+
+def test_bfcl_comparison():
+    reward = ToolCallReward(comparison="bfcl", syntax="pythonic")
+    reference = json.dumps([{"name": "f", "arguments": {"a": [1, 2]}}])
+    for completion, reason in (
+        ("[f(a=2)]", "correct"),
+        ("[f(a=3)]", "wrong_value"),
+        ("[f(a='2')]", "wrong_type"),
+        ("[f()]", "missing_argument"),
+        ("[f(a=1, b=1)]", "unexpected_argument"),
+        ("[f(a=1), f(a=2)]", "extra_call"),
+        ("[g(a=1)]", "unknown_function"),
+    ):
+        assert judge(f"<think>so</think>{completion}", reference, reward) == reason
+
+
+def test_one_clear_error_for_each_option():
+    for options, message in (
+        ({"syntax": "xml"}, "syntax must be one of"),
+        ({"comparison": "fuzzy"}, "comparison must be one of"),
+        ({"thinking": "maybe"}, "thinking must be one of"),
+        ({"think_tags": ("<think>",)}, "think_tags must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ToolCallReward(**options)
+
+
+def test_rows_are_parsed_once_and_never_mixed_up():
+    """The cache of parsed rows keys on the whole row."""
+    reward = ToolCallReward(syntax="pythonic")
+    for value in (1, 2):
+        reference = json.dumps([{"name": "f", "arguments": {"a": value}}])
+        for written in (1, 2):
+            assert (judge(f"<think>so</think>[f(a={written})]", reference, reward) == "correct") is (value == written)
+    values = [{"name": "f", "arguments": {"a": 1}}]  # values instead of JSON strings
+    assert reward.judge("<think>so</think>[f(a=1)]", values, json.loads(TOOLS)).score == 1.0

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import random
 
 import pytest
 
@@ -112,7 +113,17 @@ def test_repeated_and_broken_parameters(tiny_tokenizer):
 
     one = "<parameter=a>\n1\n</parameter>"
     assert read(one).calls == (ToolCall("get_x", {"a": 1}),)
-    for body in (one + one, one + "junk", one + "<parameter=s>", "<parameter=a>1", one + "</function></function>"):
+    assert reader(tokenizer).read(
+        f"so\n</think>\n\n<tool_call>\n<function=get_x>\n{one}\n</functio>\n</tool_call><|im_end|>", prompt, TOOLS, NAMES
+    ).state is State.MALFORMED  # fmt: skip
+    for body in (
+        one + one,
+        one + "junk",
+        one + "<parameter=s>",
+        "<parameter=a>1",
+        one + "</function></function>",
+        one + "</junk>",
+    ):
         assert read(body).state is State.MALFORMED, body
 
 
@@ -211,3 +222,23 @@ def test_trl_falls_back_to_text_on_a_broken_call(tiny_tokenizer):
         )
         assert reward.judge([parsed], reference, json.dumps(TOOLS)).reason == reason
         assert reward.judge([parsed], "[]", json.dumps(TOOLS)).reason == no_call
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "gptoss"])
+def test_total_on_mutated_completions(tiny_tokenizer, family):
+    """No exception; a call that is still the right one differs in white space or in its reasoning only."""
+    tokenizer = with_template(tiny_tokenizer, family)
+    prompt, completion = prompt_and_completion(tokenizer, message(tool_calls=[call("get_x", a=1, s="b c")]))
+    strict = reader(tokenizer)
+    calls = strict.read(completion, prompt, TOOLS, NAMES).calls
+    answer = completion[completion.index("2 < 3") :].partition(">")[2]
+    rng = random.Random(0)
+    for _ in range(400):
+        i = rng.randrange(len(completion))
+        j = i + rng.choice([0, 1, 3, 10])
+        piece = rng.choice(["", "<", ">", '"', "\x03", "é", "<|im_end|>", "</function>", completion[i:j] * 2])
+        mutated = completion[:i] + piece + completion[j:]
+        read = strict.read(mutated, prompt, TOOLS, NAMES)
+        assert read.state in State
+        if read.calls == calls and "<|im_end|>" not in mutated[-15:]:
+            assert "".join(answer.split())[-20:] in "".join(mutated.split())

@@ -10,7 +10,7 @@ _FRAGMENT = re.compile(
     r"</?(?:tool_call|answer|function|parameter|arg_key|arg_value|tool_response|think)\b"
     r"|<[|\uff5c]\w|\w[|\uff5c]>|\[/?(?:TOOL_CALLS|ARGS|THINK)\]"
     r"|(?<![\w.])[\w.]+\(\s*(?:\)|\w+\s*=(?!=))"
-    r'|"(?:arguments|parameters)"\s*:\s*[{"]'
+    r'|"(?:name|arguments|parameters)"\s*:'
 )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 _LEFTOVER = "text outside every field"  # name of a field added to templates that would drop such text
 _END = "\x03"  # put behind the completion: a region that holds it was never closed
-_CLOSING_TAG = re.compile(r"(?:</\w+>)?")
+_OPENED_TAG = re.compile(r"<(\w+)=")  # a tag that the pattern of a call opens and its content closes
 _PAIRED = re.compile(r"<\|tool\w*?_(start|end)\|>")  # LFM2's, whose template does not ask for the closing one
 
 
@@ -178,7 +178,8 @@ class NativeReader:
             tag = re.compile(field.content_args["tag_pattern"], re.DOTALL)
             keys = [match.group("key") for match in tag.finditer(body)]
             rest = tag.sub("", body).strip(" \t\r\n,")
-            if len(set(keys)) != len(keys) or not _CLOSING_TAG.fullmatch(rest):
+            opened = _OPENED_TAG.search(field.open_re.pattern)
+            if len(set(keys)) != len(keys) or rest != (f"</{opened[1]}>" if opened else ""):
                 return None
         calls = []
         for item in value if isinstance(value, list) else [value]:
