@@ -1,0 +1,47 @@
+"""Two real processes on CPU (gloo): metrics are those of the whole batch, and the main job runs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def test_metrics_are_those_of_the_whole_batch(tmp_path):
+    for world in ("1", "2"):
+        run(
+            "torch.distributed.run", "--standalone", "--nproc_per_node", world, "tests/two_processes.py", str(tmp_path)
+        )
+    whole, first, second = (json.loads((tmp_path / f"logs-{name}.json").read_text()) for name in ("1-0", "2-0", "2-1"))
+    assert first == second
+    assert first.keys() == whole.keys()
+    assert len(whole) >= 6
+    for name, value in whole.items():
+        assert first[name] == pytest.approx(value, rel=1e-5), name
+
+
+def test_the_main_job_on_two_processes(tmp_path):
+    shown = run(
+        "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+        "train.py", "--config", "configs/train/quickstart.yaml", "--max_steps", "2", "--logging_steps", "1",
+        "--num_demo_rows", "32", "--max_validation_rows", "4", "--per_device_train_batch_size", "8", "--save_steps", "2",
+        "--max_completion_length", "24", "--output_dir", str(tmp_path / "run"),
+    )  # fmt: skip
+    assert shown.count("step    2/2") == 1
+    assert "report: skipped, it runs on one process" in shown
+    log = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
+    assert sum(value for name, value in log[0].items() if name.startswith("reason/")) == pytest.approx(1.0)
+    assert (tmp_path / "run" / "model.safetensors").exists()
