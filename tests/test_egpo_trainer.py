@@ -1,6 +1,7 @@
 """The trainer on stock TRL: Eq. 5 in the gradient, lambda = 0 bit for bit, and TRL's options beside it."""
 
 import copy
+import json
 import logging
 
 import pytest
@@ -228,17 +229,15 @@ def test_option(tmp_path, tiny_tokenizer, options, entropy_level):
 
 def test_iterable_dataset_skips_malformed_rows(tmp_path, tiny_tokenizer, caplog):
     rows = tool_rows(12).to_list()
-    rows[3] = {**rows[3], "tools": "{"}
-    rows[5] = {**rows[5], "reference": "[5]"}
+    rows[1] = {**rows[1], "tools": "{"}
+    rows[2] = {**rows[2], "reference": "[5]"}
     stream = IterableDataset.from_generator(lambda: iter(rows))
     with caplog.at_level(logging.WARNING, "egpo_trl.data.rows"):
         trainer = train(tmp_path, tiny_tokenizer, dataset=stream, reward=ToolCallReward())
     assert trainer.state.global_step == 2
-    skipped = [record.getMessage() for record in caplog.records if "skipped" in record.getMessage()]
-    assert (
-        all(name in "".join(skipped) for name in ("(id 'train-0-3'), field 'tools'", "field 'reference'"))
-        or not skipped
-    )
+    skipped = "".join(record.getMessage() for record in caplog.records if "skipped" in record.getMessage())
+    assert "row 1 (id 'train-0-1'), field 'tools'" in skipped
+    assert "row 2 (id 'train-0-2'), field 'reference'" in skipped
 
 
 # Each row's own tools
@@ -270,8 +269,6 @@ def test_each_row_sees_its_own_tools(tmp_path, tiny_tokenizer):
     for prompt, ids in rendered:
         row = by_text[prompt[0]["content"]]
         text = tiny_tokenizer.decode(ids)
-        import json
-
         names = [tool["function"]["name"] for tool in json.loads(row["tools"])]
         assert all(f"{name}(" in text for name in names)
         assert text.count("(") == len(names)
