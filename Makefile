@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -
 
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-slow lint format setup benchmark clean
+.PHONY: help quickstart test test-slow lint format setup benchmark fuzz clean
 help:
 	@sed -n '1,2p' Makefile
 
@@ -50,6 +50,10 @@ test-slow: .venv/test
 
 benchmark: .venv/test
 	$(BIN)/python benchmarks/step_time.py
+	$(BIN)/python benchmarks/reward_speed.py
+
+fuzz: .venv/test
+	$(BIN)/python benchmarks/fuzz_reward.py --inputs 1000000
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

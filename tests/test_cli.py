@@ -125,3 +125,18 @@ def test_samples_show_gains_and_a_failure():
     after = {"completions": [{"score": s} for s in (1, 0, 1, 1, 1)]}
     assert pick_samples(before, after, 3) == [0, 3, 1]
     assert pick_samples(before, before, 3) == [0, 2]
+
+
+def test_qlora(tmp_path):
+    """A 4-bit base with LoRA adapters, on CPU: what is saved is the adapter, and it loads onto the base."""
+    from peft import AutoPeftModelForCausalLM
+
+    output = tmp_path / "run"
+    train([
+        *SHORT, "--output_dir", str(output), "--load_in_4bit", "true", "--use_peft", "true", "--lora_target_modules",
+        "all-linear", "--max_steps", "1", "--report", "false", "--save_strategy", "no",
+    ])  # fmt: skip
+    assert (output / "adapter_model.safetensors").exists()
+    assert not (output / "model.safetensors").exists()
+    model = AutoPeftModelForCausalLM.from_pretrained(output)
+    assert any("lora" in name for name, _ in model.named_parameters())

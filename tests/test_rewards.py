@@ -222,10 +222,16 @@ def test_total_on_any_input(completion, reference, tools, prompt):
 
 
 def test_needs_neither_torch_nor_trl():
+    """The readers, the comparison and the reward, until the native syntax is asked for."""
     code = (
-        "import sys, egpo_trl, egpo_trl.tool_calls.pythonic, egpo_trl.tool_calls.hermes, egpo_trl.tool_calls.matching;"
-        "from egpo_trl import tool_call_reward;"
-        "assert not {'torch', 'transformers', 'trl', 'datasets'} & set(sys.modules), 'heavy import'"
+        "import importlib, pkgutil, sys, egpo_trl, egpo_trl.tool_calls as package;"
+        "names = [module.name for module in pkgutil.iter_modules(package.__path__)];"
+        "assert len(names) >= 9, names;"
+        "[importlib.import_module('egpo_trl.tool_calls.' + name) for name in names];"
+        "from egpo_trl import guard_reward, tool_call_reward;"
+        'verdict = tool_call_reward.judge(\'<think>so</think>[f(a=1)]\', \'[{"name": "f", "arguments": {"a": 1}}]\');'
+        "assert verdict.score == 1.0;"
+        "assert not {'torch', 'transformers', 'trl', 'datasets', 'numpy'} & set(sys.modules), 'heavy import'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
