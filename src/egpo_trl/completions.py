@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .tool_calls.bare_json import read_bare_json
@@ -77,6 +77,14 @@ def _write_call(tokenizer: "PreTrainedTokenizerBase") -> str | None:
             split = split_completion(turn, "optional", prefilled=asked.rstrip().endswith("<think>"))
             return turn if split.reason else split.answer
     return None
+
+
+def _read_plain(syntax: str, text: str, names: tuple[str, ...], allow_text: bool) -> Answer:
+    return READERS[syntax](text, names, allow_text)
+
+
+_MAX_REPEATED = 2000  # characters of an answer that is worth remembering
+_read_repeated = lru_cache(maxsize=512)(_read_plain)  # the rollouts of a group often give the same answer
 
 
 @dataclass(frozen=True)
@@ -155,44 +163,52 @@ class CompletionReader:
             turns: list[Any] = [{"role": "assistant", "content": completion}]
         else:
             turns = list(completion) if isinstance(completion, (list, tuple)) else []
-            turns = [turn for turn in turns if isinstance(turn, Mapping) and turn.get("role") == "assistant"]
+            turns = [turn for turn in turns if isinstance(turn, dict) and turn.get("role") == "assistant"]
         if not turns:
             return Answer(State.MALFORMED, reason="empty_answer")
-        truncated = False
-        if self.tokenizer is not None and token_ids is not None and len(turns) == 1:
-            truncated = self._ends.isdisjoint(token_ids)
-            if self._must_decode(turns[0], token_ids):
-                turns = [{"role": "assistant", "content": self._decode(token_ids)}]
-        answers = [self._read_turn(turn, prompt, names, tools) for turn in turns]
-        answer = answers[0] if len(answers) == 1 else _join(answers)
-        if truncated and answer.state is not State.CALL:
+        if self.tokenizer is None or token_ids is None or len(turns) != 1:
+            if len(turns) == 1:
+                return self._read_turn(turns[0], prompt, names, tools)
+            return _join([self._read_turn(turn, prompt, names, tools) for turn in turns])
+        if self._must_decode(turns[0], token_ids):
+            answer = self._read_content(self._decode(token_ids), prompt, names, tools)
+        else:
+            answer = self._read_turn(turns[0], prompt, names, tools)
+        if answer.state is not State.CALL and self._ends.isdisjoint(token_ids):
             return Answer(State.MALFORMED, reason="truncated")
         return answer
 
     def _read_turn(self, turn: Mapping[str, Any], prompt: Any, names: Collection[str], tools: Any) -> Answer:
-        content = _text_of(turn.get("content"))
+        content = turn.get("content")
+        if not isinstance(content, str):
+            content = _text_of(content)
         thought = turn.get("reasoning_content") or turn.get("thinking")
-        if turn.get("tool_calls") or thought:  # TRL parsed the completion with the tokenizer's response template
-            if self.thinking == "required" and not thought:
-                return Answer(State.MALFORMED, reason="no_think_block")
-            if self.thinking == "off" and thought:
-                return Answer(State.MALFORMED, reason="unexpected_think_block")
-            if turn.get("tool_calls"):
-                return self._parsed_calls(turn["tool_calls"], content, names)
-            return self._read_answer(content, names, tools)
+        if not thought and not turn.get("tool_calls"):
+            return self._read_content(content, prompt, names, tools)
+        # TRL parsed the completion with the tokenizer's response template
+        if self.thinking == "required" and not thought:
+            return Answer(State.MALFORMED, reason="no_think_block")
+        if self.thinking == "off" and thought:
+            return Answer(State.MALFORMED, reason="unexpected_think_block")
+        if turn.get("tool_calls"):
+            return self._parsed_calls(turn["tool_calls"], content, names)
+        return self._read_answer(content, names, tools)
+
+    def _read_content(self, content: str, prompt: Any, names: Collection[str], tools: Any) -> Answer:
         if self.syntax == "native" and self._native is not None and self._native.reads_reasoning:
             return self._native.read(content, self.generation_prompt, _schemas(tools), names, self.allow_text)
         start, end = self.think_tags
         prefilled = self.think_prefilled
         if prefilled is None:
             prefilled = isinstance(prompt, str) and prompt.rstrip().endswith(start)
-        split = split_completion(content, self.thinking, prefilled, start, end)
-        if split.reason is not None:
-            return Answer(State.MALFORMED, reason=split.reason)
-        answer = self._read_answer(split.answer, names, tools)
-        if answer.state is State.MALFORMED and split.thought is not None and start in split.answer:
-            return replace(answer, reason="several_think_blocks")
-        if answer.state is State.TEXT and (start in split.answer or end in split.answer):
+        thought, answer_text, reason = split_completion(content, self.thinking, prefilled, start, end)
+        if reason is not None:
+            return Answer(State.MALFORMED, reason=reason)
+        answer = self._read_answer(answer_text, names, tools)
+        if answer.state is State.CALL:
+            return answer  # tags in it stand in strings
+        is_text = answer.state is State.TEXT
+        if (start in answer_text and (is_text or thought is not None)) or (is_text and end in answer_text):
             return Answer(State.MALFORMED, reason="several_think_blocks")
         return answer
 
@@ -201,10 +217,11 @@ class CompletionReader:
             if self._native.reads_reasoning:  # of a message whose reasoning was cut out: what is left must be text
                 return read_text(text, names)
             return self._native.read(text, self.generation_prompt, _schemas(tools), names, self.allow_text)
-        if self.syntax in READERS:
-            return READERS[self.syntax](text, names, self.allow_text)
-        reader = read_pythonic if text.lstrip().startswith(("[", "<answer>")) else read_hermes
-        return reader(text, names, self.allow_text)
+        syntax = self.syntax
+        if syntax not in READERS:
+            syntax = "pythonic" if text.lstrip().startswith(("[", "<answer>")) else "hermes"
+        read = _read_repeated if len(text) <= _MAX_REPEATED else _read_plain
+        return read(syntax, text, tuple(names), self.allow_text)
 
     def _parsed_calls(self, tool_calls: Any, content: str, names: Collection[str]) -> Answer:
         if content.strip() and (not self.allow_text or read_text(content, names).state is not State.TEXT):
@@ -269,7 +286,7 @@ def _text_of(content: Any) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
-    return "".join(part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str))
+    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
 def _schemas(tools: Any) -> list[Any] | None:

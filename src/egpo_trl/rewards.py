@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .completions import SYNTAXES, CompletionReader, find_syntax
 from .tool_calls.bfcl_matching import bfcl_difference
@@ -42,8 +42,7 @@ REASONS = (
 )
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """
     What a completion is worth.
 

@@ -24,6 +24,7 @@ _TYPES: Mapping[str, type] = {
     "dict": dict,
     "object": dict,
 }
+_SCALARS = (str, int, float, bool)
 _IGNORED = str.maketrans(dict.fromkeys(" ,./-_*^") | {"'": '"'})
 _OMITTED = ""  # among the acceptable values: the argument may be left out
 
@@ -50,20 +51,30 @@ def bfcl_difference(call: ToolCall, wanted: ToolCall, schemas: Mapping[str, Sche
     """
     if call.name != wanted.name:
         return "wrong_function"
+    arguments, accepted = call.arguments, wanted.arguments
     schema = schemas.get(call.name, {})
     properties = schema.get("properties")
-    properties = properties if isinstance(properties, dict) else {}
+    if not isinstance(properties, dict):
+        properties = {}
     required = schema.get("required")
-    if any(name not in call.arguments for name in (required if isinstance(required, list) else [])):
-        return "missing_argument"
-    for name, value in call.arguments.items():
-        if name not in properties or name not in wanted.arguments:
+    for name in required if isinstance(required, list) else ():
+        if name not in arguments:
+            return "missing_argument"
+    for name, value in arguments.items():
+        if name not in properties or name not in accepted:
             return "unexpected_argument"
-        reason = _check_argument(value, properties[name], _alternatives(wanted.arguments[name]))
+        values, parameter, kind = accepted[name], properties[name], type(value)
+        if kind in _SCALARS and type(values) is list and value in values:  # the plain case, without a call
+            first = values[0]
+            if type(first) is kind and first != _OMITTED and type(parameter) is dict:
+                declared = parameter.get("type")
+                if type(declared) is str and _TYPES.get(declared) is kind:
+                    continue
+        reason = _check_argument(value, parameter, _alternatives(values))
         if reason is not None:
             return reason
-    for name, values in wanted.arguments.items():
-        if name not in call.arguments and _OMITTED not in _alternatives(values):
+    for name, values in accepted.items():
+        if name not in arguments and _OMITTED not in _alternatives(values):
             return "missing_argument"
     return None
 
@@ -91,7 +102,7 @@ def _type_of(schema: Any) -> type | None:
 
 def _check_argument(value: Any, schema: Any, alternatives: Sequence[Any]) -> str | None:
     example = _example_type(alternatives)
-    expected: type = _type_of(schema) or example or type(value)
+    expected = _type_of(schema) or example or type(value)
     items = _type_of(schema.get("items")) if expected is list and isinstance(schema, dict) else None
     if expected is float and type(value) is int:
         if abs(value) > 2**1023:
@@ -114,9 +125,7 @@ def _check_argument(value: Any, schema: Any, alternatives: Sequence[Any]) -> str
     elif expected is list:
         fits = _standard_list(value) in [_standard_list(item) for item in alternatives]
     elif expected is str:
-        fits = value in alternatives or _standard(value) in [
-            _standard(item) for item in alternatives if isinstance(item, str)
-        ]
+        fits = _standard(value) in [_standard(item) for item in alternatives if isinstance(item, str)]
     else:
         fits = value in alternatives
     return None if fits else "wrong_value"

@@ -4,9 +4,8 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_CHARACTERS = 100_000  # longer answers are malformed: no real call comes near, and time stays bounded
 MAX_CALLS = 128  # an answer with more calls is malformed
@@ -21,16 +20,14 @@ class State(StrEnum):
     MALFORMED = "malformed"  # anything else
 
 
-@dataclass(frozen=True)
-class ToolCall:
-    """One call: the name of the function and its arguments as JSON values."""
+class ToolCall(NamedTuple):
+    """One call: the name of the function and its arguments as JSON values, which are not to be modified."""
 
     name: str
     arguments: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer as read: its state, its calls if it is a CALL, and what is wrong if it is MALFORMED."""
 
     state: State

@@ -1,6 +1,7 @@
 """Comparison of calls with the reference calls; the exact one, under the JSON schemas of their functions."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from .calls import MAX_DEPTH, ToolCall
@@ -36,17 +37,17 @@ def compare_calls(
             `"wrong_function"`, `"missing_argument"`, `"unexpected_argument"`, `"wrong_type"` or `"wrong_value"`.
     """
     difference = difference or exact_difference
-    if len(calls) == len(reference):
-        in_order = [difference(call, wanted, schemas) for call, wanted in zip(calls, reference, strict=True)]
-        if not any(in_order):
-            return None
+    if len(calls) == 1 == len(reference):
+        reason = difference(calls[0], reference[0], schemas)
+        is_unknown = reason == "wrong_function" and schemas and calls[0].name not in schemas
+        return "unknown_function" if is_unknown else reason
+    if len(calls) == len(reference) and not any(map(difference, calls, reference, repeat(schemas))):
+        return None
     known = schemas.keys() | {wanted.name for wanted in reference}
     if schemas and any(call.name not in known for call in calls):
         return "unknown_function"
     if len(calls) != len(reference):
         return "missing_call" if len(calls) < len(reference) else "extra_call"
-    if len(calls) == 1:
-        return in_order[0]
     reasons = [[difference(call, wanted, schemas) for wanted in reference] for call in calls]
     column_of = _largest_matching([[reason is None for reason in row] for row in reasons])
     if len(column_of) == len(calls):

@@ -15,7 +15,7 @@ from .fragments import has_fragment, read_text
 
 _WRAPPED = re.compile(r"<answer>(.*)</answer>", re.DOTALL)
 _OPENING = re.compile(r"\[\s*[^\W\d][\w.]*\(")
-_RECURSION = ("(", "[", "{", "-", "+", "~", "not")
+_WARNS = re.compile(r"\\|\d[A-Za-z]")  # what Python's parser may warn about
 _MAX_PIECES = 2000  # commas and the like: the parser takes about 10 microseconds for each
 _JSON_NAMES = {"true": True, "false": False, "null": None}
 # A string literal, closed or not, or what makes Python's parser recurse: brackets and prefix operators.
@@ -70,10 +70,10 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
 
 
 def _check_nesting(text: str) -> None:
-    if len(text) > MAX_CHARACTERS or sum(text.count(piece) for piece in ",=:;") > _MAX_PIECES:
+    if len(text) > MAX_CHARACTERS or _count(text, ",=:;") > _MAX_PIECES:
         raise _NotACall("too long")
-    if sum(text.count(piece) for piece in _RECURSION) <= MAX_DEPTH:
-        return
+    if _count(text, "([{-+~") + text.count("not") <= MAX_DEPTH:
+        return  # nothing to nest deeply with
     depth = 0
     for match in _NESTING.finditer(text):
         piece = match.group()
@@ -89,11 +89,21 @@ def _check_nesting(text: str) -> None:
             raise _NotACall("nested too deeply")
 
 
+def _count(text: str, characters: str) -> int:
+    total = 0
+    for character in characters:
+        total += text.count(character)
+    return total
+
+
 def _calls(text: str) -> tuple[ToolCall, ...]:
     _check_nesting(text)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes in the model's strings are no business of the user's
+        if _WARNS.search(text):  # invalid escapes in the model's strings are no business of the user's
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                tree = ast.parse(text, mode="eval").body
+        else:
             tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise _NotACall(str(error)) from None

@@ -1,12 +1,11 @@
 """Splitting a completion into chain of thought and answer, and checking that the reasoning template is kept."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 THINKING_MODES = ("required", "optional", "off")
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """A completion as chain of thought (`None` without a block) and answer, with what is wrong with its template."""
 
     thought: str | None
