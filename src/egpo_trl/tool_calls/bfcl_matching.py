@@ -7,6 +7,7 @@ understood instead of raising KeyError.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from .calls import ToolCall
@@ -123,9 +124,9 @@ def _check_argument(value: Any, schema: Any, alternatives: Sequence[Any]) -> str
     elif isinstance(value, list) and items is dict:
         fits = any(_dicts_fit(value, item) for item in alternatives)
     elif expected is list:
-        fits = _standard_list(value) in [_standard_list(item) for item in alternatives]
+        fits = value in alternatives or _standard_list(value) in [_standard_list(item) for item in alternatives]
     elif expected is str:
-        fits = _standard(value) in [_standard(item) for item in alternatives if isinstance(item, str)]
+        fits = _standard(value) in [_standard_reference(item) for item in alternatives if isinstance(item, str)]
     else:
         fits = value in alternatives
     return None if fits else "wrong_value"
@@ -143,6 +144,11 @@ def _items_fit(value: Sequence[Any], expected: type, alternatives: Sequence[Any]
 
 def _standard(value: Any) -> Any:
     return value.translate(_IGNORED).lower() if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=1024)  # the rollouts of a group are compared with the same values
+def _standard_reference(value: str) -> str:
+    return value.translate(_IGNORED).lower()
 
 
 def _standard_list(value: Any) -> list[Any]:
