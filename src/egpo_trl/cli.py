@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import sys
+import warnings
 from collections.abc import Sequence
 
 USAGE = """\
@@ -57,6 +58,8 @@ def train(argv: Sequence[str] | None = None) -> None:
     ]
     if unknown:
         raise SystemExit("egpo-trl train: " + "\n".join(unknown))
+    # TRL 1.16 uses names that transformers 5.23 is about to rename: nothing that a user could act on.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
     try:
         run_training(script, args, model_args)
     except (ValueError, FileNotFoundError) as error:
