@@ -175,7 +175,10 @@ class Pythonic:
             tokens = list(tokenize.generate_tokens(io.StringIO(f"({text}\n)").readline))
         except (tokenize.TokenError, SyntaxError, IndentationError):
             raise Wrong("tokens") from None
-        dull = (tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.ENDMARKER)
+        quoted = sum(token.string.count("\\") for token in tokens if token.type == tokenize.STRING)
+        if quoted != text.count("\\") or any(token.type == tokenize.COMMENT for token in tokens):
+            raise Wrong("comment or continued line")
+        dull = (tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER)
         self.tokens = [token for token in tokens if token.type not in dull][1:-1]
         if not tokens or tokens[0].string != "(" or [t for t in tokens if t.type == tokenize.OP][-1].string != ")":
             raise Wrong("shape")
@@ -325,7 +328,7 @@ def multiset(calls: list[tuple[str, dict[str, Any]]]) -> Counter:
 
 
 def answer_of(completion: str) -> str:
-    text = completion.lstrip()
+    text = completion.lstrip(" \t\r\n\f\v")
     if not text.startswith("<think>"):
         raise Wrong("template")
     thought, closing, answer = text[len("<think>") :].partition("</think>")

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from egpo_trl import guard_reward
+from egpo_trl import ToolCallReward, guard_reward
 from tests.tiny import train
 
 
@@ -39,6 +39,18 @@ def test_only_what_fails_gets_nothing(caplog):
 def test_what_is_no_reward_counts_as_failure(result):
     rewards = guard_reward(lambda completions, **_: result)(prompts=["", ""], completions=["a", "b"])
     assert rewards == ([1.0, 1.0] if result == [1.0] else [0.0, 0.0])
+
+
+def test_success_counts_too():
+    """The metric is a mean over all batches, so a batch without failure logs 0."""
+    metrics = []
+    guard_reward(inverse)(prompts=[""], completions=["ab"], log_metric=lambda *metric: metrics.append(metric))
+    assert metrics == [("reward_errors/inverse", 0.0)]
+
+
+def test_a_tool_call_reward_stays_one():
+    reward = ToolCallReward()
+    assert guard_reward(reward) is reward  # so that the trainer binds it to the tokenizer
 
 
 def test_none_and_columns_pass_through():

@@ -45,7 +45,7 @@ def judge(completion, reference=CALL, reward=tool_call_reward, **kwargs):
         ("x<think>so</think>[f(a=1)]", CALL, "no_think_block"),
         ("<think>so</think>[f(a=1)]<think>more</think>", CALL, "several_think_blocks"),
         ("<think>so</think><think>no</think>No function fits.", "[]", "several_think_blocks"),
-        ("<think>so</think>[f(a=1)] done", CALL, "malformed_call"),
+        ("<think>so</think>[f(a=1)] done", CALL, "text_beside_calls"),
         ("<think>so</think>Sure: [f(a=1)]", CALL, "malformed_call"),
         (f"{HERMES} done", CALL, "text_beside_calls"),
         ("<think>so</think>[f(a=1), delete_all()]", CALL, "unknown_function"),
@@ -313,3 +313,57 @@ def test_rows_are_parsed_once_and_never_mixed_up():
             assert (judge(f"<think>so</think>[f(a={written})]", reference, reward) == "correct") is (value == written)
     values = [{"name": "f", "arguments": {"a": 1}}]  # values instead of JSON strings
     assert reward.judge("<think>so</think>[f(a=1)]", values, json.loads(TOOLS)).score == 1.0
+
+
+# What a second pair of eyes found
+
+
+def test_the_names_as_the_model_sees_them():
+    """With dots as underscores both spellings of an offered name betray a call."""
+    reward = ToolCallReward(dots_as_underscores=True)
+    for text in ("Sure: ns.f(1)", "Sure: ns_f(1)"):
+        assert reward.judge(f"<think>so</think>{text}", "[]", DOTTED).reason == "malformed_call"
+
+
+def test_think_tags_of_your_own():
+    reward = ToolCallReward(syntax="pythonic", think_tags=("<r>", "</r>"), allow_text=True)
+    for text in ("<r>a</r> and <r>b</r> [f(a=1)]", "<r>a</r>x</r>[f(a=1)]"):
+        assert judge(text, reward=reward) == "several_think_blocks"
+    assert judge("<r>a</r>Sure: [f(a=1)]", reward=reward) == "correct"
+
+
+def test_parsed_reasoning_is_held_to_the_template():
+    parsed = [{"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}]
+    for key, thought, reason in (
+        ("reasoning_content", "so", "correct"),
+        ("thinking", "so", "correct"),
+        ("reasoning", "so", "correct"),
+        ("reasoning_content", " \n", "no_think_block"),
+        ("reasoning_content", "a </think> <think> b", "several_think_blocks"),
+    ):
+        assert judge([{"role": "assistant", key: thought, "content": "", "tool_calls": parsed}]) == reason
+
+
+def test_a_rollout_cut_off_in_its_last_turn(tiny_tokenizer):
+    bound = ToolCallReward().bind(tiny_tokenizer)
+    rollout = [
+        {"role": "assistant", "content": HERMES},
+        {"role": "tool", "content": "7"},
+        {"role": "assistant", "content": "<think>so</think>It is"},
+    ]
+    ids = tiny_tokenizer.encode("It is")
+    assert judge(rollout, reward=bound, token_ids=ids) == "truncated"
+    assert judge(rollout, reward=bound, token_ids=[*ids, tiny_tokenizer.eos_token_id]) == "correct"
+
+
+def test_a_verdict_is_the_callers_own():
+    completion = "<think>so</think>[f(a=2)]"
+    verdict = tool_call_reward.judge(completion, CALL, TOOLS)
+    verdict.calls[0].arguments["a"] = 1
+    assert tool_call_reward.judge(completion, CALL, TOOLS).reason == "wrong_value"
+
+
+def test_hostile_schemas_of_a_bfcl_row():
+    tools = '[{"name": "f", "parameters": {"required": [["a"], {}, null], "properties": [1], "type": 5}}]'
+    verdict = ToolCallReward(comparison="bfcl").judge("<think>so</think>[f(a=1)]", CALL, tools)
+    assert verdict.reason == "unexpected_argument"

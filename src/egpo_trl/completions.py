@@ -8,10 +8,10 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .tool_calls.bare_json import read_bare_json
-from .tool_calls.calls import Answer, InvalidJSON, State, ToolCall, load_json
+from .tool_calls.calls import MAX_CHARACTERS, Answer, InvalidJSON, State, ToolCall, load_json
 from .tool_calls.fragments import read_text
 from .tool_calls.hermes import read_hermes
-from .tool_calls.native import NativeReader, find_response_template, parsed_call
+from .tool_calls.native import REASONING_FIELDS, NativeReader, find_response_template, parsed_call
 from .tool_calls.pythonic import read_pythonic
 from .tool_calls.thinking import split_completion
 
@@ -107,6 +107,8 @@ class CompletionReader:
             What the chat template writes before a completion; the native syntax may start in it.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
             Tokenizer that completions given as token ids are decoded with.
+        stop_token_ids (`tuple[int, ...]`, *optional*):
+            Token ids that end a turn beside the tokenizer's end-of-sequence token.
 
     Raises:
         ValueError: If `syntax` is `"native"` and the tokenizer has no response template.
@@ -119,6 +121,7 @@ class CompletionReader:
     allow_text: bool = False
     generation_prompt: str = ""
     tokenizer: "PreTrainedTokenizerBase | None" = None
+    stop_token_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.syntax == "native" and self.tokenizer is not None and self._native is None:
@@ -166,15 +169,18 @@ class CompletionReader:
             turns = [turn for turn in turns if isinstance(turn, dict) and turn.get("role") == "assistant"]
         if not turns:
             return Answer(State.MALFORMED, reason="empty_answer")
-        if self.tokenizer is None or token_ids is None or len(turns) != 1:
-            if len(turns) == 1:
-                return self._read_turn(turns[0], prompt, names, tools)
-            return _join([self._read_turn(turn, prompt, names, tools) for turn in turns])
-        if self._must_decode(turns[0], token_ids):
-            answer = self._read_content(self._decode(token_ids), prompt, names, tools)
+        ids: Any = token_ids if self.tokenizer is not None else None
+        if len(turns) > 1:
+            answer = _join([self._read_turn(turn, prompt, names, tools) for turn in turns])
+            truncated = ids is not None and len(ids) > 0 and ids[-1] not in self._ends
+            return Answer(State.MALFORMED, reason="truncated") if truncated else answer
+        if ids is None:
+            return self._read_turn(turns[0], prompt, names, tools)
+        if self._must_decode(turns[0], ids):
+            answer = self._read_content(self._decode(ids), prompt, names, tools)
         else:
             answer = self._read_turn(turns[0], prompt, names, tools)
-        if answer.state is not State.CALL and self._ends.isdisjoint(token_ids):
+        if answer.state is not State.CALL and self._ends.isdisjoint(ids):
             return Answer(State.MALFORMED, reason="truncated")
         return answer
 
@@ -182,14 +188,17 @@ class CompletionReader:
         content = turn.get("content")
         if not isinstance(content, str):
             content = _text_of(content)
-        thought = turn.get("reasoning_content") or turn.get("thinking")
-        if not thought and not turn.get("tool_calls"):
+        thought = next((turn[key] for key in REASONING_FIELDS if turn.get(key)), None)
+        if thought is None and not turn.get("tool_calls"):
             return self._read_content(content, prompt, names, tools)
         # TRL parsed the completion with the tokenizer's response template
-        if self.thinking == "required" and not thought:
+        thought = _text_of(thought)
+        if self.thinking == "required" and not thought.strip():
             return Answer(State.MALFORMED, reason="no_think_block")
-        if self.thinking == "off" and thought:
+        if self.thinking == "off" and thought.strip():
             return Answer(State.MALFORMED, reason="unexpected_think_block")
+        if any(tag in thought or tag in content for tag in self.think_tags):
+            return Answer(State.MALFORMED, reason="several_think_blocks")
         if turn.get("tool_calls"):
             return self._parsed_calls(turn["tool_calls"], content, names)
         return self._read_answer(content, names, tools)
@@ -204,9 +213,15 @@ class CompletionReader:
         thought, answer_text, reason = split_completion(content, self.thinking, prefilled, start, end)
         if reason is not None:
             return Answer(State.MALFORMED, reason=reason)
+        if len(answer_text) > MAX_CHARACTERS and len(answer_text.strip()) > MAX_CHARACTERS:
+            return Answer(State.MALFORMED, reason="malformed_call")
         answer = self._read_answer(answer_text, names, tools)
-        if answer.state is State.CALL:
+        if answer.state is State.CALL and not self.allow_text:
             return answer  # tags in it stand in strings
+        if answer.state is State.CALL:
+            strings = json.dumps([call.arguments for call in answer.calls], ensure_ascii=False)
+            stray = any(answer_text.count(tag) > strings.count(tag) for tag in self.think_tags)
+            return Answer(State.MALFORMED, reason="several_think_blocks") if stray else answer
         is_text = answer.state is State.TEXT
         if (start in answer_text and (is_text or thought is not None)) or (is_text and end in answer_text):
             return Answer(State.MALFORMED, reason="several_think_blocks")
@@ -236,9 +251,8 @@ class CompletionReader:
 
     @cached_property
     def _ends(self) -> frozenset[int]:
-        tokenizer = self.tokenizer
-        ends = () if tokenizer is None else (tokenizer.eos_token_id, tokenizer.pad_token_id)
-        return frozenset(end for end in ends if end is not None)
+        eos = None if self.tokenizer is None else self.tokenizer.eos_token_id
+        return frozenset(end for end in (eos, *self.stop_token_ids) if end is not None)
 
     @cached_property
     def _text_may_differ(self) -> bool:
@@ -263,8 +277,12 @@ class CompletionReader:
         if self._text_may_differ or "tool_calls" in turn or not self._special.isdisjoint(token_ids):
             return True
         content = turn.get("content")
-        end = self.tokenizer.eos_token
-        return not isinstance(content, str) or (isinstance(end, str) and end in content)
+        return not isinstance(content, str) or any(end in content for end in self._end_texts)
+
+    @cached_property
+    def _end_texts(self) -> list[str]:
+        assert self.tokenizer is not None
+        return [text for text in self.tokenizer.convert_ids_to_tokens(sorted(self._ends)) if text]
 
     def _decode(self, token_ids: Sequence[int]) -> str:
         """Text up to the end-of-turn token, special tokens included; with that token for the native syntax."""

@@ -139,7 +139,7 @@ class EGPOTrainer(GRPOTrainer):
         ]
 
     def _bound(self, reward: ToolCallReward) -> ToolCallReward:
-        return reward.bind(self._tokenizer, self.chat_template_kwargs, self.args.think_tags)
+        return reward.bind(self._tokenizer, self.chat_template_kwargs, self.args.think_tags, self.eos_token_ids)
 
     # Advantages (Eq. 5)
 

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .rewards import ToolCallReward
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,7 +27,7 @@ def guard_reward(func: Callable[..., Any]) -> Callable[..., Any]:
 
     Returns:
         `Callable`:
-            Function of the same name and kind that does not raise.
+            Function of the same name and kind that does not raise; a [`ToolCallReward`], which never does, as it is.
 
     Example:
 
@@ -40,6 +42,8 @@ def guard_reward(func: Callable[..., Any]) -> Callable[..., Any]:
     [0.5, 0.0]
     ```
     """
+    if isinstance(func, ToolCallReward):
+        return func  # never raises, and the trainer must still find out what it is
     name = getattr(func, "__name__", type(func).__name__)
     is_async = inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(func, "__call__", None))  # noqa: B004
 
@@ -51,19 +55,19 @@ def guard_reward(func: Callable[..., Any]) -> Callable[..., Any]:
             result = func(**batch)
             return _numbers(await result if inspect.isawaitable(result) else result, size)
 
-        try:
-            return await attempt(inputs, count)
-        except Exception as error:
-            logger.warning("Reward %r failed on a batch: %r. Trying its completions one by one.", name, error)
         rewards: list[float | None] = []
         failed = 0
-        for index in range(count):
-            try:
-                rewards += await attempt(_only(inputs, index, count), 1)
-            except Exception as error:
-                failed += 1
-                rewards.append(0.0)
-                logger.warning("Reward %r failed on completion %d, which gets 0.0: %r", name, index, error)
+        try:
+            rewards = await attempt(inputs, count)
+        except Exception as error:
+            logger.warning("Reward %r failed on a batch: %r. Trying its completions one by one.", name, error)
+            for index in range(count):
+                try:
+                    rewards += await attempt(_only(inputs, index, count), 1)
+                except Exception as error:
+                    failed += 1
+                    rewards.append(0.0)
+                    logger.warning("Reward %r failed on completion %d, which gets 0.0: %r", name, index, error)
         log_metric = columns.get("log_metric")
         if callable(log_metric):
             log_metric(f"reward_errors/{name}", failed / max(count, 1))

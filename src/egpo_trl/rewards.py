@@ -1,5 +1,6 @@
 """The strict binary reward of EGPO (section 4.1): the template is kept and the calls are right, or the reward is 0."""
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,15 +64,16 @@ class Verdict(NamedTuple):
     calls: tuple[ToolCall, ...] = ()
 
 
-@lru_cache(maxsize=256)  # the rollouts of a group share their row
-def _parse_row(
-    reference: str, tools: str | None, dots: bool
-) -> tuple[tuple[ToolCall, ...], Mapping[str, Schema]] | str:
-    """Reference calls and schemas of a row, or the reason why it cannot be read."""
-    return _read_row(reference, tools, dots)
+class _Row(NamedTuple):
+    """What a row asks for: reference calls, schemas by function name, and the names as the model sees them."""
+
+    wanted: tuple[ToolCall, ...]
+    schemas: Mapping[str, Schema]
+    names: tuple[str, ...]
 
 
-def _read_row(reference: Any, tools: Any, dots: bool) -> tuple[tuple[ToolCall, ...], Mapping[str, Schema]] | str:
+def _read_row(reference: Any, tools: Any, dots: bool) -> _Row | str:
+    """A row, or the reason why it cannot be read."""
     try:
         wanted = parse_reference(reference)
     except (ValueError, TypeError):
@@ -80,9 +82,13 @@ def _read_row(reference: Any, tools: Any, dots: bool) -> tuple[tuple[ToolCall, .
         schemas = parse_tools(tools)
     except (ValueError, TypeError):
         return "invalid_tools"
-    if dots:
-        return _without_dots(wanted), {name.replace(".", "_"): schema for name, schema in schemas.items()}
-    return wanted, schemas
+    if not dots:
+        return _Row(wanted, schemas, tuple(schemas))
+    plain = {name.replace(".", "_"): schema for name, schema in schemas.items()}
+    return _Row(_without_dots(wanted), plain, tuple({**schemas, **plain}))
+
+
+_parse_row = lru_cache(maxsize=256)(_read_row)  # the rollouts of a group share their row
 
 
 def _without_dots(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
@@ -124,6 +130,8 @@ class ToolCallReward:
             What the chat template writes before a completion. Set by [`bind`].
         tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
             Set by [`bind`]: special tokens that the text of a completion has lost then count.
+        stop_token_ids (`tuple[int, ...]`, *optional*):
+            Token ids that end a completion beside the tokenizer's end-of-sequence token. Set by [`bind`].
 
     Raises:
         ValueError: If an option has an unknown value.
@@ -151,6 +159,7 @@ class ToolCallReward:
     dots_as_underscores: bool = False
     generation_prompt: str = ""
     tokenizer: "PreTrainedTokenizerBase | None" = None
+    stop_token_ids: tuple[int, ...] = ()
 
     __name__ = "tool_call_reward"  # what TRL calls its metrics
 
@@ -169,6 +178,7 @@ class ToolCallReward:
         tokenizer: "PreTrainedTokenizerBase",
         chat_template_kwargs: Mapping[str, Any] | None = None,
         think_tags: Sequence[str] | None = None,
+        stop_token_ids: Sequence[int] = (),
     ) -> "ToolCallReward":
         """
         A copy whose open options are taken from a tokenizer and its chat template. [`EGPOTrainer`] calls this.
@@ -180,6 +190,8 @@ class ToolCallReward:
                 Arguments that prompts are rendered with.
             think_tags (`Sequence[str]`, *optional*):
                 Opening and closing tag, where they are not the default ones.
+            stop_token_ids (`Sequence[int]`, *optional*):
+                Token ids that generation stops at beside the tokenizer's end-of-sequence token.
 
         Returns:
             [`ToolCallReward`]:
@@ -199,7 +211,7 @@ class ToolCallReward:
         prefilled = self.think_prefilled
         if prefilled is None and prompt:
             prefilled = prompt.rstrip().endswith(start)
-        off = template_kwargs.get("enable_thinking") is False
+        off = template_kwargs.get("enable_thinking") is False or prompt.rstrip().endswith(end)
         bound = replace(
             self,
             syntax=find_syntax(tokenizer) if self.syntax == "auto" else self.syntax,
@@ -208,6 +220,7 @@ class ToolCallReward:
             think_prefilled=prefilled,
             generation_prompt=prompt,
             tokenizer=tokenizer,
+            stop_token_ids=tuple(stop_token_ids),
         )
         bound._reader  # noqa: B018  # raises here, not in the first training step
         return bound
@@ -222,6 +235,7 @@ class ToolCallReward:
             allow_text=self.allow_text,
             generation_prompt=self.generation_prompt,
             tokenizer=self.tokenizer,
+            stop_token_ids=self.stop_token_ids,
         )
 
     def judge(
@@ -246,12 +260,16 @@ class ToolCallReward:
             [`Verdict`]:
                 Score, reason, state and calls.
         """
+        verdict = self._judge(completion, reference, tools, prompt, token_ids)
+        return verdict._replace(calls=copy.deepcopy(verdict.calls))  # the reader remembers its own
+
+    def _judge(self, completion: Any, reference: Any, tools: Any, prompt: Any, token_ids: Any) -> Verdict:
         cached = isinstance(reference, str) and (tools is None or isinstance(tools, str))
         row = (_parse_row if cached else _read_row)(reference, tools, self.dots_as_underscores)
         if isinstance(row, str):
             return Verdict(0.0, row, State.MALFORMED)
-        wanted, schemas = row
-        answer = self._reader.read(completion, prompt, token_ids, schemas.keys(), tools)
+        wanted, schemas, names = row
+        answer = self._reader.read(completion, prompt, token_ids, names, tools)
         calls = _without_dots(answer.calls) if self.dots_as_underscores else answer.calls
         reason = answer.reason
         if answer.state is State.TEXT:
@@ -279,7 +297,7 @@ class ToolCallReward:
         """Rewards of a batch; the signature is that of TRL's reward functions."""
         nothing = [None] * len(completions)
         verdicts = [
-            self.judge(completion, wanted, offered, prompt, ids)
+            self._judge(completion, wanted, offered, prompt, ids)
             for completion, wanted, offered, prompt, ids in zip(
                 completions, reference, tools or nothing, prompts, completion_ids or nothing, strict=True
             )

@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import time
 
 import pytest
 
@@ -146,7 +147,7 @@ def test_json_inside_a_native_call_is_strict(tiny_tokenizer):
 @pytest.mark.parametrize(
     ("template", "syntax"),
     [("qwen2_5", "hermes"), ("qwen3", "hermes"), ("qwen3_instruct_2507", "hermes"), ("qwen3_5_think", "native"),
-     ("glm4moe", "native"), ("gptoss", "native"), ("gemma4", "native"), ("lfm2_2_5", "native"), ("llama3_1", "json"),
+     ("glm4moe", "native"), ("gptoss", "native"), ("gemma4", "native"), ("lfm2_2_5", "pythonic"), ("llama3_1", "json"),
      ("llama3_2", "json"), ("phi3", "pythonic"), ("deepseek_r1_distill", "pythonic")],
 )  # fmt: skip
 def test_the_syntax_is_found_by_letting_the_template_write_a_call(tiny_tokenizer, template, syntax):
@@ -195,7 +196,7 @@ def test_the_reward_reads_token_ids(tiny_tokenizer, family):
     ids = [*tokenizer.encode(completion.rstrip().removesuffix("<|im_end|>")), tokenizer.eos_token_id]
 
     def judge(ids):
-        parsed = [{"role": "assistant", "content": "whatever TRL made of it"}]
+        parsed = [{"role": "assistant", "content": tokenizer.decode(ids, skip_special_tokens=True)}]
         return bound.judge(parsed, reference, json.dumps(TOOLS), prompt, ids).reason
 
     assert judge(ids) == "correct"
@@ -242,3 +243,72 @@ def test_total_on_mutated_completions(tiny_tokenizer, family):
         assert read.state in State
         if read.calls == calls and "<|im_end|>" not in mutated[-15:]:
             assert "".join(answer.split())[-20:] in "".join(mutated.split())
+
+
+def test_what_transformers_forgives_is_malformed(tiny_tokenizer):
+    """Repeated keys, infinite numbers, stray commas, values that are not written as they are, tags in the thought."""
+    qwen = with_template(tiny_tokenizer, "qwen3_6")
+    prompt, _ = prompt_and_completion(qwen, message(tool_calls=[call("get_x", a=1)]))
+    schema = {"a": "integer", "n": "number", "b": "boolean", "o": "object", "s": "string"}
+    tools = [{"type": "function", "function": {"name": "get_x", "parameters": {
+        "type": "object", "properties": {key: {"type": value} for key, value in schema.items()}}}}]  # fmt: skip
+
+    def read(arguments, thought="so", between=""):
+        body = "\n".join(f"<parameter={key}>\n{value}\n</parameter>" for key, value in arguments)
+        text = f"{thought}\n</think>\n\n{between}<tool_call>\n<function=get_x>\n{body}\n</function>\n</tool_call><|im_end|>"
+        return reader(qwen).read(text, prompt, tools, ["get_x"])
+
+    for key, written, value in (
+        ("a", "10", 10), ("n", "1.5", 1.5), ("b", "true", True), ("b", "False", False), ("o", '{"k": [1]}', {"k": [1]}), ("s", "1_0", "1_0"),
+    ):  # fmt: skip
+        assert read([(key, written)]).calls == (ToolCall("get_x", {key: value}),), (key, written)
+    for key, written in (
+        ("a", "1_0"),
+        ("a", "１"),
+        ("a", "1.0"),
+        ("b", "1"),
+        ("o", '{"k": 1, "k": 2}'),
+        ("n", "1e999"),
+    ):
+        answer = read([(key, written)])
+        assert answer.state is State.MALFORMED or isinstance(answer.calls[0].arguments[key], str), (key, written)
+    assert read([("a", "1")], thought="a <think> b").reason == "several_think_blocks"
+    assert read([("a", "1")], between="<|im_start|>assistant\n").state is State.MALFORMED
+
+    gemma = with_template(tiny_tokenizer, "gemma4")
+    prompt, _ = prompt_and_completion(gemma, message(tool_calls=[call("get_x", a=1)]))
+    for body, state in (
+        ("a:1", State.CALL), ("a:99,a:1", State.MALFORMED), ("o:{k:7,k:1}", State.MALFORMED), ("a:NaN", State.MALFORMED),
+        ("a:1e999", State.MALFORMED), ('s:<|"|>x: y, a:1<|"|>', State.CALL), ("a:1,", State.MALFORMED),
+    ):  # fmt: skip
+        text = f"<|channel>thought\nso\n<channel|><|tool_call>call:get_x{{{body}}}<tool_call|><turn|>"
+        assert reader(gemma).read(text, prompt, tools, ["get_x"]).state is state, body
+
+
+def test_native_time_is_bounded(tiny_tokenizer):
+    """transformers' patterns are quadratic in unclosed arguments and in white space."""
+    tokenizer = with_template(tiny_tokenizer, "qwen3_6")
+    prompt, _ = prompt_and_completion(tokenizer, message(tool_calls=[call("get_x", a=1)]))
+    head = "so\n</think>\n\n<tool_call>\n<function=get_x>\n"
+    for body in (
+        "<parameter=a>\n" * 6000,
+        "<parameter=a>\n</parameter>" * 3000,
+        "<parameter=a>" + " " * 90_000 + "x</parameter>",
+    ):
+        for end in ("", "</function>\n</tool_call><|im_end|>"):
+            start = time.process_time()
+            assert reader(tokenizer).read(head + body + end, prompt, TOOLS, NAMES).state is State.MALFORMED
+            assert time.process_time() - start < 1.0
+
+
+def test_stop_tokens_of_the_generation_config(tiny_tokenizer):
+    """A turn may end with a token that is not the tokenizer's end-of-sequence token; a pad token ends nothing."""
+    end, pad = tiny_tokenizer.encode("<|im_start|>")[0], tiny_tokenizer.pad_token_id
+    text = "<think>so</think>Nothing fits."
+    ids = tiny_tokenizer.encode(text)
+    message_of = [{"role": "assistant", "content": text}]
+    bound = ToolCallReward().bind(tiny_tokenizer, stop_token_ids=[end])
+    assert bound.judge(message_of, "[]", None, None, [*ids, end]).reason == "correct"
+    assert ToolCallReward().bind(tiny_tokenizer).judge(message_of, "[]", None, None, [*ids, end]).score == 0.0
+    junk = [*ids, pad, *tiny_tokenizer.encode("and more"), tiny_tokenizer.eos_token_id]
+    assert bound.judge(message_of, "[]", None, None, junk).score == 0.0

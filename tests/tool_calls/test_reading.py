@@ -61,7 +61,7 @@ def test_pythonic_calls(text, calls):
     ],
 )  # fmt: skip
 def test_pythonic_malformed(text):
-    assert read_pythonic(text, ["get_weather", "f"]).state is (TEXT if text == "get_weather (" else MALFORMED)
+    assert read_pythonic(text, ["get_weather", "f"]).state is MALFORMED
 
 
 @pytest.mark.parametrize(

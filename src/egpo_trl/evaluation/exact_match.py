@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..rewards import ToolCallReward
-from .sampling import render_prompt, sample_completions
+from .sampling import render_prompt, sample_completions, stop_token_ids
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def judge_rows(
         `list[Judged]`:
             One for each row, in order.
     """
-    bound = reward.bind(tokenizer, chat_template_kwargs)
+    bound = reward.bind(tokenizer, chat_template_kwargs, stop_token_ids=stop_token_ids(model, tokenizer))
     prompts = [
         render_prompt(tokenizer, row, render_tools=render_tools, chat_template_kwargs=chat_template_kwargs)
         for row in rows

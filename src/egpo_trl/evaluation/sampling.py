@@ -46,6 +46,12 @@ def render_prompt(
     return list(rendered["input_ids"])
 
 
+def stop_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids that end a completion: the tokenizer's end-of-sequence token and those of the generation config."""
+    eos = model.generation_config.eos_token_id
+    return sorted({tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None})
+
+
 @torch.no_grad()
 def sample_completions(
     model: PreTrainedModel,
@@ -86,8 +92,7 @@ def sample_completions(
             Token ids of the completions in the order of the prompts, each up to and with its end token.
     """
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    eos = model.generation_config.eos_token_id
-    ends = {tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None}
+    ends = stop_token_ids(model, tokenizer)
     sampling = (
         {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
         if temperature > 0
@@ -110,7 +115,7 @@ def sample_completions(
                 attention_mask=mask.to(model.device),
                 max_new_tokens=max_new_tokens,
                 pad_token_id=pad_id,
-                eos_token_id=sorted(ends),
+                eos_token_id=ends,
                 **sampling,
             )
             for index, generated in zip(batch, output[:, width:].tolist(), strict=True):

@@ -59,7 +59,7 @@ def bfcl_difference(call: ToolCall, wanted: ToolCall, schemas: Mapping[str, Sche
         properties = {}
     required = schema.get("required")
     for name in required if isinstance(required, list) else ():
-        if name not in arguments:
+        if isinstance(name, str) and name not in arguments:
             return "missing_argument"
     for name, value in arguments.items():
         if name not in properties or name not in accepted:

@@ -95,7 +95,7 @@ def decode_json(text: str, start: int = 0) -> tuple[Any, int]:
 
 
 def check_value(value: Any, depth: int = 0) -> None:
-    """Raise [`InvalidJSON`] where a value is nested too deeply or holds a lone surrogate."""
+    """Raise [`InvalidJSON`] where a value is nested too deeply or holds a lone surrogate or an infinite number."""
     if depth > MAX_DEPTH:
         raise InvalidJSON("nested too deeply")
     if isinstance(value, dict):
@@ -105,6 +105,8 @@ def check_value(value: Any, depth: int = 0) -> None:
     elif isinstance(value, list):
         for item in value:
             check_value(item, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidJSON("a number that is not finite")
     elif isinstance(value, str) and not value.isascii() and re.search(r"[\ud800-\udfff]", value):
         raise InvalidJSON("lone surrogate")
 

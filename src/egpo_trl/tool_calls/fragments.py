@@ -5,12 +5,14 @@ from collections.abc import Collection
 
 from .calls import MAX_CHARACTERS, Answer, State
 
-# A tag or special token, a call with keyword arguments, or the JSON object of a call: none belongs in a text answer.
+# A tag or special token, a call with keyword arguments, or an object: none belongs in a text answer.
 _FRAGMENT = re.compile(
-    r"</?(?:tool_call|answer|function|parameter|arg_key|arg_value|tool_response|think)\b"
-    r"|<[|\uff5c]\w|\w[|\uff5c]>|\[/?(?:TOOL_CALLS|ARGS|THINK)\]"
+    r"<\s*/?\s*(?:tool_?calls?|function_?calls?|function|invoke|answer|parameter|arg_key|arg_value|tool_response|think)\b"
+    r"|\w_calls?>|<[|\uff5c]\w|\w[|\uff5c]>|\[/?(?:TOOL_CALLS|ARGS|THINK)\]"
     r"|(?<![\w.])[\w.]+\(\s*(?:\)|\w+\s*=(?!=))"
-    r'|"(?:name|arguments|parameters)"\s*:'
+    r"|\{\s*[\"'\u2018\u201c]?[\w\\ .-]{1,64}[\"'\u2019\u201d]?\s*:"
+    r'|"(?:name|arguments|parameters)"\s*:',
+    re.IGNORECASE,
 )
 
 
@@ -30,7 +32,7 @@ def has_fragment(text: str, function_names: Collection[str]) -> bool:
     """
     if text.lstrip()[:1] in ("[", "{") or _FRAGMENT.search(text):
         return True
-    return any(f"{name}(" in text for name in function_names)
+    return any(re.search(rf"(?<![\w.]){re.escape(name)}\s*[({{]", text) for name in function_names if name in text)
 
 
 def read_text(text: str, function_names: Collection[str]) -> Answer:

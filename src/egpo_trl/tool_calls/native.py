@@ -15,11 +15,14 @@ from .fragments import has_fragment
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
+REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 _LEFTOVER = "text outside every field"  # name of a field added to templates that would drop such text
 _END = "\x03"  # put behind the completion: a region that holds it was never closed
 _OPENED_TAG = re.compile(r"<(\w+)=")  # a tag that the pattern of a call opens and its content closes
 _PAIRED = re.compile(r"<\|tool\w*?_(start|end)\|>")  # LFM2's, whose template does not ask for the closing one
+_BLANKS = re.compile(r"\s{512}")  # transformers' patterns are quadratic in runs of white space
+_MAX_ARGUMENTS = 256  # of all calls together; and in unclosed ones
+_WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 
 
 def find_response_template(tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any] | None:
@@ -69,8 +72,12 @@ class NativeReader:
             spec["fields"][_LEFTOVER] = {"content": "text"}
         self._template = load_response_template(spec)
         self._thinking = thinking
-        self._reasoning = next((name for name in _REASONING_FIELDS if name in spec["fields"]), None)
+        self._reasoning = next((name for name in REASONING_FIELDS if name in spec["fields"]), None)
         self.reads_reasoning = self._reasoning is not None
+        field = self._template.fields.get(self._reasoning)
+        self._reasoning_tags = {"<think>", "</think>", *((field.open_literals or ()) if field else ())}
+        pattern = self._template.fields["tool_calls"].content_args.get("tag_pattern", "")
+        self._argument_tags = [(f"<{name}", f"</{name}>") for name in re.findall(r"</(\w+)>", pattern)]
 
     def read(
         self,
@@ -99,7 +106,7 @@ class NativeReader:
             [`Answer`]:
                 CALL, TEXT or MALFORMED, the latter also where the reasoning template is not kept.
         """
-        if len(text) > MAX_CHARACTERS or _END in text:
+        if len(text) > MAX_CHARACTERS or _END in text or _BLANKS.search(text) or not self._is_balanced(text):
             return Answer(State.MALFORMED, reason="malformed_call")
         regions = self._regions(text, prefix, tools)
         if not any(_END in body for _, body, _ in regions):  # not parsed, or a pattern took what is no part of it
@@ -111,8 +118,10 @@ class NativeReader:
         calls: list[ToolCall] = []
         beside: list[str] = []
         for name, body, value in answer:
-            if name != "tool_calls":
+            if name == _LEFTOVER:  # gpt-oss starts a message for each of its channels
                 beside.append(self._template.start_anchor_re.sub("", body).replace(_END, ""))
+            elif name != "tool_calls":
+                beside.append(body.replace(_END, ""))
             elif _END in body:
                 return Answer(State.MALFORMED, reason="malformed_call")
             else:
@@ -160,34 +169,59 @@ class NativeReader:
         filled = [at for at, (_, body, _) in enumerate(regions) if body.strip()]
         if any(_END in regions[at][1] for at in blocks):
             return "unclosed_think_block"
+        if any(tag in regions[at][1] for at in blocks for tag in self._reasoning_tags):
+            return "several_think_blocks"
         if self._thinking == "off":  # an empty block is how templates switch thinking off
             return "unexpected_think_block" if set(blocks) & set(filled) else None
         if self._thinking == "required" and (not blocks or (filled and filled[0] < blocks[0])):
             return "no_think_block"
         return "several_think_blocks" if len(blocks) > 1 or (blocks and filled[0] < blocks[0]) else None
 
+    def _is_balanced(self, text: str) -> bool:
+        """Whether the tags of arguments are closed: transformers' pattern is quadratic in those that are not."""
+        counts = [(text.count(opening), text.count(closing)) for opening, closing in self._argument_tags]
+        return all(opened == closed <= _MAX_ARGUMENTS for opened, closed in counts)
+
     def _read_calls(self, body: str, value: Any) -> list[ToolCall] | None:
         """Calls of one region, or `None` if it is not strictly what the template describes."""
-        field = self._template.fields["tool_calls"]
-        if field.content == "json" and not field.content_args:
-            try:
-                load_json(body)
-            except ValueError:
-                return None
-        if field.content == "xml-inline":
-            tag = re.compile(field.content_args["tag_pattern"], re.DOTALL)
-            keys = [match.group("key") for match in tag.finditer(body)]
-            rest = tag.sub("", body).strip(" \t\r\n,")
-            opened = _OPENED_TAG.search(field.open_re.pattern)
-            if len(set(keys)) != len(keys) or rest != (f"</{opened[1]}>" if opened else ""):
-                return None
         calls = []
         for item in value if isinstance(value, list) else [value]:
             call = parsed_call(item)
             if call is None:
                 return None
             calls.append(call)
-        return calls
+        field = self._template.fields["tool_calls"]
+        try:
+            if field.content == "xml-inline":
+                is_strict = self._is_strict_xml(field, body, calls[0].arguments)
+            elif field.content_args:
+                is_strict = _count_keys(body, field.content_args) == sum(map(_keys_of, (c.arguments for c in calls)))
+            else:
+                is_strict = bool(load_json(body) is not None)
+        except ValueError:
+            return None
+        return calls if is_strict else None
+
+    def _is_strict_xml(self, field: Any, body: str, arguments: Mapping[str, Any]) -> bool:
+        """Whether each argument stands there once, as it is written, and nothing else does."""
+        keys: list[str] = []
+        rest, position = "", 0
+        for match in re.finditer(field.content_args["tag_pattern"], body, re.DOTALL):
+            rest += body[position : match.start()]
+            position = match.end()
+            key, written = match.group("key"), match.group("value").strip()
+            keys.append(key)
+            value = arguments.get(key)
+            if isinstance(value, (dict, list)) or (isinstance(value, (bool, int, float)) and written not in _WORDS):
+                strict = load_json(written)
+                if type(strict) is not type(value) or strict != value:
+                    return False
+            elif written in _WORDS and not isinstance(value, str) and _WORDS[written] is not value:
+                return False
+        rest += body[position:]
+        opened = _OPENED_TAG.search(field.open_re.pattern)
+        separators = " \t\r\n," if "," in field.open_re.pattern else " \t\r\n"
+        return len(set(keys)) == len(keys) and rest.strip(separators) == (f"</{opened[1]}>" if opened else "")
 
     def _has_marker(self, text: str) -> bool:
         """Whether a text holds the delimiter of a field, such as that of a call which was cut off."""
@@ -200,6 +234,20 @@ class NativeReader:
             pattern.search(text) for pattern in (tool_calls.open_re, tool_calls.close_re) if pattern is not None
         ]
         return any(match is not None and len(match.group().strip()) > 2 for match in matches)
+
+
+def _count_keys(body: str, content_args: Mapping[str, Any]) -> int:
+    """How many keys a text in a dialect of JSON writes, repeated ones too."""
+    for opening, closing in content_args.get("string_delims", []):
+        body = re.sub(f"{re.escape(opening)}.*?{re.escape(closing)}", "0", body, flags=re.DOTALL)
+    body = re.sub(r'"(?:[^"\\]|\\.)*"', '""', body)
+    return len(re.findall(r'(?:\w+|"")\s*:', body))
+
+
+def _keys_of(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_keys_of, value.values()))
+    return sum(map(_keys_of, value)) if isinstance(value, list) else 0
 
 
 def parsed_call(item: Any) -> ToolCall | None:

@@ -6,34 +6,42 @@ Only the syntax tree is looked at; nothing is evaluated.
 import ast
 import math
 import re
+import unicodedata
 import warnings
 from collections.abc import Collection
 from typing import Any
 
-from .calls import MAX_CALLS, MAX_CHARACTERS, MAX_DEPTH, Answer, InvalidJSON, State, ToolCall, check_value
+from .calls import MAX_CALLS, MAX_DEPTH, Answer, InvalidJSON, State, ToolCall, check_value
 from .fragments import has_fragment, read_text
 
-_WRAPPED = re.compile(r"<answer>(.*)</answer>", re.DOTALL)
+_WRAPPED = re.compile(r"<answer>(.*)</answer>|<\|tool_call_start\|>(.*)<\|tool_call_end\|>", re.DOTALL)
 _OPENING = re.compile(r"\[\s*[^\W\d][\w.]*\(")
-_WARNS = re.compile(r"\\|\d[A-Za-z]")  # what Python's parser may warn about
+_WARNS = re.compile(r"\\|\d\.?[A-Za-z]")  # what Python's parser may warn about
+_MAX_PYTHONIC = 32_000  # characters: the parser is slow on long chains of operators
 _MAX_PIECES = 2000  # commas and the like: the parser takes about 10 microseconds for each
 _JSON_NAMES = {"true": True, "false": False, "null": None}
-# A string literal, closed or not, or what makes Python's parser recurse: brackets and prefix operators.
-_NESTING = re.compile(
+_QUOTED = (
     r"""'''(?:[^\\']|\\.|'(?!''))*(?:''')?|\"\"\"(?:[^\\"]|\\.|"(?!""))*(?:\"\"\")?"""
-    r"""|'(?:[^'\\\n]|\\.)*'?|"(?:[^"\\\n]|\\.)*"?|[(\[{]|[)\]}]|(?:[-+~]\s*|\bnot\b\s*){8,}""",
-    re.DOTALL,
+    r"""|'(?:[^'\\\n]|\\.)*'?|"(?:[^"\\\n]|\\.)*"?"""
 )
+_STRING = re.compile(_QUOTED, re.DOTALL)  # a string literal, closed or not
+# The same, or what makes Python's parser recurse: brackets and prefix operators.
+_NESTING = re.compile(_QUOTED + r"|[(\[{]|[)\]}]|(?:[-+~]\s*|\bnot\b\s*){8,}", re.DOTALL)
 
 
 class _NotACall(ValueError):
     """The syntax tree is anything but a list of calls with literal keyword arguments."""
 
 
+class _Comment(_NotACall):
+    """There is a comment or a continued line, which the syntax tree does not show."""
+
+
 def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
     """
     Read an answer in the pythonic syntax: a list of calls with literal keyword arguments, optionally inside one
-    `<answer>…</answer>`. `True` and `true`, `None` and `null` mean the same; tuples are lists.
+    `<answer>…</answer>`, or between LFM2's `<|tool_call_start|>` and `<|tool_call_end|>`. `True` and `true`, `None` and
+    `null` mean the same; tuples are lists; comments are not allowed.
 
     Args:
         text (`str`):
@@ -50,7 +58,7 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
     text = text.strip()
     wrapped = _WRAPPED.fullmatch(text)
     if wrapped:
-        text = wrapped.group(1).strip()
+        text = (wrapped[1] if wrapped[2] is None else wrapped[2]).strip()
     if allow_text or not text.startswith("["):
         opening = _OPENING.search(text)
         end = text.rfind("]") + 1
@@ -65,13 +73,31 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
         text = text[opening.start() : end]
     try:
         return Answer(State.CALL, _calls(text))
+    except (_NotACall, InvalidJSON) as error:
+        return Answer(State.MALFORMED, reason="text_beside_calls" if _ends_early(text, error) else "malformed_call")
+
+
+def _ends_early(text: str, error: Exception) -> bool:
+    """Whether what keeps a text from being a list of calls is text behind the list, or a comment in it."""
+    end = text.rfind("]") + 1
+    if isinstance(error, _Comment) or not 0 < end < len(text):
+        return isinstance(error, _Comment)
+    try:
+        return bool(_calls(text[:end]))
     except (_NotACall, InvalidJSON):
-        return Answer(State.MALFORMED, reason="malformed_call")
+        return False
 
 
 def _check_nesting(text: str) -> None:
-    if len(text) > MAX_CHARACTERS or _count(text, ",=:;") > _MAX_PIECES:
+    if len(text) > _MAX_PYTHONIC or _count(text, ",=:;") > _MAX_PIECES:
         raise _NotACall("too long")
+    if "#" in text or "\\" in text or not text.isascii():
+        code = _STRING.sub("''", text)
+        if "#" in code or "\\" in code:
+            raise _Comment("a comment or a continued line")
+        # Python normalises identifiers (a full-width letter becomes an ASCII one); a call must be what was written.
+        if unicodedata.normalize("NFKC", code) != code:
+            raise _NotACall("a name that is not written plainly")
     if _count(text, "([{-+~") + text.count("not") <= MAX_DEPTH:
         return  # nothing to nest deeply with
     depth = 0
@@ -116,15 +142,10 @@ def _call(node: ast.expr, source: str) -> ToolCall:
     if not isinstance(node, ast.Call) or node.args:
         raise _NotACall("not a call with keyword arguments")
     name = _dotted_name(node.func)
-    # Python normalises identifiers (a full-width letter becomes an ASCII one); a call must be what was written.
-    if not source.isascii() and ast.get_source_segment(source, node.func) != name:
-        raise _NotACall("a name that is not written plainly")
     arguments: dict[str, Any] = {}
     for keyword in node.keywords:
         if keyword.arg is None or keyword.arg in arguments:
             raise _NotACall("starred or repeated argument")
-        if not source.isascii() and not (ast.get_source_segment(source, keyword) or "").startswith(keyword.arg):
-            raise _NotACall("a name that is not written plainly")
         arguments[keyword.arg] = _literal(keyword.value)
     if not source.isascii() or "\\" in source:
         check_value(arguments)  # a lone surrogate

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+_WHITE_SPACE = " \t\r\n\f\v"  # what the mask of the chain of thought skips too
 THINKING_MODES = ("required", "optional", "off")
 
 
@@ -45,7 +46,7 @@ def split_completion(
     """
     begin = 0
     if not prefilled:
-        begin = len(text) - len(text.lstrip())
+        begin = len(text) - len(text.lstrip(_WHITE_SPACE))
         if not text.startswith(start, begin):
             return Split(None, text, "no_think_block" if thinking == "required" else None)
         begin += len(start)
