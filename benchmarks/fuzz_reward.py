@@ -45,7 +45,7 @@ PIECES = [
 ]  # fmt: skip
 CALL_PIECES = [
     "<tool_call>", "</tool_call>", "<answer>", "</answer>", "<think>", "</think>", "<|im_end|>", '"name":', '"arguments":',
-    '"parameters":', "f(a=", "f(b=", "f()", "ns.h(",
+    '"parameters":', "f(a=", "f(b=", "f()", "(ns.h(", " ns.h(",
 ]  # fmt: skip
 MAX_DEPTH, MAX_CALLS, MAX_CHARACTERS, MAX_PIECES = 64, 128, 100_000, 2000  # the documented bounds
 

@@ -19,7 +19,8 @@ def test_defaults_are_those_of_the_mission(tmp_path):
     assert (config.egpo_lambda, config.egpo_alpha) == (0.4, 2.0)
     assert (config.entropy_level, config.entropy_span) == ("token", "think")
     assert config.think_tags is None
-    assert config.chat_template_kwargs == {"enable_thinking": True}
+    assert config.enable_thinking is None
+    assert config.chat_template_kwargs is None  # prompts are those of GRPO
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,16 @@ def test_defaults_are_those_of_the_mission(tmp_path):
         ({"think_tags": ["<think>"]}, "think_tags must be two"),
         ({"think_tags": ["<think>", "<think>"]}, "think_tags must be two"),
         ({"think_tags": ["", "</think>"]}, "think_tags must be two"),
+        ({"think_tags": [" ", "\n"]}, "think_tags must be two"),
+        ({"think_tags": "ab"}, "think_tags must be two"),
+        ({"egpo_lambda": None}, "egpo_lambda must be a number"),
+        ({"egpo_alpha": "2"}, "egpo_alpha must be greater"),
         ({"enable_thinking": False}, "leaves no chain of thought"),
-        ({"chat_template_kwargs": {"enable_thinking": False}}, "contradicts chat_template_kwargs"),
+        ({"chat_template_kwargs": {"enable_thinking": False}}, "leaves no chain of thought"),
+        (
+            {"enable_thinking": True, "chat_template_kwargs": {"enable_thinking": False}},
+            "contradicts chat_template_kwargs",
+        ),
     ],
 )
 def test_one_clear_error(tmp_path, fields, message):
@@ -52,6 +61,8 @@ def test_thinking_off(tmp_path):
 
 def test_other_template_arguments_stay(tmp_path):
     config = make(tmp_path, chat_template_kwargs={"documents": []})
+    assert config.chat_template_kwargs == {"documents": []}
+    config = make(tmp_path, chat_template_kwargs={"documents": []}, enable_thinking=True)
     assert config.chat_template_kwargs == {"documents": [], "enable_thinking": True}
 
 
@@ -73,7 +84,7 @@ def test_yaml_flags_and_json(tmp_path):
     (config,) = TrlParser((EGPOConfig,)).parse_args_and_config(flags)
     assert (config.egpo_lambda, config.egpo_alpha, config.entropy_level) == (0.2, 3.0, "sequence")
     assert config.think_tags == ["<t>", "</t>"]
-    assert config.chat_template_kwargs == {"a": 1, "enable_thinking": True}
+    assert config.chat_template_kwargs == {"a": 1}
     values = json.loads(config.to_json_string())
     fields = ("egpo_lambda", "egpo_alpha", "entropy_level", "entropy_span", "think_tags", "enable_thinking", "render_tools",
               "chat_template_kwargs")  # fmt: skip

@@ -12,6 +12,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from egpo_trl import EGPOConfig, EGPOTrainer, ToolCallReward
 from egpo_trl.think_spans import ThinkTags
+from tests.conftest import trl_template
 from tests.tiny import checksum_reward, config, losses, prompts_only, tiny_model, tool_rows, train, weights
 
 LOSS_TYPES = ["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "vespo", "luspo"]
@@ -79,7 +80,7 @@ ADVANTAGES = [1.5, -0.7, 0.9, 0.0]
 @pytest.mark.parametrize("entropy_level", ["token", "sequence"])
 def test_the_gradient_is_that_of_eq_5(tmp_path, tiny_tokenizer, entropy_level):
     """Against float64 autograd on the plain logits: A_new in place of A, and no gradient through the entropy."""
-    lam, alpha, temperature = 0.4, 2.0, 0.7
+    lam, alpha, temperature = 0.1, 2.0, 0.7  # clips the bonus of the second row and of no other
     args = config(
         tmp_path,
         egpo_lambda=lam,
@@ -101,6 +102,7 @@ def test_the_gradient_is_that_of_eq_5(tmp_path, tiny_tokenizer, entropy_level):
 
     start, end = (tiny_tokenizer.convert_tokens_to_ids(tag) for tag in ("<think>", "</think>"))
     total = torch.zeros((), dtype=torch.float64)
+    clipped = []
     for row in range(len(TEXTS)):
         prompt, ids = batch["prompt_ids"][row], batch["completion_ids"][row][batch["completion_mask"][row].bool()]
         logits = reference_model(torch.cat([prompt, ids])[None]).logits[0, len(prompt) - 1 : -1] / temperature
@@ -113,12 +115,14 @@ def test_the_gradient_is_that_of_eq_5(tmp_path, tiny_tokenizer, entropy_level):
         a = ADVANTAGES[row]
         chosen = [h for h, c in zip(entropy, cot, strict=True) if c]
         mean = sum(chosen) / len(chosen) if chosen else 0.0
+        clipped += [lam * h > abs(a) / alpha for h in chosen if a]
         for t, token in enumerate(ids.tolist()):
             if entropy_level == "token":
                 shaped = a + min(lam * entropy[t], abs(a) / alpha) if cot[t] else a
             else:
                 shaped = a + min(lam * mean, abs(a) / alpha)
             total = total - shaped * logps[t, token] / len(ids) / len(TEXTS)
+    assert 0 < sum(clipped) < len(clipped)
     total.backward()
     ours = dict(trainer.model.named_parameters())
     for name, parameter in reference_model.named_parameters():  # TRL's head computes in float32
@@ -200,31 +204,49 @@ def test_metrics_by_hand(tmp_path, tiny_tokenizer):
         {"bf16": True},
         {"delta": 2.0, "epsilon_high": 0.28},
         {"off_policy_mask_threshold": 0.5, "num_iterations": 2},
-        {"use_transformers_continuous_batching": True},
         {"pad_to_multiple_of": 8},
         {"eval_strategy": "steps", "eval_steps": 1, "eval_dataset": prompts_only(2)},
     ],
     ids=lambda options: ",".join(options),
 )
-@pytest.mark.parametrize("entropy_level", ["token", "sequence"])
-def test_option(tmp_path, tiny_tokenizer, options, entropy_level):
-    start = tiny_model(tiny_tokenizer).state_dict()
-    model = tiny_model(tiny_tokenizer)
-    if "beta" in options:  # TRL loads the reference model from where the policy came from
-        model.save_pretrained(tmp_path / "policy")
-        model = str(tmp_path / "policy")
-    trainer = train(
-        tmp_path, tiny_tokenizer, model=model, entropy_level=entropy_level, entropy_span="completion", **options
-    )
-    logs = trainer.state.log_history
-    if "mask_truncated_completions" not in options:  # no rollout of this policy ends by itself
-        assert any("egpo/answer_entropy" in log for log in logs)
+def test_option(tmp_path, tiny_tokenizer, options):
+    """Each option trains with a chain of thought that the template opens, and the bonus is what makes the difference."""
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template += "{%- if add_generation_prompt %}<think>{% endif -%}"
+    model = tiny_model(tokenizer)
+    start = copy.deepcopy(model.state_dict())
+    model.save_pretrained(tmp_path / "policy")  # TRL loads the reference model from where the policy came from
+
+    def run(**egpo):
+        options_of_its_own = copy.deepcopy(options)
+        return train(
+            tmp_path, tokenizer, model=str(tmp_path / "policy"), **{"egpo_lambda": 0.02, **egpo}, **options_of_its_own
+        )
+
+    stock, token, sequence = run(egpo_lambda=0.0), run(), run(entropy_level="sequence")
+    for trainer in (stock, token, sequence):
+        assert all(torch.isfinite(value).all() for value in weights(trainer).values())
+    if "mask_truncated_completions" in options:  # no rollout of this policy ends by itself, so none counts
+        assert all(same(weights(trainer), start) for trainer in (stock, token, sequence))
+        assert not any("egpo/bonus" in log for log in token.state.log_history)
+        return
+    assert not same(weights(stock), start) or "peft_config" in options
+    assert not same(weights(token), weights(stock))
+    assert not same(weights(sequence), weights(stock))
+    for trainer in (token, sequence):
+        logs = [log for log in trainer.state.log_history if "egpo/bonus" in log]
+        assert logs[0]["egpo/bonus"] > 0
+        assert logs[0]["egpo/cot_length"] > 1
+        assert logs[0]["egpo/cot_entropy"] > 0
     if "eval_dataset" in options:
-        assert any("eval_egpo/answer_entropy" in log for log in logs)
-    after = trainer.model.state_dict()
-    assert all(torch.isfinite(value).all() for value in after.values())
-    if "mask_truncated_completions" not in options:
-        assert any(name not in start or not torch.equal(start[name], after[name]) for name in after)
+        assert any("eval_egpo/cot_entropy" in log for log in token.state.log_history)
+
+
+def test_continuous_batching(tmp_path, tiny_tokenizer):
+    trainer = train(
+        tmp_path, tiny_tokenizer, entropy_span="completion", use_transformers_continuous_batching=True, max_steps=1
+    )
+    assert trainer.state.log_history[0]["egpo/bonus"] > 0
 
 
 def test_iterable_dataset_skips_malformed_rows(tmp_path, tiny_tokenizer, caplog):
@@ -386,8 +408,73 @@ def test_executed_tools_beside_a_tools_column(tmp_path, tiny_tokenizer):
         """
         return a + b
 
-    with pytest.raises(ValueError, match=r"tools|response"):
-        train(tmp_path, tiny_tokenizer, dataset=tool_rows(), tools=[add])
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = trl_template("qwen3")  # one that TRL can parse the calls of
+    for sets in ({"dataset": tool_rows()}, {"eval_strategy": "steps", "eval_steps": 1, "eval_dataset": tool_rows()}):
+        with pytest.raises(ValueError, match="The dataset has a `tools` column and the trainer was given executable"):
+            train(tmp_path, tokenizer, tools=[add], **sets)
+
+
+def test_a_template_that_closes_the_think_block(tmp_path, tiny_tokenizer):
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template += "{%- if add_generation_prompt %}<think>\n\n</think>\n\n{% endif -%}"
+    with pytest.raises(ValueError, match="closes the think block in the prompt"):
+        train(tmp_path, tokenizer)
+    train(tmp_path, tokenizer, entropy_span="completion", max_steps=1)
+    assert ToolCallReward().bind(tokenizer).thinking == "off"
+
+
+@pytest.mark.parametrize("name", ["qwen3", "qwen3_5_nothink", "gemma4"])
+def test_prompts_are_those_of_grpo(tmp_path, tiny_tokenizer, name):
+    """Whatever the template's own default of thinking."""
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = trl_template(name)
+    stock = train(tmp_path, tokenizer, GRPOTrainer, max_steps=1)
+    ours = train(tmp_path, tokenizer, egpo_lambda=0.0, max_steps=1)
+    assert losses(ours) == losses(stock)
+    assert same(weights(ours), weights(stock))
+
+
+def test_a_row_that_the_template_refuses_is_named(tmp_path, tiny_tokenizer):
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        + (tokenizer.chat_template)
+    )
+    rows = tool_rows(4).to_list()
+    rows[2]["prompt"] = [{"role": "system", "content": "x"}, *rows[2]["prompt"]]
+    with pytest.raises(
+        ValueError, match=r"row 2 \(id 'train-0-2'\): the chat template does not render it.*no system role"
+    ):
+        train(tmp_path, tokenizer, dataset=Dataset.from_list(rows))
+    with pytest.raises(ValueError, match=r"eval_dataset\['a'\] has 1 malformed row"):
+        train(
+            tmp_path, tokenizer, eval_strategy="steps", eval_steps=1, eval_dataset={"a": Dataset.from_list(rows)}
+        )  # fmt: skip
+
+
+def test_streams_are_checked_as_far_as_they_tell(tmp_path, tiny_tokenizer):
+    without = IterableDataset.from_generator(lambda: iter(prompts_only(4).to_list()))
+    with pytest.raises(ValueError, match="train_dataset has no column 'reference'"):
+        train(tmp_path, tiny_tokenizer, dataset=without, reward=ToolCallReward())
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}<think>"
+    with pytest.raises(ValueError, match="ignores tools"):
+        train(tmp_path, tokenizer, dataset=IterableDataset.from_generator(lambda: iter(tool_rows(4).to_list())))
+
+
+def test_a_transform_may_make_the_prompt(tmp_path, tiny_tokenizer):
+    rows = Dataset.from_dict({"question": ["a", "b", "c", "d"]})
+    rows = rows.with_transform(lambda batch: {"prompt": [[{"role": "user", "content": q}] for q in batch["question"]]})
+    assert train(tmp_path, tiny_tokenizer, dataset=rows, max_steps=1).state.global_step == 1
+
+
+def test_checkpoints_between_generations_are_told(tmp_path, tiny_tokenizer, caplog):
+    with caplog.at_level(logging.WARNING, "egpo_trl.egpo_trainer"):
+        train(tmp_path, tiny_tokenizer, steps_per_generation=4, save_strategy="steps", save_steps=4, max_steps=1)
+        assert "save_steps" not in caplog.text
+        train(tmp_path, tiny_tokenizer, steps_per_generation=4, save_strategy="steps", save_steps=2, max_steps=1)
+        assert "save_steps=2 is no multiple of 4" in caplog.text
 
 
 def test_a_grpo_config_is_refused(tmp_path, tiny_tokenizer):

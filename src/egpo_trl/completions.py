@@ -72,6 +72,8 @@ def _write_call(tokenizer: "PreTrainedTokenizerBase") -> str | None:
         except Exception:
             continue  # a template may refuse a conversation with any error of its own
         same = next((at for at, (a, b) in enumerate(zip(asked, full, strict=False)) if a != b), len(asked))
+        if full.rfind("<", 0, same) > full.rfind(">", 0, same):
+            same = full.rfind("<", 0, same)  # not in the middle of a tag
         turn = full[same:]
         if _PROBE.name in turn:
             split = split_completion(turn, "optional", prefilled=asked.rstrip().endswith("<think>"))

@@ -34,9 +34,9 @@ class EGPOConfig(GRPOConfig):
         think_tags (`list[str]`, *optional*):
             Opening and closing tag of the chain of thought. By default they are read off the tokenizer and its chat
             template; name them where only your prompt asks for them (Llama-3.2, SmolLM2).
-        enable_thinking (`bool`, *optional*, defaults to `True`):
-            Whether the model is to think. Handed to the chat template under the same name, and to the reward, which
-            asks for a think block only when this is `True`.
+        enable_thinking (`bool`, *optional*):
+            Whether the model is to think, handed to the chat template under the same name. By default nothing is handed
+            over, and the template's own default holds. The reward asks for a think block unless thinking is off.
         render_tools (`bool`, *optional*, defaults to `True`):
             Whether each row's own `tools` are handed to the chat template. Set it to `False` where the messages hold
             the functions already, as with the paper's prompt style.
@@ -73,9 +73,9 @@ class EGPOConfig(GRPOConfig):
             "read off the tokenizer and its chat template."
         },
     )
-    enable_thinking: bool = field(
-        default=True,
-        metadata={"help": "Whether the model is to think; handed to the chat template and to the reward."},
+    enable_thinking: bool | None = field(
+        default=None,
+        metadata={"help": "Whether the model is to think, handed to the chat template; by default its own default."},
     )
     render_tools: bool = field(
         default=True,
@@ -87,11 +87,11 @@ class EGPOConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0.0 <= self.egpo_lambda < math.inf:
+        if not _is_number(self.egpo_lambda) or not 0.0 <= self.egpo_lambda < math.inf:
             raise ValueError(
                 f"egpo_lambda must be a number of at least 0, got {self.egpo_lambda}. Use 0 for plain GRPO."
             )
-        if not self.egpo_alpha > 1.0:
+        if not _is_number(self.egpo_alpha) or not self.egpo_alpha > 1.0:
             raise ValueError(
                 f"egpo_alpha must be greater than 1, got {self.egpo_alpha}: the bonus is clipped at |A| / egpo_alpha, "
                 "and a bonus as large as |A| would cancel a negative advantage."
@@ -100,25 +100,36 @@ class EGPOConfig(GRPOConfig):
             raise ValueError(f"entropy_level must be one of {ENTROPY_LEVELS}, got {self.entropy_level!r}.")
         if self.entropy_span not in ENTROPY_SPANS:
             raise ValueError(f"entropy_span must be one of {ENTROPY_SPANS}, got {self.entropy_span!r}.")
-        if self.think_tags is not None and (
-            len(self.think_tags) != 2 or not all(self.think_tags) or self.think_tags[0] == self.think_tags[1]
-        ):
+        if self.think_tags is not None and not _are_tags(self.think_tags):
             raise ValueError(
                 f"think_tags must be two different, non-empty strings, got {self.think_tags!r}. "
                 "Example: think_tags=['<think>', '</think>']."
             )
         template_kwargs: Any = self.chat_template_kwargs or {}
-        if template_kwargs.get("enable_thinking", self.enable_thinking) != self.enable_thinking:
+        asked = template_kwargs.get("enable_thinking", self.enable_thinking)
+        if self.enable_thinking is not None and asked != self.enable_thinking:
             raise ValueError(
                 f"enable_thinking={self.enable_thinking} contradicts chat_template_kwargs={template_kwargs}. "
                 "Set the field enable_thinking only; it reaches the chat template."
             )
-        if not self.enable_thinking and self.entropy_span == "think" and self.egpo_lambda > 0.0:
+        if asked is False and self.entropy_span == "think" and self.egpo_lambda > 0.0:
             raise ValueError(
                 "enable_thinking=False leaves no chain of thought whose entropy could enter the advantage. Set "
                 "entropy_span='completion' to use the entropy of the whole completion, or egpo_lambda=0 for GRPO."
             )
-        self.chat_template_kwargs: dict[str, Any] | str | None = {
-            **template_kwargs,
-            "enable_thinking": self.enable_thinking,
-        }
+        if self.enable_thinking is not None:
+            self.chat_template_kwargs: dict[str, Any] | str | None = {
+                **template_kwargs,
+                "enable_thinking": self.enable_thinking,
+            }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _are_tags(value: Any) -> bool:
+    """Whether a value is a pair of different strings, neither of them blank."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return False
+    return all(isinstance(tag, str) and tag.strip() for tag in value) and value[0] != value[1]

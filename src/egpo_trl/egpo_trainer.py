@@ -1,7 +1,9 @@
 """[`EGPOTrainer`]: TRL's [`~trl.GRPOTrainer`] with the entropy of the chain of thought in the advantages."""
 
+import logging
+import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -13,11 +15,13 @@ from trl.data_utils import is_conversational
 from trl.trainer.utils import get_config_model_id
 
 from .advantages import shape_advantages
-from .data.rows import check_datasets, parse_row_tools
+from .data.rows import check_datasets, check_rendering, column_names_of, parse_row_tools
 from .egpo_config import EGPOConfig
 from .egpo_metrics import ratios, sum_statistics
 from .rewards import ToolCallReward
 from .think_spans import ThinkTags
+
+logger = logging.getLogger(__name__)
 
 _TRL_HOOKS = (
     "_compute_loss",
@@ -133,7 +137,11 @@ class EGPOTrainer(GRPOTrainer):
             **kwargs,
         )
         self._think_tags = self._find_think_tags()
-        self._check_row_tools(train_dataset)
+        self._check_thinking()
+        for name, dataset in _named(train_dataset, eval_dataset):
+            self._check_row_tools(dataset)
+            self._check_rendering(name, dataset)
+        self._check_resumption()
         self.reward_funcs: list[Any] = [
             self._bound(func) if isinstance(func, ToolCallReward) else func for func in self.reward_funcs
         ]
@@ -191,6 +199,30 @@ class EGPOTrainer(GRPOTrainer):
                 raise
             return None  # nothing depends on the tags: the loss is GRPO's or uses the whole completion
 
+    def _check_thinking(self) -> None:
+        """A chat template that closes the think block itself leaves no chain of thought."""
+        needs_thought = self.args.entropy_span == "think" and self.args.egpo_lambda > 0
+        if self._think_tags is None or not needs_thought or self._is_vlm or not self._tokenizer.chat_template:
+            return
+        prompt = self._tokenizer.decode(self._render([{"role": "user", "content": "?"}], None)["input_ids"][0])
+        if prompt.rstrip().endswith(self._think_tags.end):
+            raise ValueError(
+                f"The chat template of {self._tokenizer.name_or_path!r} closes the think block in the prompt, so there "
+                "is no chain of thought. Set enable_thinking=True, entropy_span='completion' or egpo_lambda=0."
+            )
+
+    def _check_resumption(self) -> None:
+        """Rollouts are not saved, so only a run resumed between generations ends where the whole run does."""
+        args = self.args
+        steps = args.steps_per_generation * self.num_iterations / args.gradient_accumulation_steps
+        if args.save_strategy == "steps" and args.save_steps >= 1 and args.save_steps % max(1, steps):
+            logger.warning(
+                "save_steps=%s is no multiple of %s, the optimizer steps of one generation: a run resumed from a "
+                "checkpoint in between samples anew and ends with other weights than an uninterrupted one.",
+                args.save_steps,
+                math.ceil(steps),
+            )
+
     # Each row's own tools
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
@@ -209,20 +241,32 @@ class EGPOTrainer(GRPOTrainer):
         ]
         return prompt_ids, None, {}
 
-    def _render(self, prompt: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> Any:
+    def _render(self, prompt: list[dict[str, Any]], tools: list[dict[str, Any]] | None, tokenize: bool = True) -> Any:
         return self.processing_class.apply_chat_template(
             conversation=[prompt],
             tools=tools or None,  # some templates render boilerplate for an empty list
             chat_template=self.chat_template,
             add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
+            tokenize=tokenize,
+            return_dict=tokenize,
             **self.chat_template_kwargs,
         )
 
+    def _check_rendering(self, name: str, dataset: Any) -> None:
+        """Every row of a data set in memory must pass the chat template before training starts."""
+        if not isinstance(dataset, Dataset) or self._is_vlm or "prompt" not in column_names_of(dataset):
+            return
+        has_tools = self.args.render_tools and "tools" in column_names_of(dataset)
+
+        def render(row: Any) -> None:
+            if is_conversational({"prompt": row["prompt"]}):
+                self._render(row["prompt"], parse_row_tools(row["tools"]) if has_tools else None, tokenize=False)
+
+        check_rendering(dataset, name, render)
+
     def _check_row_tools(self, dataset: Any) -> None:
         """Per-row tools need a chat template that renders them, and nothing else that decides what a prompt shows."""
-        if not self.args.render_tools or dataset is None or "tools" not in (dataset.column_names or []):
+        if not self.args.render_tools or "tools" not in column_names_of(dataset):
             return
         if self.tools:
             raise ValueError(
@@ -252,3 +296,13 @@ class EGPOTrainer(GRPOTrainer):
             for name, value in ratios(self._egpo_sums.pop(mode)).items():
                 self._metrics[mode][name].append(value)
         super().log(logs, start_time)
+
+
+def _named(train: Any, evaluation: Any) -> Iterator[tuple[str, Any]]:
+    """The data sets of a trainer with what to call them."""
+    if train is not None:
+        yield "train_dataset", train
+    if isinstance(evaluation, dict):
+        yield from ((f"eval_dataset[{key!r}]", value) for key, value in evaluation.items())
+    elif evaluation is not None:
+        yield "eval_dataset", evaluation

@@ -107,6 +107,50 @@ def _checked_fields(columns: Collection[str], required: Collection[str]) -> list
     return [field for field in _CHECKS if field in required or (field in columns and field != "reference")]
 
 
+def column_names_of(dataset: "Dataset | IterableDataset") -> list[str]:
+    """
+    Columns that the rows of a data set have.
+
+    Args:
+        dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`]):
+            Rows.
+
+    Returns:
+        `list[str]`:
+            Its column names; those of the first row where only that tells: with a transform, or in a stream from a
+            generator. Empty for a stream without rows.
+    """
+    if dataset.column_names is not None and not _is_transformed(dataset):
+        return list(dataset.column_names)
+    return list(next(iter(dataset), {}))
+
+
+def _is_transformed(dataset: Any) -> bool:
+    return bool((getattr(dataset, "format", None) or {}).get("type") == "custom")
+
+
+def _check_columns(columns: Collection[str], name: str, required: Collection[str]) -> None:
+    missing = [column for column in required if column not in columns]
+    if missing:
+        raise ValueError(
+            f"{name} has no column {missing[0]!r}, only {list(columns)}. A row needs a `prompt` (messages), `tools` and "
+            "`reference` (JSON strings)."
+        )
+
+
+def _raise_for(problems: Iterable[str | None], name: str) -> None:
+    """Raise one `ValueError` that counts the problems and names the first ones."""
+    found = [problem for problem in problems if problem is not None]
+    if found:
+        more = f"\n  … and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
+        raise ValueError(
+            f"{name} has {len(found)} malformed row{'s' if len(found) > 1 else ''}:\n  "
+            + "\n  ".join(found[:_MAX_NAMED])
+            + more
+            + "\nMend or drop them before training."
+        )
+
+
 def check_rows(dataset: "Dataset", name: str, required: Collection[str]) -> None:
     """
     Check every row of a data set before it is trained on.
@@ -123,28 +167,42 @@ def check_rows(dataset: "Dataset", name: str, required: Collection[str]) -> None
     Raises:
         ValueError: If a column is missing or a row is malformed; the message names up to five rows.
     """
-    columns = dataset.column_names
-    missing = [column for column in required if column not in columns]
-    if missing:
-        raise ValueError(
-            f"{name} has no column {missing[0]!r}, only {columns}. A row needs a `prompt` (messages), `tools` and "
-            "`reference` (JSON strings)."
-        )
+    columns = column_names_of(dataset)
+    _check_columns(columns, name, required)
     fields = _checked_fields(columns, required)
-    rows = dataset.select_columns([*fields, "id"] if "id" in columns else fields)  # leaves images undecoded
-    problems: list[str] = []
-    count = 0
-    for index, row in enumerate(rows):
-        problem = row_problem(row, index, fields)
-        if problem is not None:
-            count += 1
-            problems += [problem][: _MAX_NAMED - len(problems)]
-    if count:
-        more = f"\n  … and {count - len(problems)} more" if count > len(problems) else ""
-        raise ValueError(
-            f"{name} has {count} malformed row{'s' if count > 1 else ''}:\n  " + "\n  ".join(problems) + more + "\n"
-            "Mend or drop them before training."
-        )
+    kept = [*fields, "id"] if "id" in columns else fields
+    rows = dataset if _is_transformed(dataset) else dataset.select_columns(kept)  # leaves images undecoded
+    _raise_for((row_problem(row, index, fields) for index, row in enumerate(rows)), name)
+
+
+def check_rendering(dataset: "Dataset", name: str, render: Callable[[Mapping[str, Any]], Any]) -> None:
+    """
+    Render every row of a data set once, so that no chat template refuses one in the middle of a run.
+
+    Args:
+        dataset ([`~datasets.Dataset`]):
+            Rows.
+        name (`str`):
+            What to call the data set in the message.
+        render (`Callable`):
+            Renders a row; raises what the template raises.
+
+    Raises:
+        ValueError: If a row cannot be rendered; the message names up to five.
+    """
+
+    def problem(row: Mapping[str, Any], index: int) -> str | None:
+        try:
+            render(row)
+        except Exception as error:  # templates raise errors of any kind
+            row_id = f" (id {row['id']!r})" if row.get("id") is not None else ""
+            return f"row {index}{row_id}: the chat template does not render it: {type(error).__name__}: {error}"
+        return None
+
+    columns = column_names_of(dataset)
+    kept = [column for column in ("prompt", "tools", "id") if column in columns]
+    rows = dataset if _is_transformed(dataset) else dataset.select_columns(kept)
+    _raise_for((problem(row, index) for index, row in enumerate(rows)), name)
 
 
 def skip_bad_rows(dataset: "IterableDataset", name: str, required: Collection[str]) -> "IterableDataset":
@@ -163,7 +221,11 @@ def skip_bad_rows(dataset: "IterableDataset", name: str, required: Collection[st
     Returns:
         [`~datasets.IterableDataset`]:
             The rows that are in order.
+
+    Raises:
+        ValueError: If a column is missing.
     """
+    _check_columns(column_names_of(dataset), name, required)
 
     def is_good(row: Mapping[str, Any], index: int) -> bool:
         problem = row_problem(row, index, _checked_fields(row, required))

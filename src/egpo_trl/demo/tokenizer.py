@@ -18,9 +18,11 @@ _PIECES = r"[A-Za-z_]+|\d+|\s|[^\sA-Za-z_\d]+"
 # Laid out like Qwen3's template, with functions as signatures instead of JSON schemas to keep prompts short.
 CHAT_TEMPLATE = """\
 {%- macro signature(function) -%}
+{%- set parameters = function.parameters or {} -%}
+{%- set required = parameters.required or [] -%}
 {{ function.name }}(
-{%- for name, schema in function.parameters.properties.items() -%}
-{{ name }}{{ '' if name in function.parameters.required else '?' }}: {{ schema.enum | join('|') if schema.enum else \
+{%- for name, schema in (parameters.properties or {}).items() -%}
+{{ name }}{{ '' if name in required else '?' }}: {{ schema.enum | join('|') if schema.enum else \
 schema.type }}{{ '' if loop.last else ', ' }}
 {%- endfor -%}
 )
