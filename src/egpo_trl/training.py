@@ -116,8 +116,14 @@ def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> "tuple[Data
     if script.dataset_name == DEMO:
         train, held_out = rows, load_rows(DEMO, split="test", num_demo_rows=script.max_validation_rows)
     else:
-        train, held_out = split_by_prompt(rows, script.validation_share, args.data_seed or args.seed)
+        seed = args.seed if args.data_seed is None else args.data_seed
+        train, held_out = split_by_prompt(rows, script.validation_share, seed)
     held_out = held_out.select(range(min(len(held_out), script.max_validation_rows)))
+    if script.prompt_style == "paper" and args.enable_thinking is False:
+        raise ValueError(
+            "prompt_style 'paper' asks the model to think, which contradicts enable_thinking=False. Leave "
+            "enable_thinking out, or use prompt_style 'native'."
+        )
     if script.prompt_style == "paper":
         start, end = args.think_tags or ("<think>", "</think>")
         train, held_out = (
