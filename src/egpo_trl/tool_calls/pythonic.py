@@ -69,6 +69,27 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
         return Answer(State.MALFORMED, reason="malformed_call")
 
 
+def read_literal(text: str) -> Any:
+    """
+    Read a Python literal as a JSON value, such as the `{'a': True}` that `repr` writes.
+
+    Args:
+        text (`str`):
+            The literal.
+
+    Returns:
+        `Any`:
+            The value; tuples are lists.
+
+    Raises:
+        ValueError: If it is no literal that JSON can express.
+    """
+    call = _calls(f"[f(value=(\n{text}\n))]")
+    if len(call) != 1 or call[0].arguments.keys() != {"value"}:
+        raise _NotACall("more than one literal")
+    return call[0].arguments["value"]
+
+
 def _check_nesting(text: str) -> None:
     if len(text) > MAX_CHARACTERS or sum(text.count(piece) for piece in ",=:;") > _MAX_PIECES:
         raise _NotACall("too long")
