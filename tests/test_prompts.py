@@ -1,11 +1,13 @@
-"""Prompt styles."""
+"""Prompt styles, and the way back from them."""
 
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from egpo_trl.demo.world import make_rows
-from egpo_trl.prompts import to_messages
+from egpo_trl.prompts import PROMPT_STYLES, from_messages, to_messages
 
 ROW = make_rows(1)[0]
 
@@ -38,3 +40,92 @@ def test_errors():
         to_messages(ROW, "chat")
     with pytest.raises(ValueError, match="rendered string"):
         to_messages({**ROW, "prompt": "text"}, "paper")
+
+
+def call(number, name, arguments):
+    function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+    return {"id": f"call_{number}", "type": "function", "function": function}
+
+
+HISTORY = [
+    {"role": "system", "content": "Be brief.\n\nAnd kind."},
+    {"role": "user", "content": "Weather in Rome and Oslo?"},
+    {"role": "assistant", "content": "", "tool_calls": [call(0, "Get Weather", {"city": "Rome", "days": [1, None]}),
+                                                        call(1, "Get Weather", {"city": "Os'lo\n", "x": {"é": 1.5}})]},
+    {"role": "tool", "content": "{}", "tool_call_id": "call_0", "name": "Get Weather"},
+    {"role": "assistant", "content": "Sunny [both]."},
+    {"role": "user", "content": "[f(a=1)]"},
+    {"role": "assistant", "content": "", "tool_calls": [call(2, "f", {})]},
+]  # fmt: skip
+
+
+def same(row, other):
+    return row["prompt"] == other["prompt"] and json.loads(row["tools"]) == json.loads(other["tools"])
+
+
+@pytest.mark.parametrize("style", PROMPT_STYLES)
+@pytest.mark.parametrize("prompt", [ROW["prompt"], HISTORY, [{"role": "system", "content": ""}, *HISTORY[1:]]])
+@pytest.mark.parametrize("tags", [("<think>", "</think>"), ("<r>", "</r>")])
+def test_styles_are_reversible(style, prompt, tags):
+    row = {**ROW, "prompt": prompt}
+    assert same({**row, **from_messages(to_messages(row, style, tags), style, tags)}, row)
+
+
+def test_paper_writes_the_calls_of_the_history():
+    messages = to_messages({**ROW, "prompt": HISTORY}, "paper")
+    assert not any("tool_calls" in message for message in messages)
+    assert messages[2]["content"].startswith("[Get Weather(city='Rome', days=[1, None]), Get Weather(city=")
+    assert messages[-1]["content"] == "[f()]"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": "Let me look.", "tool_calls": [call(0, "f", {})]},
+        {"role": "assistant", "content": "", "tool_calls": [{**call(0, "f", {}), "id": "other"}]},
+        {"role": "assistant", "content": "", "tool_calls": [call(0, "f(", {})]},
+        {"role": "assistant", "content": "", "tool_calls": [{"function": None}]},
+    ],
+)
+def test_calls_that_text_cannot_hold_stay(message):
+    row = {**ROW, "prompt": [*ROW["prompt"], message]}
+    messages = to_messages(row, "paper")
+    assert messages[-1] == message
+    assert same(from_messages(messages, "paper"), row)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text() | st.floats(-1e9, 1e9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda s: not s.startswith("["))
+MESSAGE = st.one_of(
+    st.builds(lambda text: {"role": "user", "content": text}, TEXT),
+    st.builds(lambda text: {"role": "assistant", "content": text}, TEXT),
+    st.builds(lambda name, args: {"role": "assistant", "content": "", "tool_calls": [call(0, name, args)]}, TEXT,
+              st.dictionaries(TEXT, JSON, max_size=3)),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(MESSAGE, min_size=1, max_size=4), st.text())
+def test_any_history_is_reversible(messages, description):
+    tools = [{"type": "function", "function": {"name": "f", "description": description, "parameters": {}}}]
+    row = {"prompt": messages, "tools": json.dumps(tools)}
+    for style in PROMPT_STYLES:
+        assert same({**row, **from_messages(to_messages(row, style), style)}, row)
+
+
+@pytest.mark.parametrize("content", ["hello", None, "You solve requests", 3])
+def test_messages_of_another_style_are_an_error(content):
+    with pytest.raises(ValueError, match="not the system message"):
+        from_messages([{"role": "system", "content": content}], "paper")
+    good = to_messages(ROW, "paper")
+    for broken in ([], good[1:], [{**good[0], "content": good[0]["content"][:-1]}]):
+        with pytest.raises(ValueError, match="not the system message"):
+            from_messages(broken, "paper")
+    with pytest.raises(ValueError, match="not the system message"):
+        from_messages(good, "paper", ("<r>", "</r>"))
+    with pytest.raises(ValueError, match="prompt_style must be"):
+        from_messages(good, "chat")

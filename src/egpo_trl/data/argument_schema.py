@@ -14,6 +14,7 @@ from .json_schema import parse_type
 
 MAX_NODES = 10_000  # places of a schema with its references written out
 MAX_WORK = 500_000  # places of a schema times places of the arguments
+_MAX_REFERENCES = 8  # references that lead to each other; a tree deeper than that is not looked at
 _KEPT = (
     "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "minLength",
     "maxLength",
@@ -22,6 +23,7 @@ _BRANCHES = ("anyOf", "oneOf", "allOf")
 _REASONS = {
     "type": "wrong_type",
     "anyOf": "wrong_type",
+    "oneOf": "wrong_type",
     "required": "missing_argument",
     "additionalProperties": "unexpected_argument",
 }
@@ -55,6 +57,7 @@ class Arguments:
         self._required = [name for name in compiled.get("required", []) if isinstance(name, str)]
         self._kinds = {name: _simple_kinds(item) for name, item in properties.items()}
         self._schemas = properties
+        self._defaults = _defaults(schema)
         self._validators: dict[str, Any] = {}
         self._whole = None
         if any(key in compiled for key in (*_BRANCHES, "not")):
@@ -79,6 +82,8 @@ class Arguments:
             return "unexpected_argument"
         checked: list[tuple[Any, Any]] = []
         for name, value in arguments.items():
+            if name in self._defaults and repr(value) == self._defaults[name]:
+                continue
             kinds = self._kinds.get(name)
             if kinds is None:
                 if name in self._schemas:
@@ -99,6 +104,13 @@ class Arguments:
         if name not in self._validators:
             self._validators[name] = Draft202012Validator(self._schemas[name])
         return self._validators[name]
+
+
+def _defaults(schema: Mapping[str, Any]) -> dict[str, str]:
+    """Default values of the properties, as `repr`: giving one is right whatever the type says (`null` often)."""
+    properties = schema.get("properties")
+    items = properties.items() if isinstance(properties, Mapping) else ()
+    return {name: repr(item["default"]) for name, item in items if isinstance(item, Mapping) and "default" in item}
 
 
 def _simple_kinds(schema: Any) -> tuple[type, ...] | None:
@@ -143,6 +155,7 @@ class _Compiler:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self.root = root
         self.num_nodes = 0
+        self._num_references = 0  # on the way to the place that is being compiled
 
     def compile(self, schema: Any, depth: int) -> dict[str, Any]:
         self.num_nodes += 1
@@ -155,11 +168,13 @@ class _Compiler:
         if not isinstance(schema, Mapping):
             raise InvalidSchema(f"a schema must be an object, got {type(schema).__name__}")
         if depth > MAX_DEPTH:
-            return {}  # a reference to itself, most likely
+            raise InvalidSchema("nested too deeply")
         result = self._keywords(schema, depth)
         reference = schema.get("$ref")
-        if isinstance(reference, str):
+        if isinstance(reference, str) and self._num_references < _MAX_REFERENCES:
+            self._num_references += 1
             target = self.compile(self._resolve(reference), depth + 1)
+            self._num_references -= 1
             result = {**target, **result} if not target.keys() & result.keys() else {"allOf": [target, result]}
         return result
 
@@ -170,7 +185,7 @@ class _Compiler:
             result |= _types(kind)
         for key in _KEPT:
             value = schema.get(key)
-            if value is not None and (key == "const" or (isinstance(value, (int, float)) and value is not True)):
+            if value is not None and (key == "const" or type(value) in (int, float)):
                 result[key] = value
         values = schema.get("enum")
         if isinstance(values, list) and values:

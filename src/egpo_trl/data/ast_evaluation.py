@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from ..tool_calls.calls import InvalidJSON, parse_reference, parse_tools
+from ..tool_calls.calls import parse_reference, parse_tools
 from .argument_schema import Arguments, InvalidSchema
 from .rows import row_problem
 
@@ -71,7 +71,7 @@ def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> str
     try:
         reference = row.get("reference")
         calls = parse_reference(reference if isinstance(reference, str) else "")
-    except (ValueError, InvalidJSON):
+    except ValueError:
         return "malformed_reference"
     if not calls:
         return "call_needed" if call_needed and functions.schemas else None

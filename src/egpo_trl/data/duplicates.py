@@ -28,7 +28,10 @@ class Duplicates:
 
     def __call__(self, row: Mapping[str, Any]) -> str | None:
         """`"duplicate"` for a row like an earlier one, else `None`."""
-        digest = row_digest(row)
+        try:
+            digest = row_digest(row)
+        except RecursionError:
+            return None  # for the AST evaluation to report
         if digest in self._seen:
             return "duplicate"
         self._seen.add(digest)
@@ -48,7 +51,7 @@ def row_digest(row: Mapping[str, Any]) -> bytes:
         `bytes`:
             16 bytes.
     """
-    prompt = json.dumps(_without_nulls(row.get("prompt")), sort_keys=True)
+    prompt = json.dumps(_without_nulls(row.get("prompt")), sort_keys=True, default=str)
     tools = row.get("tools")
     return blake2b(prompt.encode() + _tools_digest("[]" if tools is None else str(tools)), digest_size=16).digest()
 

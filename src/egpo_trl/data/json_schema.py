@@ -159,7 +159,7 @@ def to_json_schema(schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
     """
     A schema of one value in JSON Schema's spelling.
 
-    Nulls (Arrow's padding) go; a boolean `required` of a property moves to the list of its object; the `enum` of an
+    Nulls go, but for a default; a boolean `required` of a property moves to the list of its object; the `enum` of an
     array that lists no arrays describes the items.
 
     Args:
@@ -179,7 +179,7 @@ def to_json_schema(schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
         raise ValueError("a schema is nested too deeply")
     result: dict[str, Any] = {}
     for key, value in schema.items():
-        if value is None:
+        if value is None and key != "default":
             continue
         if key == "type":
             result |= _type_keyword(value)
@@ -308,7 +308,7 @@ def _from_annotations(parameters: Mapping[str, Any]) -> dict[str, Any]:
         value = {"type": value} if isinstance(value, str) else value
         schemas[name] = _subschema(value, 0)
         kind = value.get("type")
-        optional = value.get("required") is False or value.get("default") is not None
+        optional = value.get("required") is False or "default" in value
         if not optional and not (isinstance(kind, str) and parse_type(kind)[1]):
             required.append(name)
     return {"type": "object", "properties": schemas, "required": required}

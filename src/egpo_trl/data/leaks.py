@@ -15,7 +15,7 @@ class BenchmarkLeaks:
     """
     A check that a user message of a row is a question of a benchmark, exactly or nearly.
 
-    Texts are compared as words without case, punctuation and accents' spelling; near means that the Jaccard
+    Texts are compared as words without case and punctuation; near means that the Jaccard
     similarity of their three-word shingles reaches the threshold. An inverted index finds the candidates.
 
     Args:
@@ -34,13 +34,14 @@ class BenchmarkLeaks:
         self._threshold = threshold
         self._ids: list[str] = []
         self._sizes: list[int] = []
-        self._exact: dict[tuple[str, ...], int] = {}
-        self._index: dict[tuple[str, ...], list[int]] = {}
+        self._exact: dict[str, int] = {}
+        self._index: dict[int, list[int]] = {}
         for question_id, text in questions:
             words = _words(text)
-            if not words or words in self._exact:
+            key = " ".join(words)
+            if not words or key in self._exact:
                 continue
-            number = self._exact[words] = len(self._ids)
+            number = self._exact[key] = len(self._ids)
             shingles = _shingles(words)
             self._ids.append(question_id)
             self._sizes.append(len(shingles))
@@ -68,8 +69,9 @@ class BenchmarkLeaks:
 
     def _most_similar(self, text: str) -> tuple[str, float] | None:
         words = _words(text)
-        if words in self._exact:
-            return self._ids[self._exact[words]], 1.0
+        number = self._exact.get(" ".join(words))
+        if number is not None:
+            return self._ids[number], 1.0
         shingles = _shingles(words)
         shared: Counter[int] = Counter()
         for shingle in shingles:
@@ -90,13 +92,13 @@ def _user_texts(prompt: Any) -> list[str]:
     return [text for text in texts if isinstance(text, str)]
 
 
-def _words(text: str) -> tuple[str, ...]:
+def _words(text: str) -> list[str]:
     text = text[:_MAX_CHARACTERS]
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    return tuple(_WORD.findall(text.casefold()))
+    return _WORD.findall(text.casefold())
 
 
-def _shingles(words: tuple[str, ...]) -> set[tuple[str, ...]]:
-    """Runs of three words; a shorter text is one run."""
-    return {words[i : i + _SHINGLE] for i in range(max(1, len(words) - _SHINGLE + 1))}
+def _shingles(words: list[str]) -> set[int]:
+    """Hashes of the runs of three words; a shorter text is one run."""
+    return {hash(tuple(words[i : i + _SHINGLE])) for i in range(max(1, len(words) - _SHINGLE + 1))}
