@@ -84,6 +84,8 @@ def read_literal(text: str) -> Any:
     Raises:
         ValueError: If it is no literal that JSON can express.
     """
+    if not text.strip():
+        raise _NotACall("empty")
     call = _calls(f"[f(value=(\n{text}\n))]")
     if len(call) != 1 or call[0].arguments.keys() != {"value"}:
         raise _NotACall("more than one literal")

@@ -78,7 +78,7 @@ def convert_record(record: Mapping[str, Any], reference: str = "exact") -> list[
         record (`Mapping[str, Any]`):
             Question with its `ground_truth`.
         reference (`str`, *optional*, defaults to `"exact"`):
-            `"exact"`: the first acceptable value of each argument, and no argument that may be left out first.
+            `"exact"`: the first acceptable value of each argument, which may be to leave it out.
             `"bfcl"`: the lists of acceptable values, as `ToolCallReward(comparison="bfcl")` takes them.
 
     Returns:
@@ -97,7 +97,8 @@ def convert_record(record: Mapping[str, Any], reference: str = "exact") -> list[
     if not isinstance(question, list) or len(question) != 1:
         raise Unconvertible("question", "must be a list of one turn")
     add_messages(conversation, question[0])
-    calls = [_call(answer, reference) for answer in _answers(record)]
+    schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in conversation.tools}
+    calls = [_call(answer, reference, schemas) for answer in _answers(record)]
     tools = dump_json(conversation.tools)
     return [{"prompt": conversation.messages, "tools": tools, "reference": dump_json(calls)}]
 
@@ -116,7 +117,7 @@ def _answers(record: Mapping[str, Any]) -> list[Any]:
     return answers
 
 
-def _call(answer: Any, reference: str) -> dict[str, Any]:
+def _call(answer: Any, reference: str, schemas: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(answer, Mapping) or len(answer) != 1:
         raise Unconvertible("ground_truth", "a call must be an object with one key, the name of the function")
     ((name, arguments),) = answer.items()
@@ -124,25 +125,31 @@ def _call(answer: Any, reference: str) -> dict[str, Any]:
         raise Unconvertible("ground_truth", f"the arguments of {name!r} must be an object")
     if reference == "bfcl":
         return {"name": name, "arguments": dict(arguments)}
-    return {"name": name, "arguments": _first_values(arguments)}
+    return {"name": name, "arguments": _first_values(arguments, schemas.get(name, {}))}
 
 
-def _first_values(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The first acceptable value of each argument; an object among them holds lists of acceptable values itself."""
+def _first_values(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The first acceptable value of each argument. One that may be left out is, where that stands first or the schema
+    does not know the argument, unless the schema requires it.
+    """
     values = {}
+    known, required = schema.get("properties", arguments), schema.get("required", ())
     for name, acceptable in arguments.items():
         acceptable = acceptable if isinstance(acceptable, list) else [acceptable]
         given = [value for value in acceptable if value != _OMITTED]
-        if given:
+        if name in required:
+            values[name] = _concrete(given[0] if given else _OMITTED)
+        elif given and acceptable[0] != _OMITTED and (name in known or _OMITTED not in acceptable):
             values[name] = _concrete(given[0])
     return values
 
 
 def _concrete(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return _first_values(value)
+        return _first_values(value, {})
     if isinstance(value, list):
-        return [_first_values(item) if isinstance(item, Mapping) else item for item in value]
+        return [_first_values(item, {}) if isinstance(item, Mapping) else item for item in value]
     return value
 
 

@@ -31,11 +31,11 @@ class Conversation:
         self._unanswered: list[dict[str, Any]] = []  # calls of the last step that have no result yet
         self._num_calls = 0
 
-    def add_text(self, role: str, content: Any) -> None:
-        """Add a system, user or assistant message; an empty system message is none."""
+    def add_text(self, role: str, content: Any, position: int = 0) -> None:
+        """Add a system, user or assistant message, in the record at `position`; an empty system message is none."""
         text = text_of(content)
         if text is None or (not text.strip() and role != "system"):
-            raise self._error("has no content")
+            raise Unconvertible(self.field, f"message {position} has no content")
         if not text.strip():
             return
         if role == "assistant":
@@ -101,9 +101,6 @@ class Conversation:
         if not rows:
             raise Unconvertible(self.field, "has no assistant message behind a user message")
         return rows
-
-    def _error(self, reason: str) -> Unconvertible:
-        return Unconvertible(self.field, f"message {len(self.messages)} {reason}")
 
 
 def dump_json(value: Any) -> str:

@@ -56,7 +56,7 @@ def add_messages(conversation: Conversation, messages: Any, keep_system: bool = 
         elif role == "tool":
             conversation.add_result(message.get("content"), message.get("name"), message.get("tool_call_id"))
         elif role != "system" or keep_system:
-            conversation.add_text(role, message.get("content"))
+            conversation.add_text(role, message.get("content"), position)
 
 
 def _calls(message: Mapping[str, Any], field: str) -> list[Any]:

@@ -134,7 +134,10 @@ def _lines(lines: Iterable[bytes]) -> Iterator[Any]:
 
 def _array_elements(file: IO[str]) -> Iterator[Any]:
     """Elements of one JSON array, decoded as they are read. What follows a broken element cannot be told apart."""
-    buffer, position, size = file.read(_CHUNK).lstrip()[1:], 0, _CHUNK
+    buffer = " "
+    while buffer.isspace():
+        buffer = file.read(_CHUNK).lstrip("\ufeff")
+    buffer, position, size = buffer.lstrip()[1:], 0, _CHUNK
     while True:
         while position < len(buffer) and buffer[position] in " \t\r\n,":
             position += 1

@@ -57,7 +57,7 @@ def convert_record(record: Mapping[str, Any], keep_system: bool = True) -> list[
     for position, (role, value) in enumerate(turns_of(record)):
         if role == "system":
             if keep_system:
-                conversation.add_text("system", value)
+                conversation.add_text("system", value, position)
         elif role == "calls":
             conversation.add_calls(_call_turn(value, position))
         elif role == "tool":
@@ -67,7 +67,7 @@ def convert_record(record: Mapping[str, Any], keep_system: bool = True) -> list[
             calls, text = read_calls(value, position)
             conversation.add_calls(calls, text)
         else:
-            conversation.add_text(role, value)
+            conversation.add_text(role, value, position)
     return conversation.rows()
 
 

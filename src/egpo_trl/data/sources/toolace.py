@@ -34,7 +34,7 @@ def convert_record(record: Mapping[str, Any], keep_system: bool = False) -> list
         elif role == "calls":
             raise Unconvertible("conversations", f"message {position} has a role that ToolACE does not know")
         else:
-            conversation.add_text(role, value)
+            conversation.add_text(role, value, position)
     return conversation.rows()
 
 
