@@ -4,7 +4,8 @@
 
 Conversion reads the files and makes canonical rows that pass all checks; AST evaluation follows in the same stream, as
 in the cleaning of a data set. Compiled schemas are cached for each `tools` string, so each repeat starts with empty
-caches. The checks for duplicates and leaks are measured on the rows of the table's last line. Median of the repeats.
+caches. The checks for duplicates and leaks are measured on the rows of the table's last line. Seconds are those of the
+CPU, the median of the repeats.
 """
 
 import argparse
@@ -40,9 +41,9 @@ def seconds(work: Callable[[], Any], repeats: int) -> float:
     found = []
     for _ in range(repeats):
         clear_caches()
-        start = time.perf_counter()
+        start = time.process_time()
         work()
-        found.append(time.perf_counter() - start)
+        found.append(time.process_time() - start)
     return statistics.median(found)
 
 

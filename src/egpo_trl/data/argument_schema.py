@@ -109,8 +109,8 @@ class Arguments:
 def _defaults(schema: Mapping[str, Any]) -> dict[str, str]:
     """Default values of the properties, as `repr`: giving one is right whatever the type says (`null` often)."""
     properties = schema.get("properties")
-    items = properties.items() if isinstance(properties, Mapping) else ()
-    return {name: repr(item["default"]) for name, item in items if isinstance(item, Mapping) and "default" in item}
+    items = properties.items() if isinstance(properties, dict) else ()
+    return {name: repr(item["default"]) for name, item in items if isinstance(item, dict) and "default" in item}
 
 
 def _simple_kinds(schema: Any) -> tuple[type, ...] | None:
@@ -165,7 +165,7 @@ class _Compiler:
             return {} if schema else {"not": {}}
         if isinstance(schema, str):
             return parse_type(schema)[0]
-        if not isinstance(schema, Mapping):
+        if not isinstance(schema, dict):
             raise InvalidSchema(f"a schema must be an object, got {type(schema).__name__}")
         if depth > MAX_DEPTH:
             raise InvalidSchema("nested too deeply")
@@ -193,7 +193,7 @@ class _Compiler:
             result["enum"] = values
         properties = schema.get("properties")
         if properties is not None:
-            if not isinstance(properties, Mapping):
+            if not isinstance(properties, dict):
                 raise InvalidSchema("'properties' must be an object")
             result["properties"] = {
                 name: self.compile(item, depth + 1) for name, item in properties.items() if item is not None
@@ -225,8 +225,8 @@ class _Compiler:
         for part in reference[1:].strip("/").split("/")[:MAX_DEPTH]:
             if part:
                 part = part.replace("~1", "/").replace("~0", "~")
-                target = target.get(part) if isinstance(target, Mapping) else None
-        return target if isinstance(target, Mapping) else {}
+                target = target.get(part) if isinstance(target, dict) else None
+        return target if isinstance(target, dict) else {}
 
 
 def _types(kind: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..tool_calls.calls import parse_reference, parse_tools
 from .argument_schema import Arguments, InvalidSchema
-from .rows import row_problem
+from .rows import parse_row_tools, row_problem
 
 REASONS = (
     "malformed_prompt", "malformed_tools", "malformed_reference", "invalid_schema", "call_needed", "call_not_needed",
@@ -30,7 +30,7 @@ class _Functions:
 
 @lru_cache(maxsize=256)
 def _functions(tools: str) -> _Functions:
-    return _Functions(parse_tools(tools))
+    return _Functions(parse_tools(parse_row_tools(tools)))
 
 
 def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> str | None:

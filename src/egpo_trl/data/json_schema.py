@@ -189,7 +189,7 @@ def to_json_schema(schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
             result[key] = _items(value, depth)
         elif key in _SUBSCHEMAS and isinstance(value, list):
             result[key] = [_subschema(item, depth) for item in value]
-        elif key == "additionalProperties" and isinstance(value, Mapping):
+        elif key == "additionalProperties" and isinstance(value, dict):
             result[key] = to_json_schema(value, depth + 1)
         elif key != "required":
             result[key] = value
@@ -213,7 +213,7 @@ def _type_keyword(value: Any) -> dict[str, Any]:
 def _subschema(value: Any, depth: int) -> dict[str, Any]:
     if isinstance(value, str):
         return parse_type(value)[0]
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise ValueError(f"a schema must be an object, got {type(value).__name__}")
     return to_json_schema(value, depth + 1)
 
@@ -225,7 +225,7 @@ def _items(value: Any, depth: int) -> Any:
 
 
 def _properties(value: Any, required: Any, result: dict[str, Any], depth: int) -> None:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise ValueError(f"'properties' must be an object, got {type(value).__name__}")
     result.setdefault("type", "object")
     properties = result["properties"] = {}
@@ -234,7 +234,7 @@ def _properties(value: Any, required: Any, result: dict[str, Any], depth: int) -
         if item is None:
             continue
         properties[name] = _subschema(item, depth)
-        if isinstance(item, Mapping) and item.get("required") is True and name not in names:
+        if isinstance(item, dict) and item.get("required") is True and name not in names:
             names.append(name)
     if names or isinstance(required, list):
         result["required"] = names
@@ -267,9 +267,9 @@ def to_function_schema(function: Any) -> dict[str, Any]:
     Raises:
         ValueError: If it is not such a schema; the message says what is wrong.
     """
-    wrapped = function.get("function") if isinstance(function, Mapping) else None
+    wrapped = function.get("function") if isinstance(function, dict) else None
     function = function if wrapped is None else wrapped
-    name = function.get("name") if isinstance(function, Mapping) else None
+    name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str) or not name:
         raise ValueError("a function has no 'name'")
     parameters = function.get("parameters")
@@ -287,11 +287,11 @@ def to_function_schema(function: Any) -> dict[str, Any]:
 
 
 def _parameters(parameters: Any) -> dict[str, Any]:
-    if not isinstance(parameters, Mapping):
+    if not isinstance(parameters, dict):
         raise ValueError(f"'parameters' must be an object, got {type(parameters).__name__}")
     properties = parameters.get("properties")
     kind = parameters.get("type")
-    if isinstance(properties, Mapping) or (isinstance(kind, str) and _TYPES.get(kind) == "object"):
+    if isinstance(properties, dict) or (isinstance(kind, str) and _TYPES.get(kind) == "object"):
         return {"properties": {}, **to_json_schema(parameters)} | {"type": "object"}
     if any(key.startswith("$") or key in _SUBSCHEMAS for key in parameters):
         return to_json_schema(parameters)
@@ -329,7 +329,7 @@ def to_tools(functions: Any) -> list[dict[str, Any]]:
     Raises:
         ValueError: If it is not such a list, or a name stands twice with different schemas.
     """
-    if isinstance(functions, Mapping):
+    if isinstance(functions, dict):
         functions = [functions]
     if not isinstance(functions, list):
         raise ValueError(f"must be a list of function schemas, got {type(functions).__name__}")

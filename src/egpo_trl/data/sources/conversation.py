@@ -10,6 +10,7 @@ from ..json_schema import to_tools
 from .records import Unconvertible
 
 Row = dict[str, Any]
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 class Conversation:
@@ -106,7 +107,7 @@ class Conversation:
 def dump_json(value: Any) -> str:
     """JSON as the columns of a row hold it; raises [`Unconvertible`] for NaN and Infinity."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return _ENCODER.encode(value)
     except (ValueError, TypeError, RecursionError) as error:
         raise Unconvertible("", f"cannot be written as JSON: {error}") from None
 
