@@ -3,11 +3,14 @@
 import json
 
 import pytest
+from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from egpo_trl.demo.world import make_rows
-from egpo_trl.prompts import PROMPT_STYLES, from_messages, to_messages
+from egpo_trl.prompts import PROMPT_STYLES, from_messages, takes_objects, template_messages, to_messages
+from tests.conftest import trl_template
 
 ROW = make_rows(1)[0]
 
@@ -129,3 +132,53 @@ def test_messages_of_another_style_are_an_error(content):
         from_messages(good, "paper", ("<r>", "</r>"))
     with pytest.raises(ValueError, match="prompt_style must be"):
         from_messages(good, "chat")
+
+
+@pytest.mark.parametrize(
+    ("template", "written"),
+    [
+        ("qwen2_5", '{"name": "Get Weather", "arguments": {"city": "Rome"}}'),
+        ("qwen3", '{"name": "Get Weather", "arguments": {"city": "Rome"}}'),
+        ("qwen3_5_think", "<parameter=city>\nRome\n</parameter>"),
+        ("llama3_1", '{"name": "Get Weather", "parameters": {"city": "Rome"}}'),
+        ("glm4moe", "<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>"),
+        ("gptoss", '{"city": "Rome"}'),
+        ("deepseekv3", '```json\n{"city": "Rome"}\n```'),
+        ("gemma3", None),
+    ],
+)
+def test_histories_render_with_every_kind_of_template(template, written):
+    """Rows from Arrow: arguments are strings, and every message has the keys of all others."""
+    messages = [
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": "", "tool_calls": [call(0, "Get Weather", {"city": "Rome"})]},
+        {"role": "tool", "content": "{}", "tool_call_id": "call_0", "name": "Get Weather"},
+    ]
+    prompt = Dataset.from_list([{"prompt": messages}])[0]["prompt"]
+    assert prompt[0]["tool_calls"] is None
+
+    def render(messages):
+        rendered, _ = render_jinja_template(
+            conversations=[messages],
+            chat_template=trl_template(template),
+            tools=json.loads(ROW["tools"]),
+            add_generation_prompt=True,
+            bos_token="",
+            eos_token="",
+        )
+        return rendered[0].split("Weather?")[-1]
+
+    objects = takes_objects(render)
+    assert objects == (not template.startswith("deepseek"))
+    if written is not None:  # gemma3 refuses tool messages
+        assert written in render(template_messages(prompt, objects))
+        assert "\\" not in render(template_messages(prompt, objects))
+
+
+def test_what_no_template_reads_is_left_as_it_is():
+    odd = [
+        {"role": "user", "content": None},
+        {"role": "assistant", "content": [{"type": "image", "text": None}], "tool_calls": "x"},
+        {"role": "assistant", "content": "", "tool_calls": [3, {"function": 3}, {"function": {"arguments": "{"}}]},
+    ]
+    assert template_messages(odd) == odd

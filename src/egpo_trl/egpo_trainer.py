@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from .advantages import shape_advantages
 from .data.rows import check_datasets, parse_row_tools
 from .egpo_config import EGPOConfig
 from .egpo_metrics import ratios, sum_statistics
+from .prompts import takes_objects, template_messages
 from .rewards import ToolCallReward
 from .think_spans import ThinkTags
 
@@ -202,12 +204,20 @@ class EGPOTrainer(GRPOTrainer):
             self._row_tools = None
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
-        if self._row_tools is None or not is_conversational({"prompt": prompts[0]}):
+        if not is_conversational({"prompt": prompts[0]}):
+            return super()._tokenize_prompts(prompts)
+        has_calls = any(message.get("tool_calls") for prompt in prompts for message in prompt)
+        prompts = [template_messages(prompt, has_calls and self._takes_objects) for prompt in prompts]
+        if self._row_tools is None:
             return super()._tokenize_prompts(prompts)
         prompt_ids = [
             self._render(prompt, tools)["input_ids"][0] for prompt, tools in zip(prompts, self._row_tools, strict=True)
         ]
         return prompt_ids, None, {}
+
+    @cached_property
+    def _takes_objects(self) -> bool:
+        return takes_objects(lambda messages: self._render(messages, None))
 
     def _render(self, prompt: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> Any:
         return self.processing_class.apply_chat_template(

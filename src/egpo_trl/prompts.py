@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from .tool_calls.calls import ToolCall, call_from_object, load_json
+from .tool_calls.calls import InvalidJSON, ToolCall, call_from_object, load_json
 from .tool_calls.named_calls import read_named_calls, write_calls
 
 PROMPT_STYLES = ("native", "paper")
@@ -105,6 +105,71 @@ def from_messages(
     return {"prompt": own + _read_history(messages[1:]), "tools": json.dumps(tools, ensure_ascii=False)}
 
 
+def template_messages(messages: list[dict[str, Any]], decode_arguments: bool = True) -> list[dict[str, Any]]:
+    """
+    Messages as chat templates expect them. Rows hold the arguments of calls as JSON strings, as the chat-completions
+    API does, and Arrow gives every message the keys of all others; most templates take objects, and some take a key
+    that is there for a value.
+
+    Args:
+        messages (`list[dict]`):
+            Messages of a row.
+        decode_arguments (`bool`, *optional*, defaults to `True`):
+            Whether arguments become objects; see [`takes_objects`].
+
+    Returns:
+        `list[dict]`:
+            The messages without keys that are `None` (but for `content`).
+    """
+    return [
+        {
+            key: _decoded(value) if key == "tool_calls" and decode_arguments else value
+            for key, value in message.items()
+            if value is not None or key == "content"
+        }
+        for message in messages
+    ]
+
+
+def takes_objects(render: Callable[[list[dict[str, Any]]], Any]) -> bool:
+    """
+    Whether a chat template takes the arguments of calls as objects; those of DeepSeek take strings.
+
+    Args:
+        render (`Callable`):
+            Renders messages with the template.
+
+    Returns:
+        `bool`:
+            `False` for a template that fails with a `TypeError` on objects.
+    """
+    call = {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": {"x": "x"}}}
+    probe: list[dict[str, Any]] = [
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+    ]
+    try:
+        render(probe)
+    except TypeError:
+        return False
+    except Exception:  # a template may refuse calls altogether, in its own way
+        return True
+    return True
+
+
+def _decoded(calls: Any) -> Any:
+    if not isinstance(calls, list):
+        return calls
+    decoded = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("arguments"), str):
+            with suppress(InvalidJSON):  # left as it is for the template to judge
+                call = {**call, "function": {**function, "arguments": load_json(function["arguments"])}}
+        decoded.append(call)
+    return decoded
+
+
 def _write_history(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Messages whose calls are text. Calls that could not be read back, or have text beside them, stay as they are."""
     written: list[dict[str, Any]] = []
@@ -115,11 +180,11 @@ def _write_history(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if calls:
             with suppress(ValueError, KeyError, TypeError):  # not the form of the API
                 text = write_calls([_call(call) for call in calls])
-        given = {key: value for key, value in message.items() if value is not None}
+        given = {key: value for key, value in message.items() if value is not None}  # Arrow's padding
         if text is not None and _read_calls(text, number) == {"content": "", **given}:
             written.append({"role": "assistant", "content": text})
         else:
-            written.append(dict(message))
+            written.append(given)
         number += len(calls)
     return written
 
