@@ -5,9 +5,12 @@ import logging
 import tracemalloc
 
 import pytest
+from datasets import Dataset, IterableDataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from egpo_trl.data.loading import ROW_FEATURES
+from egpo_trl.data.rows import check_rows
 from egpo_trl.data.sources import SOURCES, Skipped, convert
 from tests.data.sources.test_hermes import RECORD as HERMES
 from tests.data.sources.test_jsonl import RECORD as JSONL
@@ -67,6 +70,18 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         tracemalloc.stop()
         assert (tmp_path / name).stat().st_size > 7_000_000
         assert peak < 6_000_000
+
+
+def test_rows_of_all_sources_make_one_data_set(tmp_path):
+    rows = []
+    for source, record in RECORDS.items():
+        (tmp_path / f"{source}.jsonl").write_text(json.dumps(record))
+        rows.append(convert(str(tmp_path / f"{source}.jsonl"), source))
+    dataset = Dataset.from_list([row for conversion in rows for row in conversion], features=ROW_FEATURES)
+    check_rows(dataset, "all", ["prompt", "reference"])
+    assert set(dataset["source"]) == RECORDS.keys()
+    stream = IterableDataset.from_generator(lambda: iter(rows[0]), features=ROW_FEATURES)
+    assert [row["reference"] for row in stream] == [row["reference"] for row in rows[0]]
 
 
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -179,10 +180,11 @@ def convert(
 
     ```python
     from datasets import IterableDataset
+    from egpo_trl.data.loading import ROW_FEATURES
     from egpo_trl.data.sources import convert
 
     rows = convert("Salesforce/xlam-function-calling-60k", source="xlam")
-    dataset = IterableDataset.from_generator(lambda: iter(rows))
+    dataset = IterableDataset.from_generator(lambda: iter(rows), features=ROW_FEATURES)
     ```
     """
     if source not in SOURCES:
@@ -201,4 +203,4 @@ def convert(
             raise ValueError(f"the source {source!r} has no option {name!r}.")
     if converting.get("reference", "exact") not in bfcl.REFERENCES:
         raise ValueError(f"reference must be one of {bfcl.REFERENCES}, got {converting['reference']!r}.")
-    return Conversion(source, lambda: reader(name_or_path, **reading), converting, on_skip)
+    return Conversion(source, partial(reader, name_or_path, **reading), converting, on_skip)
