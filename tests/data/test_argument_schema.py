@@ -141,14 +141,14 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_schemas_end_soon(name):
-    start = time.perf_counter()
+    start = time.process_time()
     for value in ("a" * 50_000 + "!", [[]] * 5000, 3):
         try:
             found = Arguments(HOSTILE[name]).problem({"a": value})
         except InvalidSchema:
             continue
         assert found in (None, "wrong_type", "wrong_value", "too_large", "unexpected_argument")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_large_schemas_on_large_values_are_refused():

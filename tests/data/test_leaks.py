@@ -88,9 +88,9 @@ def test_questions_with_one_word_changed_are_found(bfcl):
 
 def test_a_long_message_ends_soon(bfcl):
     found, check = bfcl
-    start = time.perf_counter()
+    start = time.process_time()
     assert check(row(" ".join(text for _, text in found) * 3)) is None
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def oracle(question, text):

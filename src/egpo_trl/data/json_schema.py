@@ -24,6 +24,7 @@ _NOTE = re.compile(
     r"\s*(?:,\s*(optional|required|default\b.*)|\((optional|required)\))\s*$", re.IGNORECASE | re.DOTALL
 )
 _GENERIC = re.compile(r"(?:typing\.|collections\.abc\.|builtins\.)?(\w+)\s*\[(.*)\]", re.DOTALL)
+_LEAF_KEYS = {"type", "description", "enum", "default"}
 _SUBSCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
 
 
@@ -177,6 +178,10 @@ def to_json_schema(schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
     """
     if depth > MAX_DEPTH:
         raise ValueError("a schema is nested too deeply")
+    if schema.keys() <= _LEAF_KEYS and isinstance(schema.get("type"), str):  # most places of most schemas
+        simple = _TYPES.get(schema["type"])
+        if simple not in (None, "array") and None not in (schema.get("description", ""), schema.get("enum", "")):
+            return {**schema, "type": simple}
     result: dict[str, Any] = {}
     for key, value in schema.items():
         if value is None and key != "default":
