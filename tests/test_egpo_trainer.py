@@ -297,6 +297,41 @@ def test_each_row_sees_its_own_tools(tmp_path, tiny_tokenizer):
     assert set(seen["tools"]) == {row["tools"] for row in rows}
 
 
+@pytest.mark.parametrize("render_tools", [True, False])
+def test_calls_in_the_history_reach_the_template_as_objects(tmp_path, tiny_tokenizer, render_tools):
+    function = {"name": "now", "arguments": '{"zone": "UTC"}'}
+    history = [
+        {"role": "user", "content": "hello"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "call_0", "type": "function", "function": function}],
+        },
+        {"role": "tool", "content": "noon", "tool_call_id": "call_0", "name": "now"},
+    ]
+    rows = Dataset.from_list([{**row, "prompt": row["prompt"] + history} for row in tool_rows(4)])
+    seen = []
+
+    class Spy(EGPOTrainer):
+        def _tokenize_prompts(self, prompts):
+            apply = self.processing_class.apply_chat_template
+
+            def spy(conversation, **options):
+                seen.extend(conversation)
+                return apply(conversation=conversation, **options)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(self.processing_class, "apply_chat_template", spy)
+                return super()._tokenize_prompts(prompts)
+
+    train(tmp_path, tiny_tokenizer, Spy, dataset=rows, render_tools=render_tools, max_steps=1)
+    prompts = [messages for messages in seen if messages[0]["content"] != "?"]
+    assert len(prompts) == 8
+    for messages in prompts:
+        assert messages[-2]["tool_calls"][0]["function"]["arguments"] == {"zone": "UTC"}
+        assert "tool_calls" not in messages[0]
+
+
 def test_render_tools_off_leaves_the_prompt_alone(tmp_path, tiny_tokenizer):
     rendered = []
 

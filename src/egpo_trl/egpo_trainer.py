@@ -4,6 +4,7 @@ import logging
 import math
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from .advantages import shape_advantages
 from .data.rows import check_datasets, check_rendering, column_names_of, parse_row_tools
 from .egpo_config import EGPOConfig
 from .egpo_metrics import ratios, sum_statistics
+from .prompts import takes_objects, template_messages
 from .rewards import ToolCallReward
 from .think_spans import ThinkTags
 
@@ -234,12 +236,20 @@ class EGPOTrainer(GRPOTrainer):
             self._row_tools = None
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
-        if self._row_tools is None or not is_conversational({"prompt": prompts[0]}):
+        if not is_conversational({"prompt": prompts[0]}):
+            return super()._tokenize_prompts(prompts)
+        has_calls = any(message.get("tool_calls") for prompt in prompts for message in prompt)
+        prompts = [template_messages(prompt, has_calls and self._takes_objects) for prompt in prompts]
+        if self._row_tools is None:
             return super()._tokenize_prompts(prompts)
         prompt_ids = [
             self._render(prompt, tools)["input_ids"][0] for prompt, tools in zip(prompts, self._row_tools, strict=True)
         ]
         return prompt_ids, None, {}
+
+    @cached_property
+    def _takes_objects(self) -> bool:
+        return takes_objects(lambda messages: self._render(messages, None))
 
     def _render(self, prompt: list[dict[str, Any]], tools: list[dict[str, Any]] | None, tokenize: bool = True) -> Any:
         return self.processing_class.apply_chat_template(
@@ -260,7 +270,9 @@ class EGPOTrainer(GRPOTrainer):
 
         def render(row: Any) -> None:
             if is_conversational({"prompt": row["prompt"]}):
-                self._render(row["prompt"], parse_row_tools(row["tools"]) if has_tools else None, tokenize=False)
+                has_calls = any(message.get("tool_calls") for message in row["prompt"])
+                messages = template_messages(row["prompt"], has_calls and self._takes_objects)
+                self._render(messages, parse_row_tools(row["tools"]) if has_tools else None, tokenize=False)
 
         check_rendering(dataset, name, render)
 

@@ -1,8 +1,13 @@
-"""Prompt styles: how a canonical row becomes the messages that the model sees."""
+"""Prompt styles: how a canonical row becomes the messages that the model sees, and back."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+
+from .tool_calls.calls import InvalidJSON, ToolCall, call_from_object, load_json
+from .tool_calls.named_calls import read_named_calls, write_calls
 
 PROMPT_STYLES = ("native", "paper")
 
@@ -28,7 +33,7 @@ def to_messages(
         style (`str`, *optional*, defaults to `"native"`):
             `"native"`: the messages as they are; the chat template renders the tools. `"paper"`: a system message that
             lists the functions and asks for thought and pythonic calls (appendix A, Figure 8, in our words), before the
-            row's own system message if there is one.
+            row's own system message if there is one; calls in the history are written in the same form.
         think_tags (`tuple[str, str]`, *optional*, defaults to `("<think>", "</think>")`):
             Tags that the paper's style asks for.
 
@@ -49,7 +54,174 @@ def to_messages(
     system = _PAPER_SYSTEM.format(
         functions=json.dumps(functions, ensure_ascii=False), start=think_tags[0], end=think_tags[1]
     )
-    messages = [dict(message) for message in row["prompt"]]
+    messages = _write_history(row["prompt"])
     if messages and messages[0]["role"] == "system":
         system = f"{system}\n\n{messages.pop(0)['content']}"
     return [{"role": "system", "content": system}, *messages]
+
+
+def from_messages(
+    messages: list[dict[str, Any]], style: str = "native", think_tags: tuple[str, str] = ("<think>", "</think>")
+) -> dict[str, Any]:
+    """
+    What [`to_messages`] made messages from.
+
+    Args:
+        messages (`list[dict]`):
+            Messages in a prompt style.
+        style (`str`, *optional*, defaults to `"native"`):
+            The style.
+        think_tags (`tuple[str, str]`, *optional*, defaults to `("<think>", "</think>")`):
+            Tags that the paper's style asked for.
+
+    Returns:
+        `dict`:
+            The columns of the row that the messages hold: `prompt`, and in the paper's style `tools` (each function in
+            the `{"type": "function"}` wrapper). In the native style the chat template renders `tools`, so that the
+            messages say nothing of them.
+
+    Raises:
+        ValueError: If the style is unknown, or the messages are not in it.
+    """
+    if style not in PROMPT_STYLES:
+        raise ValueError(f"prompt_style must be one of {PROMPT_STYLES}, got {style!r}.")
+    if style == "native":
+        return {"prompt": list(messages)}
+    head, _, tail = _PAPER_SYSTEM.partition("{functions}")
+    tail = tail.format(start=think_tags[0], end=think_tags[1])
+    system = messages[0].get("content") if messages and messages[0].get("role") == "system" else None
+    error = "the first message is not the system message of the prompt style 'paper' with these think tags."
+    if not isinstance(system, str) or not system.startswith(head):
+        raise ValueError(error)
+    try:
+        functions, end = json.JSONDecoder().raw_decode(system, len(head))
+    except (ValueError, RecursionError):
+        raise ValueError(error) from None
+    rest = system[end:]
+    if not isinstance(functions, list) or not (rest == tail or rest.startswith(f"{tail}\n\n")):
+        raise ValueError(error)
+    own = [] if rest == tail else [{"role": "system", "content": rest[len(tail) + 2 :]}]
+    tools = [{"type": "function", "function": function} for function in functions]
+    return {"prompt": own + _read_history(messages[1:]), "tools": json.dumps(tools, ensure_ascii=False)}
+
+
+def template_messages(messages: list[dict[str, Any]], decode_arguments: bool = True) -> list[dict[str, Any]]:
+    """
+    Messages as chat templates expect them. Rows hold the arguments of calls as JSON strings, as the chat-completions
+    API does, and Arrow gives every message the keys of all others; most templates take objects, and some take a key
+    that is there for a value.
+
+    Args:
+        messages (`list[dict]`):
+            Messages of a row.
+        decode_arguments (`bool`, *optional*, defaults to `True`):
+            Whether arguments become objects; see [`takes_objects`].
+
+    Returns:
+        `list[dict]`:
+            The messages without keys that are `None` (but for `content`).
+    """
+    return [
+        {
+            key: _decoded(value) if key == "tool_calls" and decode_arguments else value
+            for key, value in message.items()
+            if value is not None or key == "content"
+        }
+        for message in messages
+    ]
+
+
+def takes_objects(render: Callable[[list[dict[str, Any]]], Any]) -> bool:
+    """
+    Whether a chat template takes the arguments of calls as objects; those of DeepSeek take strings.
+
+    Args:
+        render (`Callable`):
+            Renders messages with the template.
+
+    Returns:
+        `bool`:
+            `False` for a template that fails with a `TypeError` on objects.
+    """
+    call = {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": {"x": "x"}}}
+    probe: list[dict[str, Any]] = [
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+    ]
+    try:
+        render(probe)
+    except TypeError:
+        return False
+    except Exception:  # a template may refuse calls altogether, in its own way
+        return True
+    return True
+
+
+def _decoded(calls: Any) -> Any:
+    if not isinstance(calls, list):
+        return calls
+    decoded = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("arguments"), str):
+            with suppress(InvalidJSON):  # left as it is for the template to judge
+                call = {**call, "function": {**function, "arguments": load_json(function["arguments"])}}
+        decoded.append(call)
+    return decoded
+
+
+def _write_history(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Messages whose calls are text. Calls that could not be read back, or have text beside them, stay as they are."""
+    written: list[dict[str, Any]] = []
+    number = 0  # of calls so far
+    for message in messages:
+        calls = message.get("tool_calls") or []
+        text = None
+        if calls:
+            with suppress(ValueError, KeyError, TypeError):  # not the form of the API
+                text = write_calls([_call(call) for call in calls])
+        given = {key: value for key, value in message.items() if value is not None}  # Arrow's padding
+        if text is not None and _read_calls(text, number) == {"content": "", **given}:
+            written.append({"role": "assistant", "content": text})
+        else:
+            written.append(given)
+        number += len(calls)
+    return written
+
+
+def _read_history(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    read: list[dict[str, Any]] = []
+    number = 0
+    for message in messages:
+        content = message.get("content")
+        is_text = message.get("role") == "assistant" and isinstance(content, str) and not message.get("tool_calls")
+        found = _read_calls(str(content), number) if is_text else None
+        read.append(dict(message) if found is None else found)
+        number += len(read[-1].get("tool_calls") or [])
+    return read
+
+
+def _call(call: Mapping[str, Any]) -> ToolCall:
+    arguments = call["function"]["arguments"]
+    return call_from_object(
+        {
+            "name": call["function"]["name"],
+            "arguments": load_json(arguments) if isinstance(arguments, str) else arguments,
+        }
+    )
+
+
+def _read_calls(text: str, number: int) -> dict[str, Any] | None:
+    """The assistant message with calls that a text stands for, as the converters write it; `None` for other text."""
+    calls = read_named_calls(text) if re.match(r"\[[^\[\](){}]+\(", text) else None
+    if calls is None:
+        return None
+    written = [
+        {
+            "id": f"call_{number + i}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+        }
+        for i, call in enumerate(calls)
+    ]
+    return {"role": "assistant", "content": "", "tool_calls": written}

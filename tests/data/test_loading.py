@@ -4,6 +4,7 @@ import json
 
 import pytest
 from datasets import Dataset, DatasetDict
+from datasets.exceptions import DatasetGenerationError
 
 from egpo_trl.data.loading import load_rows, split_by_prompt
 from egpo_trl.demo.world import make_rows
@@ -28,6 +29,27 @@ def test_sources(tmp_path):
         load_rows(str(tmp_path / "none.jsonl"))
     with pytest.raises(ValueError, match="has the splits"):
         load_rows(str(tmp_path / "dict"), split="validation")
+
+
+def test_calls_that_come_up_late_in_a_file(tmp_path):
+    """`datasets` infers the fields of messages from the first 10 MB."""
+    function = {"name": "f", "arguments": '{"a": 1}'}
+    call = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "call_0", "type": "function", "function": function}],
+    }
+    plain = {**ROWS[0], "prompt": [{"role": "user", "content": "x" * 40_000}]}
+    late = {**plain, "prompt": [*ROWS[0]["prompt"], call]}
+    rows = [{key: row[key] for key in ("prompt", "tools", "reference", "id")} for row in [plain] * 300 + [late]]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    loaded = load_rows(str(file))
+    assert loaded[300]["prompt"][1]["tool_calls"] == call["tool_calls"]
+    assert loaded[0]["prompt"][0]["tool_calls"] is None
+    file.write_text("\n".join(json.dumps({**row, "extra": 1}) for row in rows))
+    with pytest.raises(DatasetGenerationError):
+        load_rows(str(file))
 
 
 def test_split_keeps_prompts_together():

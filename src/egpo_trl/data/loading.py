@@ -1,11 +1,18 @@
 """Canonical rows from the embedded world, a file, a folder or the Hub."""
 
+import json
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, Features, Value, load_dataset, load_from_disk
+from datasets.exceptions import DatasetGenerationError
 
 DEMO = "demo"
+_TEXT = Value("string")
+_CALL = {"id": _TEXT, "type": _TEXT, "function": {"name": _TEXT, "arguments": _TEXT}}
+_MESSAGE = {"role": _TEXT, "content": _TEXT, "tool_calls": [_CALL], "tool_call_id": _TEXT, "name": _TEXT}
+# Types of the rows that the converters give. What infers types from the first rows fails where calls come up later.
+ROW_FEATURES = Features(prompt=[_MESSAGE], tools=_TEXT, reference=_TEXT, id=_TEXT, source=_TEXT)
 _FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
 
 
@@ -40,7 +47,7 @@ def load_rows(name: str, config: str | None = None, split: str = "train", num_de
     if path.suffix in _FORMATS:
         if not path.is_file():
             raise FileNotFoundError(f"dataset_name: there is no file {name!r}.")
-        return load_dataset(_FORMATS[path.suffix], data_files={split: name}, split=split)
+        return _load_file(name, split)
     if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
         loaded: Any = load_from_disk(name)
         if isinstance(loaded, DatasetDict):
@@ -49,6 +56,25 @@ def load_rows(name: str, config: str | None = None, split: str = "train", num_de
             loaded = loaded[split]
         return loaded
     return load_dataset(name, config, split=split)
+
+
+def _load_file(name: str, split: str) -> Dataset:
+    suffix = Path(name).suffix
+    options = {"data_files": {split: name}, "split": split}
+    try:
+        return load_dataset(_FORMATS[suffix], **options)
+    except DatasetGenerationError:
+        columns = _first_columns(name) if suffix == ".jsonl" else []
+        if not columns or not ROW_FEATURES.keys() >= set(columns):
+            raise
+        features = Features({column: ROW_FEATURES[column] for column in columns})
+        return load_dataset(_FORMATS[suffix], features=features, **options)
+
+
+def _first_columns(name: str) -> list[str]:
+    with Path(name).open(encoding="utf-8") as lines:
+        first = json.loads(next(lines, "{}"))
+    return list(first) if isinstance(first, dict) else []
 
 
 def split_by_prompt(rows: Dataset, share: float, seed: int = 0) -> tuple[Dataset, Dataset]:

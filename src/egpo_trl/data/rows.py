@@ -4,13 +4,12 @@ A row has a `prompt` (messages, or a rendered string), `tools` and `reference` (
 structs with nulls), and optionally `id` and `source`.
 """
 
-import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..tool_calls.calls import parse_reference, parse_tools
+from ..tool_calls.calls import load_json, parse_reference, parse_tools
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -22,8 +21,8 @@ _MAX_NAMED = 5  # bad rows that an error names one by one
 
 @lru_cache(maxsize=4096)
 def _load_tools(text: str) -> list[dict[str, Any]] | None:
-    parse_tools(text)
-    tools: list[dict[str, Any]] = json.loads(text)
+    tools: list[dict[str, Any]] | None = load_json(text)
+    parse_tools(tools)
     return tools or None
 
 

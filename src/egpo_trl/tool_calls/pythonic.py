@@ -88,6 +88,29 @@ def _ends_early(text: str, error: Exception) -> bool:
         return False
 
 
+def read_literal(text: str) -> Any:
+    """
+    Read a Python literal as a JSON value, such as the `{'a': True}` that `repr` writes.
+
+    Args:
+        text (`str`):
+            The literal.
+
+    Returns:
+        `Any`:
+            The value; tuples are lists.
+
+    Raises:
+        ValueError: If it is no literal that JSON can express.
+    """
+    if not text.strip():
+        raise _NotACall("empty")
+    call = _calls(f"[f(value=(\n{text}\n))]")
+    if len(call) != 1 or call[0].arguments.keys() != {"value"}:
+        raise _NotACall("more than one literal")
+    return call[0].arguments["value"]
+
+
 def _check_nesting(text: str) -> None:
     if len(text) > _MAX_PYTHONIC or _count(text, ",=:;") > _MAX_PIECES:
         raise _NotACall("too long")

@@ -1,0 +1,238 @@
+"""Validators of arguments, compiled from the JSON schemas of functions; schemas are hostile input.
+
+Only keywords whose cost is bounded are kept: no regular expressions, no remote references. Local references are
+written out, so that a schema cannot refer to itself for ever.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from ..tool_calls.calls import MAX_DEPTH
+from .json_schema import parse_type
+
+MAX_NODES = 10_000  # places of a schema with its references written out
+MAX_WORK = 500_000  # places of a schema times places of the arguments
+_MAX_REFERENCES = 8  # references that lead to each other; a tree deeper than that is not looked at
+_KEPT = (
+    "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "minLength",
+    "maxLength",
+)  # fmt: skip
+_BRANCHES = ("anyOf", "oneOf", "allOf")
+_REASONS = {
+    "type": "wrong_type",
+    "anyOf": "wrong_type",
+    "oneOf": "wrong_type",
+    "required": "missing_argument",
+    "additionalProperties": "unexpected_argument",
+}
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
+    "object": (dict,),
+}  # fmt: skip
+
+
+class InvalidSchema(ValueError):
+    """A schema that cannot be compiled."""
+
+
+class Arguments:
+    """
+    Checks the arguments of one function.
+
+    Args:
+        schema (`Mapping[str, Any]`):
+            JSON schema of the arguments, in any spelling that [`~egpo_trl.data.json_schema.parse_type`] knows.
+
+    Raises:
+        InvalidSchema: If the schema is malformed, too large or nested too deeply.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        compiler = _Compiler(schema)
+        compiled = compiler.compile(schema, 0)
+        self._num_nodes = compiler.num_nodes
+        properties, self._is_open = _known_properties(compiled)
+        self._required = [name for name in compiled.get("required", []) if isinstance(name, str)]
+        self._kinds = {name: _simple_kinds(item) for name, item in properties.items()}
+        self._schemas = properties
+        self._defaults = _defaults(schema)
+        self._validators: dict[str, Any] = {}
+        self._whole = None
+        if any(key in compiled for key in (*_BRANCHES, "not")):
+            self._whole = Draft202012Validator(compiled)
+
+    def problem(self, arguments: Mapping[str, Any]) -> str | None:
+        """
+        What is wrong with arguments.
+
+        Args:
+            arguments (`Mapping[str, Any]`):
+                Arguments of a call.
+
+        Returns:
+            `str` or `None`:
+                `"missing_argument"`, `"unexpected_argument"`, `"wrong_type"`, `"wrong_value"`, `"too_large"`, or
+                `None` if nothing is.
+        """
+        if any(name not in arguments for name in self._required):
+            return "missing_argument"
+        if not self._is_open and any(name not in self._schemas for name in arguments):
+            return "unexpected_argument"
+        checked: list[tuple[Any, Any]] = []
+        for name, value in arguments.items():
+            if name in self._defaults and repr(value) == self._defaults[name]:
+                continue
+            kinds = self._kinds.get(name)
+            if kinds is None:
+                if name in self._schemas:
+                    checked.append((self._validator(name), value))
+            elif kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+                checked.append((self._validator(name), value))  # 2.0 is an integer too: the validator decides
+        if self._whole is not None:
+            checked.append((self._whole, dict(arguments)))
+        for validator, value in checked:
+            if self._num_nodes * _num_places(value) > MAX_WORK:
+                return "too_large"
+            error = next(validator.iter_errors(value), None)
+            if error is not None:
+                return _REASONS.get(error.validator, "wrong_value")
+        return None
+
+    def _validator(self, name: str) -> Any:
+        if name not in self._validators:
+            self._validators[name] = Draft202012Validator(self._schemas[name])
+        return self._validators[name]
+
+
+def _defaults(schema: Mapping[str, Any]) -> dict[str, str]:
+    """Default values of the properties, as `repr`: giving one is right whatever the type says (`null` often)."""
+    properties = schema.get("properties")
+    items = properties.items() if isinstance(properties, dict) else ()
+    return {name: repr(item["default"]) for name, item in items if isinstance(item, dict) and "default" in item}
+
+
+def _simple_kinds(schema: Any) -> tuple[type, ...] | None:
+    """Python types of a schema that says nothing but the type; `()` for any value, `None` for other schemas."""
+    if schema == {}:
+        return ()
+    if isinstance(schema, dict) and schema.keys() == {"type"} and isinstance(schema["type"], str):
+        return _PYTHON_TYPES.get(schema["type"])
+    return None
+
+
+def _known_properties(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Properties at top level, those of branches too, and whether others are allowed."""
+    properties = dict(schema.get("properties", {}))
+    is_open = schema.get("additionalProperties", False) is not False
+    todo = [branch for key in _BRANCHES for branch in schema.get(key, [])]
+    while todo:
+        branch = todo.pop()
+        if isinstance(branch, dict):
+            todo += [inner for key in _BRANCHES for inner in branch.get(key, [])]
+            is_open = is_open or (not branch.get("properties") and not any(key in branch for key in _BRANCHES))
+            for name in branch.get("properties", {}):
+                properties.setdefault(name, {})  # judged with the whole
+    return properties, is_open
+
+
+def _num_places(value: Any) -> int:
+    todo, count = [value], 0
+    while todo:
+        item = todo.pop()
+        count += 1
+        if isinstance(item, dict):
+            todo.extend(item.values())
+        elif isinstance(item, list):
+            todo.extend(item)
+    return count
+
+
+class _Compiler:
+    """Writes a schema out in plain JSON Schema, counting its places."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self.root = root
+        self.num_nodes = 0
+        self._num_references = 0  # on the way to the place that is being compiled
+
+    def compile(self, schema: Any, depth: int) -> dict[str, Any]:
+        self.num_nodes += 1
+        if self.num_nodes > MAX_NODES:
+            raise InvalidSchema("too large")
+        if isinstance(schema, bool):
+            return {} if schema else {"not": {}}
+        if isinstance(schema, str):
+            return parse_type(schema)[0]
+        if not isinstance(schema, dict):
+            raise InvalidSchema(f"a schema must be an object, got {type(schema).__name__}")
+        if depth > MAX_DEPTH:
+            raise InvalidSchema("nested too deeply")
+        result = self._keywords(schema, depth)
+        reference = schema.get("$ref")
+        if isinstance(reference, str) and self._num_references < _MAX_REFERENCES:
+            self._num_references += 1
+            target = self.compile(self._resolve(reference), depth + 1)
+            self._num_references -= 1
+            result = {**target, **result} if not target.keys() & result.keys() else {"allOf": [target, result]}
+        return result
+
+    def _keywords(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        kind = schema.get("type")
+        if kind is not None:
+            result |= _types(kind)
+        for key in _KEPT:
+            value = schema.get(key)
+            if value is not None and (key == "const" or type(value) in (int, float)):
+                result[key] = value
+        values = schema.get("enum")
+        if isinstance(values, list) and values:
+            self.num_nodes += len(values)
+            result["enum"] = values
+        properties = schema.get("properties")
+        if properties is not None:
+            if not isinstance(properties, dict):
+                raise InvalidSchema("'properties' must be an object")
+            result["properties"] = {
+                name: self.compile(item, depth + 1) for name, item in properties.items() if item is not None
+            }
+        required = schema.get("required")
+        if isinstance(required, list):
+            result["required"] = [name for name in required if isinstance(name, str)]
+        extra = schema.get("additionalProperties")
+        if extra is not None:
+            result["additionalProperties"] = extra if isinstance(extra, bool) else self.compile(extra, depth + 1)
+        for key in _BRANCHES:
+            if isinstance(schema.get(key), list) and schema[key]:
+                result[key] = [self.compile(item, depth + 1) for item in schema[key]]
+        for key in ("items", "not"):
+            value = schema.get(key)
+            if value is not None and not isinstance(value, list):
+                result[key] = self.compile(value, depth + 1)
+        if isinstance(schema.get("prefixItems"), list):
+            result["prefixItems"] = [self.compile(item, depth + 1) for item in schema["prefixItems"]]
+        if schema.get("nullable") is True and isinstance(result.get("type"), str):
+            result["type"] = [result["type"], "null"]
+        return result
+
+    def _resolve(self, reference: str) -> Any:
+        """Target of a local reference; one that is remote, or leads nowhere, describes nothing."""
+        if not reference.startswith("#"):
+            return {}
+        target: Any = self.root
+        for part in reference[1:].strip("/").split("/")[:MAX_DEPTH]:
+            if part:
+                part = part.replace("~1", "/").replace("~0", "~")
+                target = target.get(part) if isinstance(target, dict) else None
+        return target if isinstance(target, dict) else {}
+
+
+def _types(kind: Any) -> dict[str, Any]:
+    if isinstance(kind, str):
+        return parse_type(kind)[0]
+    schemas = [parse_type(item)[0] for item in kind if isinstance(item, str)] if isinstance(kind, list) else []
+    if not schemas or not all(schemas):
+        return {}
+    return {"anyOf": schemas} if len(schemas) > 1 else schemas[0]

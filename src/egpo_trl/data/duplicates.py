@@ -1,0 +1,69 @@
+"""Rows with the same prompt and functions as an earlier one; only hashes are kept."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+
+class Duplicates:
+    """
+    A check that a row repeats the prompt and the functions of an earlier one, 16 bytes of hash for each row.
+
+    Example:
+
+    ```python
+    >>> from egpo_trl.data.duplicates import Duplicates
+    >>> check = Duplicates()
+    >>> row = {"prompt": [{"role": "user", "content": "Hi"}], "tools": "[]", "reference": "[]"}
+    >>> check(row), check(row)
+    (None, 'duplicate')
+    ```
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+
+    def __call__(self, row: Mapping[str, Any]) -> str | None:
+        """`"duplicate"` for a row like an earlier one, else `None`."""
+        try:
+            digest = row_digest(row)
+        except RecursionError:
+            return None  # for the AST evaluation to report
+        if digest in self._seen:
+            return "duplicate"
+        self._seen.add(digest)
+        return None
+
+
+def row_digest(row: Mapping[str, Any]) -> bytes:
+    """
+    Hash of the prompt and the functions of a row, whatever the order of keys, the white space of the JSON and the nulls
+    that Arrow pads with.
+
+    Args:
+        row (`Mapping[str, Any]`):
+            Canonical row.
+
+    Returns:
+        `bytes`:
+            16 bytes.
+    """
+    prompt = json.dumps(_without_nulls(row.get("prompt")), sort_keys=True, default=str)
+    tools = row.get("tools")
+    return blake2b(prompt.encode() + _tools_digest("[]" if tools is None else str(tools)), digest_size=16).digest()
+
+
+@lru_cache(maxsize=1024)
+def _tools_digest(tools: str) -> bytes:
+    with suppress(ValueError, RecursionError):  # malformed tools are for the AST evaluation to report
+        tools = json.dumps(json.loads(tools), sort_keys=True)
+    return blake2b(tools.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

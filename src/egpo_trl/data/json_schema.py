@@ -1,0 +1,347 @@
+"""Function schemas in every spelling that data sets use, mapped to JSON Schema and to the form of the chat-completions
+API: `dict` and `float` of BFCL, Python annotations such as `List[str]`, and `str, optional` of xLAM.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from ..tool_calls.calls import MAX_DEPTH
+
+_MAX_SPELLING = 500  # characters of a type's spelling; a longer one describes nothing that can be checked
+_TYPES: dict[str, str | None] = {
+    **dict.fromkeys("string str char character text date datetime time bytes".split(), "string"),
+    **dict.fromkeys("integer int long short byte bigint int32 int64".split(), "integer"),
+    **dict.fromkeys("number float double decimal float32 float64 numeric".split(), "number"),
+    **dict.fromkeys("boolean bool".split(), "boolean"),
+    **dict.fromkeys("array list tuple set frozenset sequence iterable arraylist queue stack".split(), "array"),
+    **dict.fromkeys("object dict dictionary map mapping hashmap hashtable json".split(), "object"),
+    **dict.fromkeys("null none nonetype".split(), "null"),
+}
+_UNIONS = ("union", "anyof", "oneof")
+_NOTE = re.compile(
+    r"\s*(?:,\s*(optional|required|default\b.*)|\((optional|required)\))\s*$", re.IGNORECASE | re.DOTALL
+)
+_GENERIC = re.compile(r"(?:typing\.|collections\.abc\.|builtins\.)?(\w+)\s*\[(.*)\]", re.DOTALL)
+_LEAF_KEYS = {"type", "description", "enum", "default"}
+_SUBSCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
+
+
+def parse_type(spelling: str) -> tuple[dict[str, Any], bool]:
+    """
+    JSON Schema of a type's spelling.
+
+    Args:
+        spelling (`str`):
+            Such as `"dict"`, `"float"`, `"str, optional"`, `"Optional[int]"`, `"List[str]"`, `"int | None"`,
+            `"Union[int, str]"`, `"Literal['a', 'b']"`.
+
+    Returns:
+        `tuple[dict, bool]`:
+            The schema, `{}` for `any` and for what no rule knows, and whether the spelling says that the argument may
+            be left out.
+    """
+    simple = _TYPES.get(spelling)
+    if simple is not None:
+        return {"type": simple}, False
+    schema, optional = _parse_type(spelling[: _MAX_SPELLING + 1])
+    return _copy(schema), optional
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=1024)
+def _parse_type(spelling: str) -> tuple[dict[str, Any], bool]:
+    if len(spelling) > _MAX_SPELLING:
+        return {}, False
+    text, optional = spelling.strip(), False
+    while (note := _NOTE.search(text)) is not None:
+        optional = optional or (note[1] or note[2]).lower() != "required"
+        text = text[: note.start()]
+    return _annotation(text, 0), optional or re.match(r"(?:typing\.)?Optional\s*\[", text) is not None
+
+
+def _annotation(text: str, depth: int) -> dict[str, Any]:
+    """Schema of an annotation without notes."""
+    text = text.strip()
+    if depth > MAX_DEPTH or not text:
+        return {}
+    for separator in ("|", " or ", "/"):
+        parts = list(_split(text, separator))
+        if len(parts) > 1:
+            return _union(parts, depth)
+    listed = re.fullmatch(r"(?:list|array) of (\w+)", text, re.IGNORECASE)
+    if listed:
+        item = _annotation(listed[1], depth + 1) or _annotation(listed[1].removesuffix("s"), depth + 1)
+        return {"type": "array", **({"items": item} if item else {})}
+    generic = _GENERIC.fullmatch(text)
+    if generic is None:
+        name = text.rsplit(".", 1)[-1].lower()
+        return {"type": _TYPES[name]} if _TYPES.get(name) else {}
+    return _generic(generic[1].lower(), [part.strip() for part in _split(generic[2], ",")], depth)
+
+
+def _generic(name: str, arguments: list[str], depth: int) -> dict[str, Any]:
+    if name == "optional":
+        return _union([*arguments, "None"], depth)
+    if name in _UNIONS:
+        return _union(arguments, depth)
+    if name == "annotated":
+        return _annotation(arguments[0], depth + 1)
+    if name == "literal":
+        values = [_literal(argument) for argument in arguments]
+        return {"enum": values, **({"type": "string"} if all(isinstance(value, str) for value in values) else {})}
+    kind = _TYPES.get(name)
+    schema: dict[str, Any] = {"type": kind} if kind else {}
+    if kind == "array":
+        kinds = [_annotation(argument, depth + 1) for argument in arguments if argument != "..."]
+        if kinds and kinds[0] and all(item == kinds[0] for item in kinds):
+            schema["items"] = kinds[0]
+    elif kind == "object" and len(arguments) == 2:
+        values_schema = _annotation(arguments[1], depth + 1)
+        if values_schema:
+            schema["additionalProperties"] = values_schema
+    return schema
+
+
+def _literal(text: str) -> Any:
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    if text in ("True", "False", "None"):
+        return {"True": True, "False": False, "None": None}[text]
+    return int(text) if re.fullmatch(r"-?\d{1,18}", text) else text
+
+
+def _union(parts: Iterable[str], depth: int) -> dict[str, Any]:
+    """Simple types become a list of types, others `anyOf`; a union with a type that nothing is known of is anything."""
+    branches: list[dict[str, Any]] = []
+    for part in parts:
+        branch = _annotation(part, depth + 1)
+        if not branch:
+            return {}
+        if branch not in branches:
+            branches.append(branch)
+    if len(branches) == 1:
+        return branches[0]
+    if all(branch.keys() == {"type"} and isinstance(branch["type"], str) for branch in branches):
+        return {"type": [branch["type"] for branch in branches]}
+    return {"anyOf": branches}
+
+
+def _split(text: str, separator: str) -> Iterator[str]:
+    """Parts of a text between separators that stand outside of brackets and quotes."""
+    start = depth = position = 0
+    quote = ""
+    while position < len(text):
+        letter = text[position]
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "[(":
+            depth += 1
+        elif letter in "])":
+            depth -= 1
+        elif depth == 0 and text.startswith(separator, position):
+            yield text[start:position]
+            position += len(separator)
+            start = position
+            continue
+        position += 1
+    yield text[start:]
+
+
+def to_json_schema(schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
+    """
+    A schema of one value in JSON Schema's spelling.
+
+    Nulls go, but for a default; a boolean `required` of a property moves to the list of its object; the `enum` of an
+    array that lists no arrays describes the items.
+
+    Args:
+        schema (`Mapping[str, Any]`):
+            Schema in any spelling.
+        depth (`int`, *optional*, defaults to `0`):
+            Levels above this one.
+
+    Returns:
+        `dict`:
+            JSON Schema. Keywords that need no change are kept.
+
+    Raises:
+        ValueError: If it is nested too deeply or a part of it is no schema.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError("a schema is nested too deeply")
+    if schema.keys() <= _LEAF_KEYS and isinstance(schema.get("type"), str):  # most places of most schemas
+        simple = _TYPES.get(schema["type"])
+        if simple not in (None, "array") and None not in (schema.get("description", ""), schema.get("enum", "")):
+            return {**schema, "type": simple}
+    result: dict[str, Any] = {}
+    for key, value in schema.items():
+        if value is None and key != "default":
+            continue
+        if key == "type":
+            result |= _type_keyword(value)
+        elif key == "properties":
+            _properties(value, schema.get("required"), result, depth)
+        elif key == "items":
+            result[key] = _items(value, depth)
+        elif key in _SUBSCHEMAS and isinstance(value, list):
+            result[key] = [_subschema(item, depth) for item in value]
+        elif key == "additionalProperties" and isinstance(value, dict):
+            result[key] = to_json_schema(value, depth + 1)
+        elif key != "required":
+            result[key] = value
+    required = schema.get("required")
+    if isinstance(required, list) and "required" not in result:
+        result["required"] = [name for name in required if isinstance(name, str)]
+    _move_enum(result)
+    return result
+
+
+def _type_keyword(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        simple = _TYPES.get(value)
+        return {"type": simple} if simple is not None else parse_type(value)[0]
+    if isinstance(value, list):
+        names = [item for item in value if isinstance(item, str)]
+        return _union(names, 0) if names else {}
+    return {}
+
+
+def _subschema(value: Any, depth: int) -> dict[str, Any]:
+    if isinstance(value, str):
+        return parse_type(value)[0]
+    if not isinstance(value, dict):
+        raise ValueError(f"a schema must be an object, got {type(value).__name__}")
+    return to_json_schema(value, depth + 1)
+
+
+def _items(value: Any, depth: int) -> Any:
+    if isinstance(value, list):  # a tuple in drafts before 2020-12
+        return _subschema(value[0], depth) if len(value) == 1 else {}
+    return value if isinstance(value, bool) else _subschema(value, depth)
+
+
+def _properties(value: Any, required: Any, result: dict[str, Any], depth: int) -> None:
+    if not isinstance(value, dict):
+        raise ValueError(f"'properties' must be an object, got {type(value).__name__}")
+    result.setdefault("type", "object")
+    properties = result["properties"] = {}
+    names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+    for name, item in value.items():
+        if item is None:
+            continue
+        properties[name] = _subschema(item, depth)
+        if isinstance(item, dict) and item.get("required") is True and name not in names:
+            names.append(name)
+    if names or isinstance(required, list):
+        result["required"] = names
+
+
+def _move_enum(schema: dict[str, Any]) -> None:
+    values = schema.get("enum")
+    if schema.get("type") != "array" or not isinstance(values, list):
+        return
+    if values and not any(isinstance(value, list) for value in values):
+        items = schema.get("items")
+        if items is None or (isinstance(items, dict) and "enum" not in items):
+            schema["items"] = {**(items or {}), "enum": values}
+        del schema["enum"]
+
+
+def to_function_schema(function: Any) -> dict[str, Any]:
+    """
+    A function schema in the form of the chat-completions API.
+
+    Args:
+        function (`Any`):
+            Schema with or without the `{"type": "function"}` wrapper. The parameters are a JSON schema in any
+            spelling, or a mapping of each name to its schema (xLAM), under `parameters` or `arguments`.
+
+    Returns:
+        `dict`:
+            `{"type": "function", "function": {"name", "description", "parameters"}}`.
+
+    Raises:
+        ValueError: If it is not such a schema; the message says what is wrong.
+    """
+    wrapped = function.get("function") if isinstance(function, dict) else None
+    function = function if wrapped is None else wrapped
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str) or not name:
+        raise ValueError("a function has no 'name'")
+    parameters = function.get("parameters")
+    parameters = function.get("arguments") if parameters is None else parameters
+    try:
+        schema = _parameters({} if parameters is None else parameters)
+    except ValueError as error:
+        raise ValueError(f"function {name!r}: {error}") from None
+    required = function.get("required")
+    if isinstance(required, list) and "required" not in schema:
+        schema["required"] = [item for item in required if isinstance(item, str)]
+    description = function.get("description")
+    described = {"description": description} if isinstance(description, str) else {}
+    return {"type": "function", "function": {"name": name, **described, "parameters": schema}}
+
+
+def _parameters(parameters: Any) -> dict[str, Any]:
+    if not isinstance(parameters, dict):
+        raise ValueError(f"'parameters' must be an object, got {type(parameters).__name__}")
+    properties = parameters.get("properties")
+    kind = parameters.get("type")
+    if isinstance(properties, dict) or (isinstance(kind, str) and _TYPES.get(kind) == "object"):
+        return {"properties": {}, **to_json_schema(parameters)} | {"type": "object"}
+    if any(key.startswith("$") or key in _SUBSCHEMAS for key in parameters):
+        return to_json_schema(parameters)
+    return _from_annotations(parameters)
+
+
+def _from_annotations(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping of parameter names to schemas; one is required unless its type says `optional` or it has a default."""
+    schemas: dict[str, Any] = {}
+    required = []
+    for name, value in parameters.items():
+        if value is None:
+            continue
+        value = {"type": value} if isinstance(value, str) else value
+        schemas[name] = _subschema(value, 0)
+        kind = value.get("type")
+        optional = value.get("required") is False or "default" in value
+        if not optional and not (isinstance(kind, str) and parse_type(kind)[1]):
+            required.append(name)
+    return {"type": "object", "properties": schemas, "required": required}
+
+
+def to_tools(functions: Any) -> list[dict[str, Any]]:
+    """
+    The functions of a record as the canonical row holds them.
+
+    Args:
+        functions (`Any`):
+            List of function schemas in any spelling, or one of them.
+
+    Returns:
+        `list[dict]`:
+            Function schemas in the form of the chat-completions API.
+
+    Raises:
+        ValueError: If it is not such a list, or a name stands twice with different schemas.
+    """
+    if isinstance(functions, dict):
+        functions = [functions]
+    if not isinstance(functions, list):
+        raise ValueError(f"must be a list of function schemas, got {type(functions).__name__}")
+    tools: dict[str, dict[str, Any]] = {}
+    for function in functions:
+        tool = to_function_schema(function)
+        name = tool["function"]["name"]
+        if tools.setdefault(name, tool) != tool:
+            raise ValueError(f"function {name!r} stands twice with different schemas")
+    return list(tools.values())

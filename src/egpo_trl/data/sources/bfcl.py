@@ -1,0 +1,190 @@
+"""BFCL: question files with their possible answers. For evaluation; training on them is leakage."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import records
+from .conversation import Conversation, Row, dump_json, tools_of
+from .messages import add_messages
+from .records import Record, Unconvertible
+
+PYTHON_CATEGORIES = (
+    "simple_python", "simple", "multiple", "parallel", "parallel_multiple", "irrelevance", "live_simple",
+    "live_multiple", "live_parallel", "live_parallel_multiple", "live_irrelevance", "live_relevance",
+)  # fmt: skip
+REFERENCES = ("exact", "bfcl")
+_FILE = re.compile(r"BFCL_v\d+_(\w+)\.json")
+_OMITTED = ""  # among the possible values: the argument may be left out
+
+
+def read_records(
+    name_or_path: str, split: str = "train", config: str | None = None, categories: Sequence[str] = PYTHON_CATEGORIES
+) -> Iterator[Record | Unconvertible]:
+    """
+    Read questions, each with its possible answer as `ground_truth`.
+
+    Args:
+        name_or_path (`str`):
+            A question file, with its answers in the folder `possible_answer` beside it; a folder of such files; or a
+            data set on the Hub laid out like one.
+        split (`str`, *optional*, defaults to `"train"`):
+            Not used: BFCL has no splits.
+        config (`str`, *optional*):
+            Not used.
+        categories (`Sequence[str]`, *optional*):
+            Categories to read from a folder, those of Python with a single turn by default.
+
+    Returns:
+        `Iterator`:
+            Records; an [`Unconvertible`] stands where one cannot be read.
+
+    Raises:
+        FileNotFoundError: If there is no question file.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        files = [path]
+    else:
+        if not path.is_dir():
+            from huggingface_hub import snapshot_download
+
+            path = Path(snapshot_download(name_or_path, repo_type="dataset", allow_patterns=["**BFCL_*.json"]))
+        found = {match[1]: file for file in path.iterdir() if (match := _FILE.fullmatch(file.name))}
+        files = [found[category] for category in categories if category in found]
+        if not files:
+            raise FileNotFoundError(f"{name_or_path!r} holds no BFCL question file of {', '.join(categories)}.")
+    return (record for file in files for record in _join(file))
+
+
+def _join(file: Path) -> Iterator[Record | Unconvertible]:
+    answers: dict[Any, Any] = {}
+    if (file.parent / "possible_answer" / file.name).is_file():
+        for answer in records.read_records(str(file.parent / "possible_answer" / file.name)):
+            if not isinstance(answer, Unconvertible) and isinstance(answer.get("id"), str):
+                answers[answer["id"]] = answer.get("ground_truth")
+    for record in records.read_records(str(file)):
+        if not isinstance(record, Unconvertible) and isinstance(record.get("id"), str) and record["id"] in answers:
+            record = {**record, "ground_truth": answers[record["id"]]}
+        yield record
+
+
+def convert_record(record: Mapping[str, Any], reference: str = "exact") -> list[Row]:
+    """
+    The row of a question; see [`~egpo_trl.data.sources.convert`].
+
+    Args:
+        record (`Mapping[str, Any]`):
+            Question with its `ground_truth`.
+        reference (`str`, *optional*, defaults to `"exact"`):
+            `"exact"`: the first acceptable value of each argument, which may be to leave it out.
+            `"bfcl"`: the lists of acceptable values, as `ToolCallReward(comparison="bfcl")` takes them.
+
+    Returns:
+        `list[dict]`:
+            One row.
+
+    Raises:
+        ValueError: If `reference` is unknown.
+    """
+    if reference not in REFERENCES:
+        raise ValueError(f"reference must be one of {REFERENCES}, got {reference!r}.")
+    if record.get("function") is None:
+        raise Unconvertible("function", "is missing: the entry needs BFCL's simulated environment")
+    conversation = Conversation(tools_of(record, "function"), "question")
+    question = record.get("question")
+    if not isinstance(question, list) or len(question) != 1:
+        raise Unconvertible("question", "must be a list of one turn")
+    add_messages(conversation, question[0])
+    schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in conversation.tools}
+    calls = [_call(answer, reference, schemas) for answer in _answers(record)]
+    tools = dump_json(conversation.tools)
+    return [{"prompt": conversation.messages, "tools": tools, "reference": dump_json(calls)}]
+
+
+def _answers(record: Mapping[str, Any]) -> list[Any]:
+    answers = record.get("ground_truth")
+    if answers is None:
+        category = str(record.get("id"))
+        if "irrelevance" in category:
+            return []
+        if "relevance" in category:
+            raise Unconvertible("ground_truth", "is missing: BFCL takes any call for right here")
+        raise Unconvertible("ground_truth", "is missing: is the folder possible_answer beside the question file?")
+    if not isinstance(answers, list):
+        raise Unconvertible("ground_truth", "must be a list of calls")
+    return answers
+
+
+def _call(answer: Any, reference: str, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(answer, Mapping) or len(answer) != 1:
+        raise Unconvertible("ground_truth", "a call must be an object with one key, the name of the function")
+    ((name, arguments),) = answer.items()
+    if not isinstance(arguments, Mapping):
+        raise Unconvertible("ground_truth", f"the arguments of {name!r} must be an object")
+    if reference == "bfcl":
+        return {"name": name, "arguments": dict(arguments)}
+    return {"name": name, "arguments": _first_values(arguments, schemas.get(name, {}))}
+
+
+def _first_values(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The first acceptable value of each argument. One that may be left out is, where that stands first or the schema
+    does not know the argument, unless the schema requires it.
+    """
+    values = {}
+    known, required = schema.get("properties", arguments), schema.get("required", ())
+    for name, acceptable in arguments.items():
+        acceptable = acceptable if isinstance(acceptable, list) else [acceptable]
+        given = [value for value in acceptable if value != _OMITTED]
+        if name in required:
+            values[name] = _concrete(given[0] if given else _OMITTED)
+        elif given and acceptable[0] != _OMITTED and (name in known or _OMITTED not in acceptable):
+            values[name] = _concrete(given[0])
+    return values
+
+
+def _concrete(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _first_values(value, {})
+    if isinstance(value, list):
+        return [_first_values(item, {}) if isinstance(item, Mapping) else item for item in value]
+    return value
+
+
+def questions(path: str | None = None) -> Iterator[tuple[str, str]]:
+    """
+    Questions of all categories, to look for them in training rows.
+
+    Args:
+        path (`str`, *optional*):
+            Folder of question files; that of the installed package `bfcl-eval` by default.
+
+    Returns:
+        `Iterator[tuple[str, str]]`:
+            Id and text of each user message.
+
+    Raises:
+        FileNotFoundError: If there is no question file.
+    """
+    folder = _installed_folder() if path is None else Path(path)
+    files = sorted(file for file in folder.glob("BFCL_v*.json") if _FILE.fullmatch(file.name))
+    if not files:
+        raise FileNotFoundError(f"{str(folder)!r} holds no BFCL question file.")
+    for file in files:
+        for record in records.read_records(str(file)):
+            turns = [] if isinstance(record, Unconvertible) else record.get("question")
+            for turn in turns if isinstance(turns, list) else []:
+                for message in turn if isinstance(turn, list) else []:
+                    if message.get("role") == "user" and isinstance(message.get("content"), str):
+                        yield str(record.get("id")), message["content"]  # type: ignore[union-attr]
+
+
+def _installed_folder() -> Path:
+    from importlib.util import find_spec
+
+    spec = find_spec("bfcl_eval")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("the package bfcl-eval is not installed; give the folder of the question files.")
+    return Path(spec.submodule_search_locations[0]) / "data"

@@ -1,0 +1,155 @@
+"""A conversation in the form of the chat-completions API, and the canonical rows of its assistant steps."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from ...tool_calls.calls import InvalidJSON, ToolCall, call_from_object, load_json
+from ..json_schema import to_tools
+from .records import Unconvertible
+
+Row = dict[str, Any]
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
+class Conversation:
+    """
+    Messages as they come; [`rows`] then makes one canonical row of each assistant step.
+
+    Args:
+        tools (`list[dict]`):
+            Functions on offer, in the form of the chat-completions API.
+        field (`str`, *optional*, defaults to `"conversations"`):
+            Field of the record that holds the messages, for errors.
+    """
+
+    def __init__(self, tools: list[dict[str, Any]], field: str = "conversations") -> None:
+        self.tools = tools
+        self.field = field
+        self.messages: list[dict[str, Any]] = []
+        self._references: dict[int, list[dict[str, Any]]] = {}  # position of an assistant step -> its calls
+        self._unanswered: list[dict[str, Any]] = []  # calls of the last step that have no result yet
+        self._num_calls = 0
+
+    def add_text(self, role: str, content: Any, position: int = 0) -> None:
+        """Add a system, user or assistant message, in the record at `position`; an empty system message is none."""
+        text = text_of(content)
+        if text is None or (not text.strip() and role != "system"):
+            raise Unconvertible(self.field, f"message {position} has no content")
+        if not text.strip():
+            return
+        if role == "assistant":
+            self._references[len(self.messages)] = []
+        self.messages.append({"role": role, "content": text})
+
+    def add_calls(self, calls: Sequence[ToolCall], content: Any = "", ids: Sequence[Any] = ()) -> None:
+        """
+        Add an assistant message with calls. Arguments become JSON strings, as in the API: Arrow would pad objects.
+
+        Args:
+            calls (`Sequence[ToolCall]`):
+                The calls.
+            content (`Any`, *optional*, defaults to `""`):
+                Text beside them.
+            ids (`Sequence[Any]`, *optional*):
+                Their ids in the record, which results refer to; the row numbers the calls anew.
+        """
+        self._references[len(self.messages)] = [{"name": call.name, "arguments": call.arguments} for call in calls]
+        self._unanswered, written = [], []
+        for call, given in zip_longest(calls, ids[: len(calls)]):
+            call_id = f"call_{self._num_calls}"
+            self._num_calls += 1
+            self._unanswered.append({"tool_call_id": call_id, "name": call.name, "given": given})
+            function = {"name": call.name, "arguments": dump_json(call.arguments)}
+            written.append({"id": call_id, "type": "function", "function": function})
+        self.messages.append({"role": "assistant", "content": text_of(content) or "", "tool_calls": written})
+
+    def add_result(self, content: Any, name: Any = None, given: Any = None) -> None:
+        """Add a tool result: of the unanswered call with the id `given`, else of the function `name`, else the first."""
+        text = text_of(content)
+        message = {"role": "tool", "content": dump_json(content) if text is None else text}
+        for key, value in (("given", given), ("name", name)):
+            found = [call for call in self._unanswered if value is not None and call[key] == value]
+            if found:
+                break
+        if found or self._unanswered:
+            call = found[0] if found else self._unanswered[0]
+            self._unanswered.remove(call)
+            message |= {"tool_call_id": call["tool_call_id"], "name": call["name"]}
+        elif isinstance(name, str):
+            message["name"] = name
+        self.messages.append(message)
+
+    def rows(self) -> list[Row]:
+        """
+        One row for each assistant step behind a user message.
+
+        Returns:
+            `list[dict]`:
+                Rows with `prompt`, `tools` and `reference`.
+
+        Raises:
+            Unconvertible: If there is no such step.
+        """
+        tools = dump_json(self.tools)
+        first_user = next((i for i, m in enumerate(self.messages) if m["role"] == "user"), len(self.messages))
+        rows = [
+            {"prompt": self.messages[:position], "tools": tools, "reference": dump_json(reference)}
+            for position, reference in self._references.items()
+            if position > first_user
+        ]
+        if not rows:
+            raise Unconvertible(self.field, "has no assistant message behind a user message")
+        return rows
+
+
+def dump_json(value: Any) -> str:
+    """JSON as the columns of a row hold it; raises [`Unconvertible`] for NaN and Infinity."""
+    try:
+        return _ENCODER.encode(value)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Unconvertible("", f"cannot be written as JSON: {error}") from None
+
+
+def text_of(content: Any) -> str | None:
+    """Text of a message's content: a string, or a list of parts of which those of type `text` count."""
+    if isinstance(content, list) and all(isinstance(part, Mapping) for part in content):
+        texts = [part.get("text") for part in content if part.get("type", "text") == "text"]
+        content = "\n".join(text for text in texts if isinstance(text, str)) if len(texts) == len(content) else None
+    return content if isinstance(content, str) else None
+
+
+def tools_of(record: Mapping[str, Any], field: str = "tools") -> list[dict[str, Any]]:
+    """Functions of a record: a list, or a JSON string of one; raises [`Unconvertible`]."""
+    if record.get(field) is None:
+        raise Unconvertible(field, "is missing")
+    try:
+        return to_tools(json_field(record, field))
+    except ValueError as error:
+        raise Unconvertible(field, str(error)) from None
+
+
+def json_field(record: Mapping[str, Any], field: str) -> Any:
+    """Value of a field that may be written as a JSON string; raises [`Unconvertible`]."""
+    value = record.get(field)
+    if value is None:
+        raise Unconvertible(field, "is missing")
+    if not isinstance(value, str):
+        return value
+    try:
+        return load_json(value)
+    except InvalidJSON as error:
+        raise Unconvertible(field, f"is not JSON: {error}") from None
+
+
+def call_of(value: Any) -> ToolCall:
+    """A call from its object, with or without the wrapper `{"function": …}`; arguments may be a JSON string."""
+    if isinstance(value, Mapping) and isinstance(value.get("function"), Mapping):
+        value = value["function"]
+    if not isinstance(value, Mapping):
+        raise ValueError("a call must be an object")
+    arguments = value.get("arguments")
+    if isinstance(arguments, str):
+        arguments = load_json(arguments) if arguments.strip() else {}
+    return call_from_object({"name": value.get("name"), "arguments": {} if arguments is None else arguments})

@@ -1,0 +1,68 @@
+"""Conversations of the chat-completions API: `messages` and `tools`, as lists or JSON strings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import sharegpt
+from .conversation import Conversation, Row, call_of, json_field, tools_of
+from .records import Unconvertible
+
+_ROLES = {"developer": "system", "function": "tool"}
+
+
+def convert_record(record: Mapping[str, Any], keep_system: bool = True) -> list[Row]:
+    """
+    Rows of a record; see [`~egpo_trl.data.sources.convert`].
+
+    A record with `conversations` instead of `messages` is read as ShareGPT.
+    """
+    if record.get("messages") is None and record.get("conversations") is not None:
+        return sharegpt.convert_record(record, keep_system)
+    conversation = Conversation([] if record.get("tools") is None else tools_of(record), "messages")
+    add_messages(conversation, json_field(record, "messages"), keep_system)
+    return conversation.rows()
+
+
+def add_messages(conversation: Conversation, messages: Any, keep_system: bool = True) -> None:
+    """
+    Add messages in the form of the chat-completions API to a conversation.
+
+    Args:
+        conversation ([`Conversation`]):
+            Where they go.
+        messages (`Any`):
+            List of messages.
+        keep_system (`bool`, *optional*, defaults to `True`):
+            Whether system messages are added.
+
+    Raises:
+        Unconvertible: If it is no such list.
+    """
+    field = conversation.field
+    if not isinstance(messages, list) or not messages:
+        raise Unconvertible(field, "must be a non-empty list of messages")
+    for position, message in enumerate(messages):
+        role = message.get("role") if isinstance(message, Mapping) else None
+        role = _ROLES.get(role, role) if isinstance(role, str) else None
+        if role not in ("system", "user", "assistant", "tool"):
+            raise Unconvertible(field, f"message {position} must have a role of the chat-completions API")
+        calls = _calls(message, field) if role == "assistant" else []
+        if calls:
+            try:
+                read = [call_of(call) for call in calls]
+            except ValueError as error:
+                raise Unconvertible(field, f"message {position}: {error}") from None
+            conversation.add_calls(read, message.get("content"), [call.get("id") for call in calls])
+        elif role == "tool":
+            conversation.add_result(message.get("content"), message.get("name"), message.get("tool_call_id"))
+        elif role != "system" or keep_system:
+            conversation.add_text(role, message.get("content"), position)
+
+
+def _calls(message: Mapping[str, Any], field: str) -> list[Any]:
+    calls = message.get("tool_calls")
+    if calls is None and message.get("function_call") is not None:
+        calls = [message["function_call"]]  # the older form of the API
+    if calls is not None and not isinstance(calls, list):
+        raise Unconvertible(field, "'tool_calls' must be a list")
+    return [call for call in calls or [] if call is not None]

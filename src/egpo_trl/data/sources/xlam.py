@@ -1,0 +1,31 @@
+"""xLAM and APIGen: `query`, and `tools` and `answers` as JSON strings. Single turn."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...tool_calls.calls import parse_reference
+from .conversation import Conversation, Row, json_field, tools_of
+from .records import Unconvertible
+
+
+def convert_record(record: Mapping[str, Any]) -> list[Row]:
+    """
+    Rows of a record; see [`~egpo_trl.data.sources.convert`].
+
+    A parameter is required unless its type says `optional` or it has a default value. Answers that are text make the
+    reference empty.
+    """
+    conversation = Conversation(tools_of(record), "query")
+    conversation.add_text("user", record.get("query"))
+    answers = record.get("answers")
+    if isinstance(answers, str) and answers.strip() and answers.lstrip()[0] not in "[{":
+        conversation.add_text("assistant", answers)
+        return conversation.rows()
+    try:
+        calls = parse_reference(json_field(record, "answers"))
+    except Unconvertible:
+        raise
+    except ValueError as error:
+        raise Unconvertible("answers", str(error)) from None
+    conversation.add_calls(calls)
+    return conversation.rows()

@@ -1,0 +1,102 @@
+"""Messages of the chat-completions API."""
+
+import json
+
+import pytest
+
+from tests.data.sources.converting import convert_records, parameters, reference
+
+TOOLS = [
+    {"type": "function", "function": {"name": "add", "description": "Add.", "parameters": {
+        "type": "object", "properties": {"a": {"type": "number"}, "b": {"type": "number"}}, "required": ["a", "b"]}}}
+]  # fmt: skip
+
+
+def call(call_id, **arguments):
+    return {"id": call_id, "type": "function", "function": {"name": "add", "arguments": json.dumps(arguments)}}
+
+
+MESSAGES = [
+    {"role": "system", "content": "Be exact."},
+    {"role": "user", "content": [{"type": "text", "text": "1+2"}, {"type": "text", "text": "and 3+4?"}]},
+    {"role": "assistant", "content": None, "tool_calls": [call("x", a=1, b=2), call("y", a=3, b=4)]},
+    {"role": "tool", "tool_call_id": "y", "content": "7"},
+    {"role": "tool", "tool_call_id": "x", "content": "3"},
+    {"role": "assistant", "content": "3 and 7."},
+    {"role": "user", "content": "5+6?"},
+    {"role": "assistant", "content": None, "function_call": {"name": "add", "arguments": '{"a": 5, "b": 6}'}},
+    {"role": "function", "name": "add", "content": "11"},
+    {"role": "assistant", "content": "11"},
+]
+RECORD = {"messages": MESSAGES, "tools": TOOLS}
+
+
+@pytest.mark.parametrize("dump", [lambda value: value, json.dumps])
+def test_lists_and_json_strings(tmp_path, dump):
+    rows, skipped = convert_records(tmp_path, "messages", [{key: dump(value) for key, value in RECORD.items()}])
+    assert skipped == []
+    assert [[c["arguments"] for c in reference(row)] for row in rows] == [
+        [{"a": 1, "b": 2}, {"a": 3, "b": 4}],
+        [],
+        [{"a": 5, "b": 6}],
+        [],
+    ]
+    last = rows[-1]["prompt"]
+    assert last[1]["content"] == "1+2\nand 3+4?"
+    assert [(m["content"], m["tool_call_id"]) for m in last if m["role"] == "tool"] == [
+        ("7", "call_1"),
+        ("3", "call_0"),
+        ("11", "call_2"),
+    ]
+    assert parameters(rows[0]) == {"add": TOOLS[0]["function"]["parameters"]}
+
+
+def test_prompts_of_a_data_set_are_not_padded(tmp_path):
+    """Arrow gives all messages the same fields: what it fills in must not become arguments or schemas."""
+    from datasets import Dataset
+
+    other = {**RECORD, "tools": [{"type": "function", "function": {"name": "g", "parameters": {
+        "type": "object", "properties": {"c": {"type": "string", "description": "C"}}, "required": []}}}]}  # fmt: skip
+    first = {**RECORD, "messages": [{"role": "user", "content": "1+2 and 3+4?"}, *MESSAGES[2:]]}
+    Dataset.from_list([first, other | {"messages": first["messages"]}]).to_parquet(tmp_path / "records.parquet")
+    from egpo_trl.data.sources import convert
+
+    rows = list(convert(str(tmp_path / "records.parquet"), "messages"))
+    plain, _ = convert_records(tmp_path, "messages", [first, other | {"messages": first["messages"]}])
+    assert [row["prompt"] for row in rows] == [row["prompt"] for row in plain]
+    assert [parameters(row) for row in rows] == [parameters(row) for row in plain]
+
+
+def test_without_functions_and_without_system(tmp_path):
+    rows, _ = convert_records(tmp_path, "messages", [{"messages": MESSAGES[:2] + MESSAGES[5:6]}], keep_system=False)
+    assert [(row["tools"], row["reference"], len(row["prompt"])) for row in rows] == [("[]", "[]", 1)]
+
+
+def assistant(**message):
+    return {"tools": TOOLS, "messages": [*MESSAGES[:2], {"role": "assistant", **message}]}
+
+
+@pytest.mark.parametrize(
+    ("record", "field", "reason"),
+    [
+        ({}, "messages", "is missing"),
+        ([], "record", "a record must be an object, got list"),
+        ({"messages": "x", "tools": []}, "messages", "is not JSON"),
+        ({"messages": [3], "tools": []}, "messages", "message 0 must have a role"),
+        ({"messages": [{"role": ["user"]}]}, "messages", "message 0 must have a role"),
+        ({"messages": MESSAGES[:2], "tools": TOOLS}, "messages", "no assistant message behind a user message"),
+        ({"messages": MESSAGES, "tools": TOOLS * 2 + [{"name": "add"}]}, "tools", "stands twice with different"),
+        (assistant(content=None), "messages", "message 2 has no content"),
+        (assistant(content=[{"type": "image_url"}]), "messages", "message 2 has no content"),
+        (assistant(tool_calls="x"), "messages", "'tool_calls' must be a list"),
+        (assistant(tool_calls=[3]), "messages", "message 2: a call must be an object"),
+        (assistant(tool_calls=[{"function": {"name": "", "arguments": "{}"}}]), "messages", "'name' must be"),
+        (assistant(tool_calls=[{"function": {"name": "add", "arguments": "{'a'"}}]), "messages", "message 2: "),
+        (assistant(tool_calls=[{"function": {"name": "add", "arguments": {"a": float("inf")}}}]), "record", "JSON"),
+    ],
+)
+def test_malformed_records(tmp_path, record, field, reason):
+    rows, (skipped,) = convert_records(tmp_path, "messages", [RECORD, record, RECORD])
+    assert len(rows) == 8
+    assert (skipped.index, skipped.field) == (1, field)
+    assert reason in skipped.reason

@@ -1,0 +1,65 @@
+"""Reading records: broken lines, broken arrays, tables, saved data sets."""
+
+import json
+
+import pytest
+from datasets import Dataset, DatasetDict
+
+from egpo_trl.data.sources import records as module
+from egpo_trl.data.sources.records import Unconvertible, read_records
+
+
+def read(path, **options):
+    return [str(r) if isinstance(r, Unconvertible) else r for r in read_records(str(path), **options)]
+
+
+def test_lines(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b'\xef\xbb\xbf{"a": 1}\n\n{"a": \n3\n"\xff"\n{"a": "\xc3\xa9"}\n' + b"[" * 100_000 + b"\n")
+    found = read(file)
+    assert found[0] == {"a": 1}
+    assert "the line is not JSON" in found[1]
+    assert "must be an object, got int" in found[2]
+    assert "the line is not JSON" in found[3]
+    assert found[4] == {"a": "é"}
+    assert "nested too deeply" in found[5]
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+def test_arrays_are_read_in_pieces(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(module, "_CHUNK", chunk)
+    values = [{"a": 'é,]"', "b": [1, {"c": None}]}, {"a": "x" * 50}, {}]
+    file = tmp_path / "a.json"
+    file.write_text("\ufeff\n" + json.dumps(values, indent=3, ensure_ascii=False), encoding="utf-8")
+    assert read(file) == values
+    file.write_text("[]")
+    assert read(file) == []
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"a": 1}, {"a" 2}, {"a": 3}]', '[{"a": 1}, {"a": ', '[{"a": 1}', '[{"a": 1}, ' + "[" * 100_000]
+)
+def test_a_broken_array_ends_where_it_breaks(tmp_path, text):
+    file = tmp_path / "a.json"
+    file.write_text(text)
+    first, problem = read(file)
+    assert first == {"a": 1}
+    assert "the rest of the array cannot be read" in problem
+
+
+def test_tables_and_saved_data_sets(tmp_path):
+    dataset = Dataset.from_list([{"a": {"b": 1}, "c": "x"}, {"a": {"d": 2}, "c": None}])
+    dataset.to_parquet(tmp_path / "a.parquet")
+    dataset.select_columns("c").to_csv(tmp_path / "a.csv", index=False)
+    dataset.save_to_disk(tmp_path / "saved")
+    DatasetDict({"test": dataset}).save_to_disk(tmp_path / "dict")
+    (tmp_path / "folder").mkdir()
+    dataset.to_parquet(tmp_path / "folder" / "train.parquet")
+    wanted = [{"a": {"b": 1}, "c": "x"}, {"a": {"d": 2}}]
+    for name in ("a.parquet", "saved", "folder"):
+        assert read(tmp_path / name) == wanted
+    assert read(tmp_path / "dict", split="test") == wanted
+    assert read(tmp_path / "a.csv")[0] == {"c": "x"}
+    with pytest.raises(ValueError, match="has the splits"):
+        read(tmp_path / "dict")
