@@ -26,6 +26,7 @@ FAULTS = (
     "wrong verdict schema",
     "truncated verdict",
     "huge body",
+    "500 with a huge body",
     "compressed",
 )
 
@@ -101,6 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
     def misbehave(self, fault):
         if fault == "429 with retry-after":
             self.reply(429, b'{"error": {"message": "slow down"}}', Retry_After="0.05")
+        elif fault == "500 with a huge body":
+            self.reply(500, b"x" * 3_000_000)
         elif fault[:3].isdigit():
             self.reply(int(fault[:3]), b"<html>sorry</html>")
         elif fault == "time-out":

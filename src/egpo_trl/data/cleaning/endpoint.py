@@ -58,26 +58,28 @@ def response_format(kind: str) -> dict[str, Any] | None:
 
 def _make_client(config: CleaningConfig) -> "AsyncOpenAI":
     try:
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
     except ImportError:
         raise ValueError(
             "judge_backend openai needs the openai client: pip install 'egpo-trl[judge]', or set judge_backend to "
             "transformers or none."
         ) from None
+    from .bounded_body import bound_body
+
     key = os.environ.get(config.api_key_env)
     if key is None and config.base_url is None:
         raise ValueError(
             f"api_key_env: the environment variable {config.api_key_env} is not set. Set it, or name a server of your "
             "own as base_url."
         )
-    # Tries are counted, paced and paid for by the pipeline, so the client makes none of its own. A compressed body
-    # could unfold to any size.
+    # Tries are counted, paced and paid for by the pipeline, so the client makes none of its own.
     return AsyncOpenAI(
         api_key=key or "none",
         base_url=config.base_url or "https://api.openai.com/v1",
         timeout=config.request_timeout,
         max_retries=0,
         default_headers={"Accept-Encoding": "identity"},
+        http_client=DefaultAsyncHttpxClient(event_hooks={"response": [bound_body(config.max_response_bytes)]}),
     )
 
 
@@ -122,7 +124,8 @@ class EndpointJudge:
 
         try:
             async with asyncio.timeout(self._config.request_timeout):
-                body = await self._body({**self._request, "messages": list(messages), "seed": seed})
+                request = {**self._request, "messages": list(messages), "seed": seed}
+                response = await self._client.chat.completions.with_raw_response.create(**request)
         except (TimeoutError, APITimeoutError):
             raise TransientJudgeError(f"no answer within {self._config.request_timeout:g} s") from None
         except APIStatusError as error:
@@ -131,26 +134,7 @@ class EndpointJudge:
             raise TransientJudgeError(f"connection failed: {error.__cause__ or error}") from None
         except OpenAIError as error:
             raise TransientJudgeError(f"request failed: {str(error)[:300]}") from None
-        return read_body(body, sum(len(message["content"]) for message in messages))
-
-    async def _body(self, request: dict[str, Any]) -> bytes:
-        import httpx2
-
-        limit = self._config.max_response_bytes
-        parts = bytearray()
-        try:
-            async with self._client.chat.completions.with_streaming_response.create(**request) as response:
-                if response.headers.get("content-encoding", "identity") != "identity":
-                    raise TransientJudgeError("the body is compressed though this was not accepted")
-                async for part in response.iter_bytes():
-                    parts += part
-                    if len(parts) > limit:
-                        raise TransientJudgeError(f"the body is longer than max_response_bytes ({limit})")
-        except httpx2.TimeoutException:
-            raise TimeoutError from None
-        except httpx2.HTTPError as error:  # while the body is read, the client does not translate errors
-            raise TransientJudgeError(f"connection failed: {error}") from None
-        return bytes(parts)
+        return read_body(response.content, sum(len(message["content"]) for message in messages))
 
     async def close(self) -> None:
         """Close the connections."""
