@@ -95,6 +95,8 @@ def clean(argv: Sequence[str] | None = None) -> None:
         clean_rows(config, show_progress=True).print()
     except (ValueError, OSError, CleaningStopped) as error:
         raise SystemExit(f"egpo-trl clean: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit("egpo-trl clean: interrupted; run the same command again to go on.") from None
 
 
 def sft(argv: Sequence[str] | None = None) -> None:

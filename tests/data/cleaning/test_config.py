@@ -65,6 +65,26 @@ def test_the_command_runs_the_shipped_recipe(tmp_path, capsys, monkeypatch):
     }  # fmt: skip
 
 
+def test_fields_from_file_and_line(tmp_path, monkeypatch):
+    import egpo_trl.data.cleaning as cleaning
+
+    seen = []
+    monkeypatch.setattr(cleaning, "clean", lambda config, **_: seen.append(config) or 1 / 0, raising=False)
+    path = tmp_path / "config.yaml"
+    path.write_text("output_dir: out\nmax_requests: 5\nchat_template_kwargs:\n  enable_thinking: false\n")
+    line = ["--requests_per_minute", "7", "--chat_template_kwargs", '{"a": 1}', "--ast_evaluation", "false"]
+    for words in ([], line):
+        with pytest.raises(ZeroDivisionError):
+            main(["clean", "--config", str(path), *words])
+    assert [config.max_requests for config in seen] == [5, 5]
+    assert [config.requests_per_minute for config in seen] == [None, 7]
+    assert [config.chat_template_kwargs for config in seen] == [{"enable_thinking": False}, {"a": 1}]
+    assert [config.ast_evaluation for config in seen] == [True, False]
+    monkeypatch.setattr(cleaning, "clean", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt), raising=False)
+    with pytest.raises(SystemExit, match="interrupted; run the same command again"):
+        main(["clean", "--config", str(path)])
+
+
 def test_the_command_says_what_is_wrong(tmp_path):
     for words, message in (
         (["--concurency", "3"], "unknown option 'concurency', did you mean 'concurrency'"),

@@ -11,7 +11,7 @@ from egpo_trl.data.cleaning import CleaningConfig, clean
 from .judge_server import JudgeServer
 from .world_judge import Truth, corrupted_rows, no_unknown_function, question
 
-ROWS = 200
+ROWS = 400
 KILLS = 20
 CONCURRENCY = 8
 
@@ -67,7 +67,8 @@ def test_kill_and_resume(tmp_path):
                 process.join()
                 assert process.exitcode == 0
             else:
-                while len(server.log) < begin + choose.randint(1, 22) and process.is_alive():
+                end = begin + choose.randint(1, 20)
+                while len(server.log) < end and process.is_alive():
                     time.sleep(0.001)
                 time.sleep(choose.uniform(0, 0.03))
                 assert process.is_alive(), "the run ended before it could be killed"

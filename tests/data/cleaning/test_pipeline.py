@@ -1,6 +1,8 @@
 """Rows through both stages, and what comes out."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -143,6 +145,14 @@ def test_ast_only_and_malformed_rows(tmp_path):
     assert "ast" not in off.counts
 
 
+def test_the_ast_evaluation_of_the_package_is_the_default(tmp_path, monkeypatch):
+    module = SimpleNamespace(evaluate_row=lambda row: "unwanted" if row["kind"] == "no tool" else None)
+    monkeypatch.setitem(sys.modules, "egpo_trl.data.ast_evaluation", module)
+    rows, _ = corrupted_rows(12)
+    dropped = run(tmp_path, rows, evaluate_row=None).counts["ast"]["dropped"]
+    assert dropped == {"unwanted": sum(row["kind"] == "no tool" for row in rows)}
+
+
 def test_summary(tmp_path, capsys):
     right, wrong = corrupted_rows(9)
     right[4]["reference"] = wrong[4]["reference"] = '[{"name": "launch_rocket", "arguments": {}}]'
@@ -196,6 +206,20 @@ def test_bad_input(tmp_path):
         run(tmp_path, iter([{}]))
     with pytest.raises(ValueError, match="judge_model must name"):
         run(tmp_path, corrupted_rows(2)[0], judge_backend="openai")
+
+
+def test_parquet_keeps_arguments_of_calls_in_prompts(tmp_path):
+    right, _ = corrupted_rows(3)
+    for index, row in enumerate(right):
+        call = {"type": "function", "function": {"name": "f", "arguments": {f"a{index}": index}}}
+        row["prompt"] = [*row["prompt"], {"role": "assistant", "content": "", "tool_calls": [call]}]
+    report = run(tmp_path, right, evaluate_row=lambda row: None)
+    loaded = load_rows(str(report.rows))
+    assert [row["prompt"] for row in loaded] == [row["prompt"] for row in right]
+    right[2]["more"] = 1
+    with pytest.raises(ValueError, match=r"rows differ in form \(not all rows have the column 'more'\); use jsonl"):
+        run(tmp_path, right, evaluate_row=lambda row: None)
+    assert len(rows_of(run(tmp_path, right, evaluate_row=lambda row: None, output_format="jsonl"))) == 3
 
 
 def test_an_error_in_the_evaluation_leaves_no_half_output(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import Dataset, Features, Value
+from datasets import Dataset, Features, Json, List, Value
 
 _ROWS_A_GROUP = 1000
 
@@ -54,7 +54,8 @@ class ParquetWriter:
         path (`Path`):
             File.
         features ([`~datasets.Features`], *optional*):
-            Features of the rows; by default those of the first group.
+            Features of the rows; by default those of the first group, with messages as JSON, which keeps the arguments
+            of calls in them as they are.
     """
 
     def __init__(self, path: Path, features: Features | None) -> None:
@@ -70,13 +71,14 @@ class ParquetWriter:
 
     def _flush(self) -> None:
         try:
-            group = Dataset.from_list(self._rows, features=self._features)
+            if self._features is None:
+                self._features = _infer(self._rows)
+            unknown = next((name for row in self._rows for name in row if name not in self._features), None)
+            if unknown is not None:
+                raise TypeError(f"not all rows have the column {unknown!r}")
+            table = Dataset.from_list(self._rows, features=self._features).data.table
         except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
-            raise ValueError(
-                f"output_format parquet: the rows differ in their columns ({error}); use jsonl."
-            ) from None
-        self._features = group.features
-        table = group.data.table
+            raise ValueError(f"output_format parquet: the rows differ in form ({error}); use jsonl.") from None
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, table.schema)
         if self._rows:
@@ -89,6 +91,13 @@ class ParquetWriter:
             self._flush()
         assert self._writer is not None
         self._writer.close()
+
+
+def _infer(rows: list[dict[str, Any]]) -> Features:
+    features = Dataset.from_list([{**row, "prompt": None, "answer": ""} for row in rows]).features
+    if rows:
+        features["prompt"] = Value("string") if isinstance(rows[0]["prompt"], str) else List(Json())
+    return features
 
 
 def with_answer(features: Features | None) -> Features | None:
