@@ -14,6 +14,7 @@ from egpo_trl.data.cleaning.verdicts import MAX_REASON_CHARACTERS, VERDICT_SCHEM
 from .world_judge import verdict_text
 
 CALLS = [{"name": "f", "arguments": {"a": [1, {"b": None}]}}]
+JUDGED = Candidate(CALLS)
 
 
 @pytest.mark.parametrize(
@@ -25,10 +26,13 @@ CALLS = [{"name": "f", "arguments": {"a": [1, {"b": None}]}}]
         "<think>hm, {a}</think>\n" + verdict_text(True),
         "```json\n" + verdict_text(True) + "\n```",
         "<think>x</think>\n```\n" + verdict_text(True) + "\n```",
+        verdict_text(True, CALLS),
+        verdict_text(True, []),
+        verdict_text(True, ""),
     ],
 )
 def test_correct(text):
-    verdict = parse_verdict(text)
+    verdict = parse_verdict(text, JUDGED)
     assert verdict.correct is True
     assert verdict.corrected is None
 
@@ -37,7 +41,7 @@ def test_correct(text):
 def test_corrections(corrected):
     text = verdict_text(False, corrected)
     jsonschema.validate(json.loads(text), VERDICT_SCHEMA)
-    verdict = parse_verdict(text)
+    verdict = parse_verdict(text, JUDGED)
     assert not verdict.correct
     assert (verdict.corrected.value if verdict.corrected else None) == corrected
     if corrected is not None:
@@ -58,7 +62,9 @@ def test_corrections(corrected):
         ('{"correct": "true", "reason": ""}', "'correct' must be"),
         ('{"correct": true, "reason": null}', "'reason' must be"),
         ('{"correct": false, "reason": ""}', "'corrected' is missing"),
-        (verdict_text(True, CALLS), "must be null where"),
+        (verdict_text(True, [{"name": "g", "arguments": {}}]), "another answer though"),
+        (verdict_text(True, "No."), "another answer though"),
+        (verdict_text(True, 7), "list of calls"),
         (verdict_text(False, {"name": "f", "arguments": {}}), "list of calls"),
         (verdict_text(False, 7), "list of calls"),
         (verdict_text(False, " "), "must not be blank"),
@@ -74,7 +80,7 @@ def test_corrections(corrected):
 )
 def test_no_verdicts(text, message):
     with pytest.raises(InvalidVerdict, match=message):
-        parse_verdict(text)
+        parse_verdict(text, JUDGED)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +92,12 @@ def test_no_verdicts(text, message):
 def test_hostile_replies_take_no_time(text):
     start = time.process_time()
     with pytest.raises(InvalidVerdict):
-        parse_verdict(text)
+        parse_verdict(text, JUDGED)
     assert time.process_time() - start < 0.5
 
 
 def test_long_reasons_are_cut():
-    assert len(parse_verdict(verdict_text(True, reason="x" * 9000)).reason) == MAX_REASON_CHARACTERS
+    assert len(parse_verdict(verdict_text(True, reason="x" * 9000), JUDGED).reason) == MAX_REASON_CHARACTERS
 
 
 @given(
@@ -103,10 +109,11 @@ def test_long_reasons_are_cut():
 )
 def test_any_json_is_a_verdict_or_none(value):
     try:
-        verdict = parse_verdict(json.dumps(value))
+        verdict = parse_verdict(json.dumps(value), JUDGED)
     except InvalidVerdict:
         return
-    jsonschema.validate({"corrected": None, **value}, VERDICT_SCHEMA)
+    if not verdict.correct:
+        jsonschema.validate(value, VERDICT_SCHEMA)
     assert isinstance(verdict.correct, bool)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .candidates import Candidate
 from .config import CleaningConfig
 from .judges import Judge, JudgeError, JudgeUnavailable, TransientJudgeError
 from .limits import Budget, Pace, backoff
@@ -58,13 +59,15 @@ class Interviewer:
         self._budget.close()
         self._pace.close()
 
-    async def ask(self, messages: Sequence[Mapping[str, str]]) -> Asked:
+    async def ask(self, messages: Sequence[Mapping[str, str]], judged: Candidate) -> Asked:
         """
         Ask for a verdict, again and again where need be.
 
         Args:
             messages (`Sequence[Mapping[str, str]]`):
                 The question.
+            judged ([`Candidate`]):
+                The answer that it is about.
 
         Returns:
             [`Asked`]:
@@ -85,7 +88,7 @@ class Interviewer:
                 reply = await self._judge.ask(messages, config.judge_seed + invalid)
                 tokens += reply.tokens
                 self._budget.tokens += reply.tokens
-                return Asked(parse_verdict(reply.text), requests, tokens)
+                return Asked(parse_verdict(reply.text, judged), requests, tokens)
             except InvalidVerdict as error:
                 invalid += 1
                 if requests > config.max_retries:

@@ -64,7 +64,7 @@ async def evaluate(
     while record.outcome is None:
         candidate = final_candidate(row, record)
         try:
-            asked = await interviewer.ask(prompts.render(row, candidate))
+            asked = await interviewer.ask(prompts.render(row, candidate), candidate)
         except NoVerdict as error:
             drop(record, INVALID_VERDICT, str(error), error.requests, error.tokens)
             save(record)

@@ -53,16 +53,19 @@ class Verdict:
     corrected: Candidate | None = None
 
 
-def parse_verdict(text: str) -> Verdict:
+def parse_verdict(text: str, judged: Candidate) -> Verdict:
     """
     Read a reply of the judge.
 
     A leading think block and a Markdown fence around the object are allowed; the object itself is strict JSON with the
-    keys `correct`, `reason` and `corrected` (which a right answer may lack) and no other.
+    keys `correct`, `reason` and `corrected` and no other. Where the answer is right, `corrected` may be missing, empty
+    or the answer itself.
 
     Args:
         text (`str`):
             The reply.
+        judged ([`Candidate`]):
+            The answer that it is about.
 
     Returns:
         [`Verdict`]:
@@ -89,10 +92,12 @@ def parse_verdict(text: str) -> Verdict:
         raise InvalidVerdict("'reason' must be a string")
     if not correct and "corrected" not in value:
         raise InvalidVerdict("'corrected' is missing though the answer is wrong")
-    if correct and corrected is not None:
-        raise InvalidVerdict("'corrected' must be null where the answer is correct")
+    if correct and not corrected:
+        corrected = None
     try:
         candidate = None if corrected is None else from_value(corrected)
     except ValueError as error:
         raise InvalidVerdict(f"'corrected': {error}") from None
-    return Verdict(correct, reason[:MAX_REASON_CHARACTERS], candidate)
+    if correct and candidate is not None and candidate.calls != judged.calls:
+        raise InvalidVerdict("'corrected' is another answer though this one is said to be correct")
+    return Verdict(correct, reason[:MAX_REASON_CHARACTERS], None if correct else candidate)
