@@ -1,10 +1,11 @@
-"""The command line: `egpo-trl train | curves`, each a thin call into another module."""
+"""The command line: `egpo-trl train | clean | sft | …`, each a thin call into another module."""
 
 import argparse
 import difflib
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 USAGE = """\
 usage: egpo-trl COMMAND …
@@ -12,6 +13,9 @@ usage: egpo-trl COMMAND …
 commands:
   train    train a model with EGPO: egpo-trl train --config configs/train/quickstart.yaml [--field value …]
            (several processes: accelerate launch train.py --config …)
+  clean    clean rows with an LLM judge and an AST evaluation: egpo-trl clean --config configs/clean/example.yaml
+  sft      fine-tune on the right answers with TRL's SFTTrainer: egpo-trl sft --config configs/sft/quickstart.yaml
+  sft-data write rows as conversations for SFT: egpo-trl sft-data --dataset_name ROWS --output FILE
   curves   draw the learning curves of one or several runs: egpo-trl curves RUN [RUN …] [--output PICTURE]
 
 `egpo-trl COMMAND --help` lists the options."""
@@ -26,6 +30,27 @@ def _unknown_fields(names: Sequence[str], known: Sequence[str], where: str) -> s
     return "\n".join(lines)
 
 
+def _parse(command: str, dataclasses: tuple[Any, ...], argv: Sequence[str] | None) -> list[Any]:
+    """One object for each data class, from a YAML config and flags; an unknown field is an error."""
+    from trl import TrlParser
+
+    parser = TrlParser(dataclasses, prog=f"egpo-trl {command}")
+    known = [action.dest for action in parser._actions]
+    try:
+        parsed = parser.parse_args_and_config(argv, return_remaining_strings=True, separate_remaining_strings=True)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"egpo-trl {command}: {error}") from None
+    *objects, in_file, on_line = list(parsed)
+    unknown = [
+        _unknown_fields([word[2:] for word in words if word.startswith("--")], known, where)
+        for words, where in ((in_file, "field in the config file"), (on_line, "option"))
+        if words
+    ]
+    if unknown:
+        raise SystemExit(f"egpo-trl {command}: " + "\n".join(unknown))
+    return objects
+
+
 def train(argv: Sequence[str] | None = None) -> None:
     """
     Train a model from a YAML config and flags, as `accelerate launch train.py --config … [--field value …]`.
@@ -38,26 +63,12 @@ def train(argv: Sequence[str] | None = None) -> None:
         SystemExit: With one clear message, if a field is unknown, a value is out of range, a row is malformed, or the
             files named do not exist.
     """
-    from trl import ModelConfig, TrlParser
+    from trl import ModelConfig
 
     from .egpo_config import EGPOConfig
     from .training import EGPOScriptArguments, run_training
 
-    parser = TrlParser((EGPOScriptArguments, EGPOConfig, ModelConfig), prog="egpo-trl train")
-    known = [action.dest for action in parser._actions]
-    try:
-        script, args, model_args, in_file, on_line = parser.parse_args_and_config(
-            argv, return_remaining_strings=True, separate_remaining_strings=True
-        )
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"egpo-trl train: {error}") from None
-    unknown = [
-        _unknown_fields([word[2:] for word in words if word.startswith("--")], known, where)
-        for words, where in ((in_file, "field in the config file"), (on_line, "option"))
-        if words
-    ]
-    if unknown:
-        raise SystemExit("egpo-trl train: " + "\n".join(unknown))
+    script, args, model_args = _parse("train", (EGPOScriptArguments, EGPOConfig, ModelConfig), argv)
     # TRL 1.16 uses names that transformers 5.23 is about to rename: nothing that a user could act on.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
     try:
@@ -66,6 +77,89 @@ def train(argv: Sequence[str] | None = None) -> None:
         if args.log_level == "debug":
             raise
         raise SystemExit(f"egpo-trl train: {error}\n(--log_level debug shows where this came from)") from error
+
+
+def clean(argv: Sequence[str] | None = None) -> None:
+    """
+    Clean canonical rows from a YAML config and flags. A run that was ended goes on when the command is given again.
+
+    Args:
+        argv (`Sequence[str]`, *optional*):
+            Arguments; by default those of the process.
+
+    Raises:
+        SystemExit: With one clear message, if a field is wrong, the budget is spent, or the judge fails for good.
+    """
+    from .data.cleaning import CleaningConfig, CleaningStopped
+    from .data.cleaning import clean as clean_rows
+
+    (config,) = _parse("clean", (CleaningConfig,), argv)
+    try:
+        clean_rows(config, show_progress=True).print()
+    except (ValueError, OSError, CleaningStopped) as error:
+        raise SystemExit(f"egpo-trl clean: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit("egpo-trl clean: interrupted; run the same command again to go on.") from None
+
+
+def sft(argv: Sequence[str] | None = None) -> None:
+    """
+    Fine-tune a model on the right answers of canonical rows, from a YAML config and flags.
+
+    Args:
+        argv (`Sequence[str]`, *optional*):
+            Arguments; by default those of the process.
+
+    Raises:
+        SystemExit: With one clear message, if a field is unknown, a value is out of range, or a row is malformed.
+    """
+    from trl import ModelConfig, SFTConfig
+
+    from .sft_training import SFTScriptArguments, run_sft
+
+    script, args, model_args = _parse("sft", (SFTScriptArguments, SFTConfig, ModelConfig), argv)
+    try:
+        run_sft(script, args, model_args)
+    except (ValueError, FileNotFoundError) as error:
+        if args.log_level == "debug":
+            raise
+        raise SystemExit(f"egpo-trl sft: {error}\n(--log_level debug shows where this came from)") from error
+
+
+def sft_data(argv: Sequence[str] | None = None) -> None:
+    """
+    Write canonical rows as conversations for SFT.
+
+    Args:
+        argv (`Sequence[str]`, *optional*):
+            Arguments; by default those of the process.
+
+    Raises:
+        SystemExit: With one clear message, if a row is malformed or a file does not exist.
+    """
+    from pathlib import Path
+
+    from .data.loading import load_rows
+    from .data.sft import NO_CALL_TEXT, SFT_FORMATS, save_conversations, to_sft_dataset
+
+    parser = argparse.ArgumentParser(
+        "egpo-trl sft-data", description="Write rows as conversations for TRL's SFTTrainer."
+    )
+    parser.add_argument("--dataset_name", required=True, help="rows, as for egpo-trl train")
+    parser.add_argument("--dataset_config", help="configuration of a data set on the Hub")
+    parser.add_argument("--split", default="train", help="split to write")
+    parser.add_argument("--output", type=Path, required=True, help="file to write (.parquet, .jsonl)")
+    parser.add_argument("--sft_format", choices=SFT_FORMATS, default=SFT_FORMATS[0], help="columns to write")
+    parser.add_argument("--thought_column", help="column with a chain of thought for the answer")
+    parser.add_argument("--no_call_text", default=NO_CALL_TEXT, help="answer where text is right and there is none")
+    options = parser.parse_args(argv)
+    try:
+        rows = load_rows(options.dataset_name, options.dataset_config, options.split)
+        conversations = to_sft_dataset(rows, options.sft_format, options.thought_column, options.no_call_text)
+        save_conversations(conversations, options.output)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"egpo-trl sft-data: {error}") from None
+    print(f"{len(conversations):,} conversations: {options.output}")
 
 
 def curves(argv: Sequence[str] | None = None) -> None:
@@ -98,7 +192,7 @@ def curves(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"egpo-trl curves: {error}") from None
 
 
-COMMANDS = {"train": train, "curves": curves}
+COMMANDS = {"train": train, "clean": clean, "sft": sft, "sft-data": sft_data, "curves": curves}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,0 +1,98 @@
+"""Rows as conversations, rendered by real chat templates, and two steps of TRL's own SFT on them."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from datasets import Dataset, load_dataset
+from transformers import AutoModelForCausalLM
+
+from egpo_trl import ToolCallReward
+from egpo_trl.cli import main
+from egpo_trl.data.sft import NO_CALL_TEXT, to_conversation, to_sft_dataset
+from egpo_trl.demo.policy import demo_policy_path
+from egpo_trl.demo.world import make_rows
+
+QUICKSTART = Path(__file__).parents[2] / "configs" / "sft" / "quickstart.yaml"
+ROWS = make_rows(40)
+
+
+def rendered_answer(tokenizer, example):
+    tools = json.loads(example["tools"])
+    prompt = tokenizer.apply_chat_template(example["prompt"], tools=tools, add_generation_prompt=True, tokenize=False)
+    whole = tokenizer.apply_chat_template(example["prompt"] + example["completion"], tools=tools, tokenize=False)
+    assert whole.startswith(prompt)
+    return whole[len(prompt) :].removesuffix("\n").removesuffix("<|im_end|>")
+
+
+@pytest.mark.parametrize("name", ["tiny", "qwen3"])
+def test_the_reward_accepts_what_sft_trains_on(request, name):
+    tokenizer = request.getfixturevalue(f"{name}_tokenizer")
+    reward = ToolCallReward(syntax="hermes", thinking="optional")
+    for row, example in zip(ROWS, to_sft_dataset(Dataset.from_list(ROWS)), strict=True):
+        text = rendered_answer(tokenizer, example)
+        verdict = reward.judge(text, row["reference"], row["tools"], row["prompt"])
+        assert verdict.score == 1, (text, verdict)
+
+
+def test_thoughts(qwen3_tokenizer):
+    row = {**ROWS[0], "thought": "let me see"}
+    example = to_conversation(row, thought_column="thought")
+    assert "<think>\nlet me see\n</think>" in rendered_answer(qwen3_tokenizer, example)
+    with pytest.raises(ValueError, match="thought_column: the rows have no column 'idea'"):
+        to_conversation(row, thought_column="idea")
+
+
+def test_text_answers():
+    row = next(row for row in ROWS if row["reference"] == "[]")
+    assert to_conversation(row)["completion"] == [{"role": "assistant", "content": NO_CALL_TEXT}]
+    assert to_conversation({**row, "answer": "Which city?"})["completion"][0]["content"] == "Which city?"
+
+
+def test_messages_keep_arguments_as_they_are(tmp_path):
+    history = [
+        {"role": "user", "content": "hi", "tool_calls": None},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {}}}],
+        },
+    ]
+    example = to_conversation({**ROWS[0], "prompt": history}, "messages")
+    assert "tool_calls" not in example["messages"][0]
+    assert "content" not in example["messages"][1]
+    main(["sft-data", "--dataset_name", "demo", "--output", str(tmp_path / "sft.parquet"), "--sft_format", "messages"])
+    loaded = load_dataset("parquet", data_files=str(tmp_path / "sft.parquet"), split="train")
+    for row, original in zip(loaded, make_rows(4000), strict=True):
+        calls = [call["function"] for call in row["messages"][-1].get("tool_calls", [])]
+        assert calls == json.loads(original["reference"])
+    Dataset.from_list(ROWS).to_json(tmp_path / "rows.jsonl")
+    main(["sft-data", "--dataset_name", str(tmp_path / "rows.jsonl"), "--output", str(tmp_path / "sft.jsonl")])
+    first = json.loads((tmp_path / "sft.jsonl").read_text().splitlines()[0])
+    assert first == {**to_conversation(ROWS[0]), "id": ROWS[0]["id"], "source": ROWS[0]["source"]}
+
+
+def test_errors(tmp_path):
+    with pytest.raises(ValueError, match="sft_format must be one of"):
+        to_conversation(ROWS[0], "chatml")
+    with pytest.raises(ValueError, match="rendered string"):
+        to_conversation({**ROWS[0], "prompt": "hi"})
+    for argument, message in (("none.jsonl", r"there is no file 'none\.jsonl'"), ("demo", r"must end in \.parquet")):
+        with pytest.raises(SystemExit, match=message):
+            main(["sft-data", "--dataset_name", argument, "--output", str(tmp_path / "x.txt")])
+
+
+def test_two_steps_of_sft_on_the_tiny_policy(tmp_path, capsys):
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    main([
+        "sft", "--config", str(QUICKSTART), "--output_dir", str(tmp_path), "--max_steps", "2", "--num_demo_rows", "24",
+        "--per_device_train_batch_size", "8", "--logging_steps", "1", "--disable_tqdm", "true",
+    ])  # fmt: skip
+    assert f"model: {tmp_path}" in capsys.readouterr().out
+    log = json.loads((tmp_path / "trainer_state.json").read_text())["log_history"]
+    assert [entry["step"] for entry in log if "loss" in entry] == [1, 2]
+    trained, start = (AutoModelForCausalLM.from_pretrained(path) for path in (tmp_path, demo_policy_path()))
+    assert any((a != b).any() for a, b in zip(trained.parameters(), start.parameters(), strict=True))
+    with pytest.raises(SystemExit, match="unknown option 'leraning_rate', did you mean 'learning_rate'"):
+        main(["sft", "--config", str(QUICKSTART), "--leraning_rate", "1"])
