@@ -9,7 +9,7 @@ import yaml
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from egpo_trl.cli import train
+from egpo_trl.cli import main, train
 from egpo_trl.demo.world import make_rows
 from egpo_trl.report import pick_samples
 from egpo_trl.training import check_checkpoint
@@ -140,3 +140,67 @@ def test_qlora(tmp_path):
     assert not (output / "model.safetensors").exists()
     model = AutoPeftModelForCausalLM.from_pretrained(output)
     assert any("lora" in name for name, _ in model.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ('{"a": 1', [], "rows.jsonl' cannot be read: "),
+        ("", [], "rows.jsonl' cannot be read: "),
+        (None, ["--dataset_name", "demo", "--model_name_or_path", "/no/such/model"], "/no/such/model"),
+        (None, ["--dataset_name", "demo", "stray"], "what is 'stray'?"),
+        (None, ["--dataset_name", "demo", "--prompt_style", "paper", "--enable_thinking", "false", "--egpo_lambda", "0"],
+         "contradicts enable_thinking=False"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_message(tmp_path, content, options, message):
+    rows = tmp_path / "rows.jsonl"
+    if content is not None:
+        rows.write_text(content)
+        options = ["--dataset_name", str(rows)]
+    with pytest.raises(SystemExit, match=r"^egpo-trl train: ") as error:
+        train([*SHORT, "--output_dir", str(tmp_path / "run"), *options])
+    assert message in str(error.value)
+
+
+def test_a_broken_config_file(tmp_path):
+    config = tmp_path / "run.yaml"
+    config.write_text("{a: 1")
+    with pytest.raises(SystemExit, match=r"^egpo-trl train: "):
+        train(["--config", str(config)])
+
+
+def test_from_a_public_format_to_clean_rows(tmp_path, capsys):
+    """convert, then clean without a judge: the rows train."""
+    records = [
+        {"id": i, "query": f"Add {i} and 2", "tools": json.dumps([{"name": "add", "description": "Add.", "parameters": {
+            "a": {"type": "int", "description": "a"}, "b": {"type": "int, optional", "description": "b", "default": 2}}}]),
+         "answers": json.dumps([{"name": "add", "arguments": {"a": i, "c" if i == 3 else "b": 2}}])}
+        for i in range(6)
+    ]  # fmt: skip
+    source, rows = tmp_path / "xlam.json", tmp_path / "rows.jsonl"
+    source.write_text(json.dumps([*records, {"id": 9, "query": "?", "tools": "{", "answers": "[]"}]))
+    main(["convert", "xlam", str(source), "--output", str(rows)])
+    assert "6 rows from 7 records, 1 skipped" in capsys.readouterr().out
+    output = tmp_path / "clean"
+    main(
+        [
+            "clean",
+            "--dataset_name",
+            str(rows),
+            "--judge_backend",
+            "none",
+            "--output_dir",
+            str(output),
+            "--output_format",
+            "jsonl",
+        ]
+    )
+    kept = [json.loads(line) for line in (output / "rows.jsonl").read_text().splitlines()]
+    assert len(kept) == 5
+    assert "unexpected_argument" in (output / "dropped.jsonl").read_text()
+    train([
+        *SHORT, "--dataset_name", str(output / "rows.jsonl"), "--output_dir", str(tmp_path / "run"), "--max_steps", "1",
+        "--validation_share", "0.2", "--report", "false", "--save_strategy", "no",
+    ])  # fmt: skip
+    assert (tmp_path / "run" / "model.safetensors").exists()

@@ -4,7 +4,7 @@ import argparse
 import difflib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 USAGE = """\
@@ -13,6 +13,7 @@ usage: egpo-trl COMMAND …
 commands:
   train    train a model with EGPO: egpo-trl train --config configs/train/quickstart.yaml [--field value …]
            (several processes: accelerate launch train.py --config …)
+  convert  public function-calling data sets as rows: egpo-trl convert xlam FILE_OR_HUB_ID --output rows.jsonl
   clean    clean rows with an LLM judge and an AST evaluation: egpo-trl clean --config configs/clean/example.yaml
   sft      fine-tune on the right answers with TRL's SFTTrainer: egpo-trl sft --config configs/sft/quickstart.yaml
   sft-data write rows as conversations for SFT: egpo-trl sft-data --dataset_name ROWS --output FILE
@@ -32,13 +33,14 @@ def _unknown_fields(names: Sequence[str], known: Sequence[str], where: str) -> s
 
 def _parse(command: str, dataclasses: tuple[Any, ...], argv: Sequence[str] | None) -> list[Any]:
     """One object for each data class, from a YAML config and flags; an unknown field is an error."""
+    import yaml
     from trl import TrlParser
 
     parser = TrlParser(dataclasses, prog=f"egpo-trl {command}")
     known = [action.dest for action in parser._actions]
     try:
         parsed = parser.parse_args_and_config(argv, return_remaining_strings=True, separate_remaining_strings=True)
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, OSError, yaml.YAMLError) as error:
         raise SystemExit(f"egpo-trl {command}: {error}") from None
     *objects, in_file, on_line = list(parsed)
     unknown = [
@@ -46,9 +48,22 @@ def _parse(command: str, dataclasses: tuple[Any, ...], argv: Sequence[str] | Non
         for words, where in ((in_file, "field in the config file"), (on_line, "option"))
         if words
     ]
+    stray = [word for words in (in_file, on_line) for word in words[:1] if not word.startswith("--")]
+    unknown += [f"what is {word!r}? Options are written --field value." for word in stray]
     if unknown:
-        raise SystemExit(f"egpo-trl {command}: " + "\n".join(unknown))
+        raise SystemExit(f"egpo-trl {command}: " + "\n".join(filter(None, unknown)))
     return objects
+
+
+def _run(command: str, job: Callable[[], None], log_level: str | None = None) -> None:
+    """Run a job; what is wrong with its input becomes one message instead of a traceback."""
+    try:
+        job()
+    except (ValueError, OSError) as error:
+        if log_level == "debug":
+            raise
+        hint = "" if log_level is None else "\n(--log_level debug shows where this came from)"
+        raise SystemExit(f"egpo-trl {command}: {error}{hint}") from error
 
 
 def train(argv: Sequence[str] | None = None) -> None:
@@ -71,12 +86,50 @@ def train(argv: Sequence[str] | None = None) -> None:
     script, args, model_args = _parse("train", (EGPOScriptArguments, EGPOConfig, ModelConfig), argv)
     # TRL 1.16 uses names that transformers 5.23 is about to rename: nothing that a user could act on.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
-    try:
-        run_training(script, args, model_args)
-    except (ValueError, FileNotFoundError) as error:
-        if args.log_level == "debug":
-            raise
-        raise SystemExit(f"egpo-trl train: {error}\n(--log_level debug shows where this came from)") from error
+    _run("train", lambda: run_training(script, args, model_args), args.log_level)
+
+
+def convert(argv: Sequence[str] | None = None) -> None:
+    """
+    Convert a function-calling data set to canonical rows.
+
+    Args:
+        argv (`Sequence[str]`, *optional*):
+            Arguments; by default those of the process.
+
+    Raises:
+        SystemExit: With one clear message, if the source is unknown or the data cannot be read.
+    """
+    import json
+    from pathlib import Path
+
+    from .data.sources import SOURCES
+    from .data.sources import convert as convert_rows
+
+    parser = argparse.ArgumentParser("egpo-trl convert", description="Convert a function-calling data set to rows.")
+    parser.add_argument("source", choices=sorted(SOURCES), help="format of the data, see docs/data.md")
+    parser.add_argument("name", help="file, folder or data set on the Hub")
+    parser.add_argument("--config", help="configuration of a data set on the Hub")
+    parser.add_argument("--split", default="train", help="split of a data set on the Hub")
+    parser.add_argument("--output", type=Path, required=True, help="JSON-lines file to write")
+    options = parser.parse_args(argv)
+
+    def job() -> None:
+        conversion = convert_rows(
+            options.name,
+            options.source,
+            split=options.split,
+            config=options.config,
+            on_skip=lambda skipped: print(f"skipped {skipped}", file=sys.stderr),
+        )
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        with options.output.open("w", encoding="utf-8") as file:
+            for row in conversion:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        skipped = sum(conversion.skipped.values())
+        print(f"{conversion.num_rows} rows from {conversion.num_records} records, {skipped} skipped: {options.output}")
+
+    _run("convert", job)
 
 
 def clean(argv: Sequence[str] | None = None) -> None:
@@ -118,12 +171,7 @@ def sft(argv: Sequence[str] | None = None) -> None:
     from .sft_training import SFTScriptArguments, run_sft
 
     script, args, model_args = _parse("sft", (SFTScriptArguments, SFTConfig, ModelConfig), argv)
-    try:
-        run_sft(script, args, model_args)
-    except (ValueError, FileNotFoundError) as error:
-        if args.log_level == "debug":
-            raise
-        raise SystemExit(f"egpo-trl sft: {error}\n(--log_level debug shows where this came from)") from error
+    _run("sft", lambda: run_sft(script, args, model_args), args.log_level)
 
 
 def sft_data(argv: Sequence[str] | None = None) -> None:
@@ -192,7 +240,7 @@ def curves(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"egpo-trl curves: {error}") from None
 
 
-COMMANDS = {"train": train, "clean": clean, "sft": sft, "sft-data": sft_data, "curves": curves}
+COMMANDS = {"train": train, "convert": convert, "clean": clean, "sft": sft, "sft-data": sft_data, "curves": curves}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, DatasetDict, Features, Value, load_dataset, load_from_disk
-from datasets.exceptions import DatasetGenerationError
+from datasets.exceptions import DatasetGenerationError, DatasetsError
 
 DEMO = "demo"
 _TEXT = Value("string")
@@ -37,7 +37,7 @@ def load_rows(name: str, config: str | None = None, split: str = "train", num_de
 
     Raises:
         FileNotFoundError: If `name` looks like a file and there is none.
-        ValueError: If a folder lacks the split.
+        ValueError: If a file cannot be read, or a folder lacks the split.
     """
     if name == DEMO:
         from ..demo.world import make_rows
@@ -47,7 +47,12 @@ def load_rows(name: str, config: str | None = None, split: str = "train", num_de
     if path.suffix in _FORMATS:
         if not path.is_file():
             raise FileNotFoundError(f"dataset_name: there is no file {name!r}.")
-        return _load_file(name, split)
+        try:
+            return _load_file(name, split)
+        except (ValueError, DatasetsError, StopIteration) as error:
+            told = error.__cause__ or error
+            reason = "it is empty" if isinstance(told, StopIteration) else told
+            raise ValueError(f"dataset_name: {name!r} cannot be read: {reason}") from error
     if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
         loaded: Any = load_from_disk(name)
         if isinstance(loaded, DatasetDict):
