@@ -102,7 +102,7 @@ def make_micro_batches(count: int, size: int) -> list[dict]:
 @pytest.mark.parametrize("drop", [True, False])
 def test_sorting_keeps_rows_whole_and_in_their_step(drop):
     batches = make_micro_batches(6, 4)
-    before = [{name: value for name, value in batch.items()} for batch in batches]
+    before = [dict(batch.items()) for batch in batches]
     result = sort_micro_batches(batches, 3, drop)
     assert all(batches[i][name] is before[i][name] for i in range(6) for name in before[i])
     for start in (0, 3):
