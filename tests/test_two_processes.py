@@ -12,10 +12,11 @@ ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
 
 
-def run(*command: str) -> str:
+def run(*command: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=600
-    )
+        [sys.executable, "-m", *command], cwd=ROOT, env={**ENVIRONMENT, **environment}, capture_output=True, text=True,
+        timeout=600,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
 
@@ -31,6 +32,16 @@ def test_metrics_are_those_of_the_whole_batch(tmp_path):
     assert len(whole) >= 6
     for name, value in whole.items():
         assert first[name] == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("zero3", marks=pytest.mark.slow)])
+def test_a_process_without_a_live_row_keeps_up(tmp_path, strategy):
+    """No hang, and loss, gradient norm and weights of stock TRL."""
+    shown = run(
+        "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "tests/dead_rank.py", str(tmp_path), strategy,
+        DS_ACCELERATOR="cpu",
+    )  # fmt: skip
+    assert all(f"{strategy}: process {rank} of 2 agrees" in shown for rank in (0, 1))
 
 
 def test_the_main_job_on_two_processes(tmp_path):
