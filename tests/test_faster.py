@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel, Qwen3MoeConfig, Qwen3MoeForCausalLM
 from transformers.models.qwen3 import modeling_qwen3
 from transformers.models.qwen3_moe import modeling_qwen3_moe
@@ -306,8 +306,7 @@ def mixed_reward(completions, **_) -> list[float]:
     return [float(index // 4 % 2 and index % 2) for index in range(len(completions))]
 
 
-@pytest.mark.parametrize("run", RUNS)
-@pytest.mark.parametrize("loss_type", ["dapo", "bnpo"])
+@pytest.mark.parametrize(("run", "loss_type"), [*((run, "dapo") for run in RUNS), ("accumulation", "bnpo")])
 def test_training_ends_where_stock_trl_ends(tmp_path, tiny_tokenizer, run, loss_type):
     options = {"max_steps": 2, **RUNS[run], "loss_type": loss_type, "optim": "sgd", "reward": mixed_reward}
     start = tiny_model(tiny_tokenizer).double()
@@ -398,6 +397,10 @@ def test_prompts_are_trimmed_where_positions_are_relative(tmp_path, tiny_tokeniz
     model.config.rope_parameters = rope
     model.config.layer_types = ["full_attention", "linear_attention"]
     assert not sees_relative_positions(model)
+    prompt_tuning = PromptTuningConfig(num_virtual_tokens=2, task_type="CAUSAL_LM")
+    assert not sees_relative_positions(get_peft_model(tiny_model(tiny_tokenizer), prompt_tuning))
+    lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    assert sees_relative_positions(get_peft_model(tiny_model(tiny_tokenizer), lora))
     absolute = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=1, n_embd=8, vocab_size=16))
     assert options_for(tmp_path, absolute) == UpdateOptions(True, False, True, True)
     assert options_for(tmp_path, absolute, trim_padding="always").trim_prompts

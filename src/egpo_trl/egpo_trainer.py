@@ -266,7 +266,7 @@ class EGPOTrainer(GRPOTrainer):
         self._row_tools = [parse_row_tools(row["tools"]) for row in inputs] if has_tools else None
         corrects_sampling = self.use_vllm and self.vllm_importance_sampling_correction  # reads the rows at once
         drops = self.model.training and self._update_options.drop_zero_advantages
-        self._defers_old_logps = drops and self.beta == 0.0 and not corrects_sampling
+        self._old_logps, self._defers_old_logps = None, drops and self.beta == 0.0 and not corrects_sampling
         try:
             output = super()._generate_and_score_completions(inputs)
         finally:

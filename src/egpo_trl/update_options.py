@@ -52,7 +52,7 @@ def sees_relative_positions(model: Any) -> bool:
     Whether a causal model gives the same output when all tokens of a row move by the same number of positions.
 
     Read off the configuration, and `False` in doubt: rotary embeddings that do not depend on the length, in full or
-    sliding attention, without a recurrent state that left padding could touch.
+    sliding attention, without a recurrent state that left padding could touch or virtual tokens in front of it.
 
     Args:
         model ([`~transformers.PreTrainedModel`]):
@@ -61,7 +61,8 @@ def sees_relative_positions(model: Any) -> bool:
     Returns:
         `bool`
     """
-    if getattr(model, "_is_stateful", False):
+    adapters = getattr(model, "peft_config", None) or {}
+    if getattr(model, "_is_stateful", False) or any(adapter.is_prompt_learning for adapter in adapters.values()):
         return False
     config = model.config.get_text_config()
     rope = getattr(config, "rope_parameters", None) or {}
