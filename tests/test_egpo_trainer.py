@@ -13,10 +13,19 @@ from trl import GRPOConfig, GRPOTrainer
 from egpo_trl import EGPOConfig, EGPOTrainer, ToolCallReward
 from egpo_trl.think_spans import ThinkTags
 from tests.conftest import trl_template
-from tests.tiny import checksum_reward, config, losses, prompts_only, tiny_model, tool_rows, train, weights
+from tests.tiny import (
+    STOCK_UPDATES,
+    checksum_reward,
+    config,
+    losses,
+    prompts_only,
+    tiny_model,
+    tool_rows,
+    train,
+    weights,
+)
 
 LOSS_TYPES = ["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "vespo", "luspo"]
-METRICS = {f"egpo/{name}" for name in ("cot_entropy", "answer_entropy", "cot_length", "no_cot_ratio", "bonus")}
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +45,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_lambda_zero_is_grpo_bit_for_bit(tmp_path, tiny_tokenizer, loss_type, level):
     kwargs = {"loss_type": loss_type, "importance_sampling_level": level, "num_iterations": 2, "max_steps": 3}
     stock = train(tmp_path, tiny_tokenizer, GRPOTrainer, **kwargs)
-    ours = train(tmp_path, tiny_tokenizer, egpo_lambda=0.0, **kwargs)
+    ours = train(tmp_path, tiny_tokenizer, egpo_lambda=0.0, **kwargs, **STOCK_UPDATES)
     assert losses(ours) == losses(stock)
     assert any(grad_norm > 0 for _, grad_norm in losses(stock))
     assert same(weights(ours), weights(stock))
@@ -142,8 +151,9 @@ def test_all_right_or_all_wrong_has_no_gradient(tmp_path, tiny_tokenizer):
         assert losses(trainer)[0][1] == 0.0
 
 
-def test_metrics_by_hand(tmp_path, tiny_tokenizer):
-    args = config(tmp_path, egpo_lambda=0.4, egpo_alpha=2.0)
+@pytest.mark.parametrize("drop", ["auto", "never"])
+def test_metrics_by_hand(tmp_path, tiny_tokenizer, drop):
+    args = config(tmp_path, egpo_lambda=0.4, egpo_alpha=2.0, drop_zero_advantages=drop)
     trainer = EGPOTrainer(
         tiny_model(tiny_tokenizer), checksum_reward, args, prompts_only(), processing_class=tiny_tokenizer
     )
@@ -163,15 +173,20 @@ def test_metrics_by_hand(tmp_path, tiny_tokenizer):
         trainer._compute_loss(trainer.model, batch)
         for row, a in enumerate(advantages):
             chosen = entropy[row][cot[row]].tolist()
-            entropies += chosen
             lengths += [len(chosen)] if chosen else []
-            answers += entropy[row][batch["completion_mask"][row].bool() & ~cot[row]].tolist()
+            if a != 0 or drop == "never":
+                entropies += chosen
+                answers += entropy[row][batch["completion_mask"][row].bool() & ~cot[row]].tolist()
             bonuses += [min(0.4 * h, abs(a) / 2) for h in chosen]
             clipped += [0.4 * h > abs(a) / 2 for h in chosen if a != 0]
     logs: dict[str, float] = {}
     trainer.log(logs)
     assert logs["egpo/cot_entropy"] == pytest.approx(sum(entropies) / len(entropies), rel=1e-5)
     assert logs["egpo/answer_entropy"] == pytest.approx(sum(answers) / len(answers), rel=1e-5)
+    both = entropies + answers
+    if drop == "auto":  # otherwise TRL's own: a mean over micro-batches
+        assert logs["entropy"] == pytest.approx(sum(both) / len(both), rel=1e-5)
+    assert logs["egpo/dropped_rows_ratio"] == (0.25 if drop == "auto" else 0.0)
     assert logs["egpo/cot_length"] == pytest.approx(sum(lengths) / len(lengths), rel=1e-6)
     assert logs["egpo/no_cot_ratio"] == pytest.approx(1 / 4)
     assert logs["egpo/bonus"] == pytest.approx(sum(bonuses) / len(bonuses), rel=1e-5)
@@ -359,7 +374,7 @@ def test_reasons_are_logged(tmp_path, tiny_tokenizer):
     trainer = train(tmp_path, tiny_tokenizer, dataset=tool_rows(), reward=ToolCallReward(), max_steps=1)
     log = trainer.state.log_history[0]
     assert sum(value for name, value in log.items() if name.startswith("reason/")) == pytest.approx(1.0)
-    assert METRICS - {"egpo/bonus", "egpo/cot_length", "egpo/cot_entropy"} <= log.keys()
+    assert {"egpo/no_cot_ratio", "egpo/dropped_rows_ratio", "egpo/computed_tokens_ratio"} <= log.keys()
 
 
 # Saving and resuming
@@ -465,7 +480,7 @@ def test_prompts_are_those_of_grpo(tmp_path, tiny_tokenizer, name):
     tokenizer = copy.deepcopy(tiny_tokenizer)
     tokenizer.chat_template = trl_template(name)
     stock = train(tmp_path, tokenizer, GRPOTrainer, max_steps=1)
-    ours = train(tmp_path, tokenizer, egpo_lambda=0.0, max_steps=1)
+    ours = train(tmp_path, tokenizer, egpo_lambda=0.0, max_steps=1, **STOCK_UPDATES)
     assert losses(ours) == losses(stock)
     assert same(weights(ours), weights(stock))
 

@@ -29,6 +29,8 @@ BASE = {
     "use_cpu": True,
 }
 
+STOCK_UPDATES = {"trim_padding": "never", "drop_zero_advantages": "never", "sort_by_length": "never"}
+
 
 def checksum_reward(prompts, completions, completion_ids, **_: Any) -> list[float]:
     """A binary reward that looks random and is a function of the completion."""

@@ -6,6 +6,8 @@ from typing import Any
 
 from trl import GRPOConfig
 
+from .update_options import UPDATE_MODES, reads_whole_micro_batch
+
 ENTROPY_LEVELS = ("token", "sequence")
 ENTROPY_SPANS = ("think", "completion")
 
@@ -21,7 +23,9 @@ class EGPOConfig(GRPOConfig):
 
     Parameters:
         egpo_lambda (`float`, *optional*, defaults to `0.4`):
-            Scale of the entropy bonus, λ in Eq. 5, at least 0. With 0 the trainer is [`~trl.GRPOTrainer`], bit for bit.
+            Scale of the entropy bonus, λ in Eq. 5, at least 0. With 0 the trainer is [`~trl.GRPOTrainer`]: bit for bit
+            with `trim_padding`, `drop_zero_advantages` and `sort_by_length` at `"never"`, and up to floating-point
+            rounding with their default `"auto"`.
         egpo_alpha (`float`, *optional*, defaults to `2.0`):
             Clip of the entropy bonus, α in Eq. 5, greater than 1: the bonus is at most `|A| / egpo_alpha`.
         entropy_level (`str`, *optional*, defaults to `"token"`):
@@ -40,6 +44,21 @@ class EGPOConfig(GRPOConfig):
         render_tools (`bool`, *optional*, defaults to `True`):
             Whether each row's own `tools` are handed to the chat template. Set it to `False` where the messages hold
             the functions already, as with the paper's prompt style.
+        trim_padding (`str`, *optional*, defaults to `"auto"`):
+            Whether a forward pass leaves out the columns in which all its rows are padding. `"auto"`: completions, and
+            prompts where the model sees relative positions only (rotary embeddings that do not depend on the length, in
+            full or sliding attention). `"always"`: prompts of every model. `"never"`: the padding of
+            [`~trl.GRPOTrainer`].
+        drop_zero_advantages (`str`, *optional*, defaults to `"auto"`):
+            Whether rows with an advantage of exactly 0 are left out of the forward and backward pass of the loss.
+            `"auto"`: where nothing else gives them a gradient (`beta` is 0, no entropy bonus, no entropy quantile, no
+            load-balancing loss). `"always"`: with `beta` > 0 too. That changes the objective: such rows are no longer
+            held to the reference model. `"never"`: all rows are computed.
+        sort_by_length (`str`, *optional*, defaults to `"auto"`):
+            Whether the rows of one optimizer step are sorted by length into its micro-batches, computed rows spread
+            evenly. `"auto"`: where the gradient does not depend on the split (every `loss_type` but `"bnpo"`, no
+            entropy bonus, no entropy quantile, no load-balancing loss). `"always"`: everywhere, which changes the
+            weights of tokens in those cases. `"never"`: the order of [`~trl.GRPOTrainer`].
     """
 
     egpo_lambda: float = field(
@@ -84,6 +103,31 @@ class EGPOConfig(GRPOConfig):
             "hold the functions already, as with the paper's prompt style."
         },
     )
+    trim_padding: str = field(
+        default="auto",
+        metadata={
+            "help": "Leave out columns in which all rows of a forward pass are padding. 'auto': completions, and "
+            "prompts where the model sees relative positions only. 'always': prompts of every model. 'never': off.",
+            "choices": UPDATE_MODES,
+        },
+    )
+    drop_zero_advantages: str = field(
+        default="auto",
+        metadata={
+            "help": "Leave rows with an advantage of exactly 0 out of the loss pass. 'auto': where nothing else gives "
+            "them a gradient. 'always': with beta > 0 too, where they lose their KL term (a change of objective). "
+            "'never': off.",
+            "choices": UPDATE_MODES,
+        },
+    )
+    sort_by_length: str = field(
+        default="auto",
+        metadata={
+            "help": "Sort the rows of an optimizer step by length into its micro-batches. 'auto': where the gradient "
+            "does not depend on the split. 'always': everywhere. 'never': off.",
+            "choices": UPDATE_MODES,
+        },
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,6 +148,14 @@ class EGPOConfig(GRPOConfig):
             raise ValueError(
                 f"think_tags must be two different, non-empty strings, got {self.think_tags!r}. "
                 "Example: think_tags=['<think>', '</think>']."
+            )
+        for name in ("trim_padding", "drop_zero_advantages", "sort_by_length"):
+            if getattr(self, name) not in UPDATE_MODES:
+                raise ValueError(f"{name} must be one of {UPDATE_MODES}, got {getattr(self, name)!r}.")
+        if self.drop_zero_advantages == "always" and reads_whole_micro_batch(self):
+            raise ValueError(
+                "drop_zero_advantages='always' would also leave the rows out of the entropy bonus or the entropy "
+                "quantile. Use 'auto', or set entropy_coef=0, use_adaptive_entropy=False and top_entropy_quantile=1."
             )
         template_kwargs: Any = self.chat_template_kwargs or {}
         asked = template_kwargs.get("enable_thinking", self.enable_thinking)

@@ -4,7 +4,7 @@ import logging
 import math
 import textwrap
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -13,21 +13,26 @@ from datasets import Dataset, IterableDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 from trl import GRPOTrainer
 from trl.data_utils import is_conversational
+from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import get_config_model_id
 
 from .advantages import shape_advantages
+from .compact_forward import ForwardWork, compact_forward
 from .data.rows import check_datasets, check_rendering, column_names_of, parse_row_tools
 from .egpo_config import EGPOConfig
-from .egpo_metrics import ratios, sum_statistics
+from .egpo_metrics import ratios, sum_statistics, weigh_token_means, work_statistics
+from .live_rows import blank_rows, live_rows, sort_micro_batches
 from .prompts import takes_objects, template_messages
 from .rewards import ToolCallReward
 from .think_spans import ThinkTags
+from .update_options import resolve_update_options
 
 logger = logging.getLogger(__name__)
 
 _TRL_HOOKS = (
     "_compute_loss",
     "_get_per_token_logps_and_entropies",
+    "_prepare_inputs",
     "_generate_and_score_completions",
     "_tokenize_prompts",
 )
@@ -44,6 +49,7 @@ class EGPOTrainer(GRPOTrainer):
 
     The only change to the loss w.r.t. [`~trl.GRPOTrainer`] is that `_compute_loss` reads these advantages. Beside it,
     each row's own `tools` column is rendered into its prompt, on every generation back end, and handed to the reward.
+    Padding and rows without a gradient are left out of the forward passes, see [`EGPOConfig`].
 
     Example:
 
@@ -85,6 +91,7 @@ class EGPOTrainer(GRPOTrainer):
             options contradict each other.
     """
 
+    _buffered_inputs: Any  # TRL's micro-batches of one generation batch
     _tag_names = ["trl", "egpo"]  # noqa: RUF012  # TRL's own mechanism
     _name = "EGPO"
     _paper = {  # noqa: RUF012
@@ -127,8 +134,12 @@ class EGPOTrainer(GRPOTrainer):
         train_dataset, eval_dataset = check_datasets(train_dataset, eval_dataset, required)
 
         self._row_tools: list[list[dict[str, Any]] | None] | None = None  # tools of the batch being tokenized
-        self._shape: Callable[[torch.Tensor], None] | None = None  # what is to happen once the entropies are known
-        self._egpo_sums: dict[str, torch.Tensor] = {}  # statistics since the last log, by mode
+        self._loss_inputs: dict[str, Any] | None = None  # batch whose loss waits for its log-probabilities
+        self._defers_old_logps = False
+        self._old_logps: Callable[..., Any] | None = None  # the deferred pass
+        self._egpo_sums: dict[
+            str, list[torch.Tensor]
+        ] = {}  # statistics of the micro-batches since the last log, by mode
         super().__init__(
             model,
             list(funcs),
@@ -138,6 +149,7 @@ class EGPOTrainer(GRPOTrainer):
             processing_class=processing_class,
             **kwargs,
         )
+        self._update_options = resolve_update_options(self.args, self.model, self.aux_loss_enabled)
         self._think_tags = self._find_think_tags()
         self._check_thinking()
         for name, dataset in _named(train_dataset, eval_dataset):
@@ -154,26 +166,20 @@ class EGPOTrainer(GRPOTrainer):
     # Advantages (Eq. 5)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        shaped = dict(inputs)  # the batch itself is buffered and used again when num_iterations > 1
-        self._shape = lambda entropies: self._shape_advantages(shaped, entropies)
-        loss = super()._compute_loss(model, shaped)
-        if self._shape is not None:
-            self._shape = None
+        self._loss_inputs = dict(inputs)  # the batch itself is buffered and used again when num_iterations > 1
+        loss = super()._compute_loss(model, self._loss_inputs)
+        if self._loss_inputs is not None:
+            self._loss_inputs = None
             raise RuntimeError(
                 f"TRL {trl.__version__} computed a loss without asking for entropies first, so the advantages were not "
                 "shaped. Install trl==1.16.*."
             )
         return loss
 
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        output = super()._get_per_token_logps_and_entropies(*args, **kwargs)
-        if self._shape is not None:  # called by _compute_loss, which reads the advantages afterwards
-            self._shape(output[1].detach())
-            self._shape = None
-        return output
-
-    def _shape_advantages(self, inputs: dict[str, Any], entropies: torch.Tensor) -> None:
-        policy_mask = inputs["completion_mask"] * inputs.get("tool_mask", 1)
+    def _shape_advantages(
+        self, inputs: dict[str, Any], entropies: torch.Tensor, live: torch.Tensor | None, work: ForwardWork | None
+    ) -> None:
+        policy_mask = _policy_mask(inputs)
         cot_mask = self._cot_mask(inputs, policy_mask)
         policy_mask = policy_mask.bool()
         bonus_mask = cot_mask if self.args.entropy_span == "think" else policy_mask
@@ -182,9 +188,11 @@ class EGPOTrainer(GRPOTrainer):
         shaped, bonus = shape_advantages(advantages, entropies, bonus_mask, *coefs, self.args.entropy_level)
         if self.args.egpo_lambda != 0:  # lambda = 0 is GRPO to the last bit, so it keeps the stock shape (B,)
             inputs["advantages"] = shaped
-        sums = sum_statistics(advantages, bonus, entropies, cot_mask, bonus_mask, policy_mask, *coefs)
+        sums = sum_statistics(advantages, bonus, entropies, cot_mask, bonus_mask, policy_mask, *coefs, live)
+        attention_mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
+        sums = torch.cat([sums, work_statistics(attention_mask, work)])
         mode = "train" if self.model.training else "eval"
-        self._egpo_sums[mode] = self._egpo_sums.get(mode, 0) + self.accelerator.reduce(sums, reduction="sum")
+        self._egpo_sums.setdefault(mode, []).append(self.accelerator.reduce(sums, reduction="sum"))
 
     def _cot_mask(self, inputs: dict[str, Any], policy_mask: torch.Tensor) -> torch.Tensor:
         if self._think_tags is None:
@@ -225,15 +233,79 @@ class EGPOTrainer(GRPOTrainer):
                 math.ceil(steps),
             )
 
+    # Leaving out padding and rows without a gradient
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        inputs, self._loss_inputs = self._loss_inputs, None
+        stock = partial(super()._get_per_token_logps_and_entropies, model)
+        batch = (input_ids, attention_mask, logits_to_keep)
+        multimodal = any(value is not None for name, value in kwargs.items() if not name.startswith("compute_"))
+        live, work = None, None
+        if multimodal or not self._update_options.any:
+            output = stock(*batch, batch_size, **kwargs)
+        else:
+            compact = partial(
+                compact_forward,
+                partial(stock, **kwargs),
+                *batch,
+                self._update_options,
+                batch_size=batch_size,
+                pad_to_multiple_of=self.pad_to_multiple_of,
+            )
+            if self._defers_old_logps:
+                self._old_logps = compact
+                return torch.zeros_like(input_ids[:, -logits_to_keep:], dtype=torch.float32), None, None
+            if inputs is not None and self.model.training and self._update_options.drop_zero_advantages:
+                live = live_rows(inputs["advantages"], _policy_mask(inputs))
+                inputs.update(blank_rows(inputs, ~live))
+            output, work = compact(live=live)
+        if inputs is not None:  # called by _compute_loss, which reads the advantages afterwards
+            self._shape_advantages(inputs, output[1].detach(), live, work)
+        return output
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        buffered = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        if self._buffered_inputs is buffered or not self._update_options.sort_by_length:
+            return inputs
+        # Runs of this length never cross the border of an optimizer step.
+        run = math.gcd(self.args.gradient_accumulation_steps, self.args.steps_per_generation)
+        self._buffered_inputs = sort_micro_batches(
+            self._buffered_inputs, run, self._update_options.drop_zero_advantages
+        )
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    def _score_live_rows(self, output: dict[str, Any]) -> None:
+        """Old log-probabilities, once the advantages tell which rows will need them."""
+        compact, self._old_logps = self._old_logps, None
+        if compact is not None:
+            live = live_rows(output["advantages"], _policy_mask(output))
+            with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
+                (output["old_per_token_logps"], _, _), _ = compact(live=live)
+
     # Each row's own tools
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
         has_tools = self.args.render_tools and "tools" in inputs[0]
         self._row_tools = [parse_row_tools(row["tools"]) for row in inputs] if has_tools else None
+        corrects_sampling = self.use_vllm and self.vllm_importance_sampling_correction  # reads the rows at once
+        drops = self.model.training and self._update_options.drop_zero_advantages
+        self._old_logps, self._defers_old_logps = None, drops and self.beta == 0.0 and not corrects_sampling
         try:
-            return super()._generate_and_score_completions(inputs)
+            output = super()._generate_and_score_completions(inputs)
         finally:
             self._row_tools = None
+            self._defers_old_logps = False
+        self._score_live_rows(output)
+        return output
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         if not is_conversational({"prompt": prompts[0]}):
@@ -305,8 +377,11 @@ class EGPOTrainer(GRPOTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         mode = "train" if self.model.training else "eval"
         if mode in self._egpo_sums:
-            for name, value in ratios(self._egpo_sums.pop(mode)).items():
+            sums = torch.stack(self._egpo_sums.pop(mode))
+            for name, value in ratios(sums.sum(dim=0)).items():
                 self._metrics[mode][name].append(value)
+            if mode == "train" and (self._update_options.sort_by_length or self._update_options.drop_zero_advantages):
+                weigh_token_means(self._metrics[mode], sums, self.importance_sampling_level == "token")
         super().log(logs, start_time)
 
 
@@ -318,3 +393,9 @@ def _named(train: Any, evaluation: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"eval_dataset[{key!r}]", value) for key, value in evaluation.items())
     elif evaluation is not None:
         yield "eval_dataset", evaluation
+
+
+def _policy_mask(inputs: dict[str, Any]) -> torch.Tensor:
+    """1 at tokens that the policy generated and that enter the loss, shape (B, T)."""
+    mask: torch.Tensor = inputs["completion_mask"] * inputs.get("tool_mask", 1)
+    return mask

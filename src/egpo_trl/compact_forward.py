@@ -1,0 +1,148 @@
+"""Forward passes over the rows and columns that are needed, with results in the shape of the whole batch."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch.nn.functional import pad
+
+from .live_rows import even_runs
+from .update_options import UpdateOptions
+
+# (input ids, attention mask, logits_to_keep) -> (log-probabilities, entropies, auxiliary loss)
+Outputs = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+Forward = Callable[[torch.Tensor, torch.Tensor, int], Outputs]
+
+
+class ForwardWork(NamedTuple):
+    """What a forward pass computed: rows, positions (padding included) and positions that hold a token."""
+
+    rows: int
+    positions: int
+    tokens: int
+
+
+def token_spans(attention_mask: torch.Tensor, logits_to_keep: int) -> torch.Tensor:
+    """
+    Columns that each row needs: of its left-padded prompt from the right, of its right-padded completion from the left.
+
+    Args:
+        attention_mask (`torch.Tensor`):
+            Mask of prompts and completions, shape (B, P + T).
+        logits_to_keep (`int`):
+            Number of completion columns T.
+
+    Returns:
+        `torch.Tensor`:
+            Integers of shape (B, 2): prompt columns and completion columns.
+    """
+    mask = attention_mask.bool().long()
+    prompt_mask, completion_mask = mask[:, :-logits_to_keep], mask[:, -logits_to_keep:]
+    from_end = torch.arange(prompt_mask.shape[1], 0, -1, device=mask.device)
+    from_start = torch.arange(1, logits_to_keep + 1, device=mask.device)
+    return torch.stack([(prompt_mask * from_end).amax(dim=1), (completion_mask * from_start).amax(dim=1)], dim=1)
+
+
+def padded_length(length: int, limit: int, multiple: int = 1) -> int:
+    """
+    Number of columns to compute for a longest span: at least one, a multiple of `multiple`, at most all.
+
+    Args:
+        length (`int`):
+            Columns that are needed.
+        limit (`int`):
+            Columns that there are.
+        multiple (`int`, *optional*, defaults to `1`):
+            What to round up to.
+
+    Returns:
+        `int`
+    """
+    return min(limit, max(1, -(-length // multiple)) * multiple)
+
+
+def compact_forward(
+    forward: Forward,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    logits_to_keep: int,
+    options: UpdateOptions,
+    live: torch.Tensor | None = None,
+    batch_size: int | None = None,
+    pad_to_multiple_of: int | None = None,
+) -> tuple[Outputs, ForwardWork]:
+    """
+    Run `forward` on the live rows, each call on the columns that its rows need, and put the results into place.
+
+    The number of calls depends on the number of rows only, so it is the same on every process. A call without a live
+    row runs on a single prompt and completion token, which keeps the output connected to every parameter, with gradient
+    0, as distributed training requires.
+
+    Args:
+        forward (`Callable`):
+            Takes input ids, attention mask and the number of completion columns; returns log-probabilities and
+            entropies of shape (B, T) and an auxiliary loss, the last two possibly `None`.
+        input_ids (`torch.Tensor`):
+            Left-padded prompts followed by right-padded completions, shape (B, P + T).
+        attention_mask (`torch.Tensor`):
+            1 at tokens, 0 at padding, shape (B, P + T).
+        logits_to_keep (`int`):
+            Number of completion columns T.
+        options ([`UpdateOptions`]):
+            What may be left out.
+        live (`torch.Tensor`, *optional*):
+            Boolean mask of the rows to compute, shape (B,). By default all.
+        batch_size (`int`, *optional*):
+            Most rows for one call. By default one call takes all.
+        pad_to_multiple_of (`int`, *optional*):
+            The numbers of prompt and completion columns stay multiples of this.
+
+    Returns:
+        `tuple`:
+            What `forward` returns, for the whole batch: log-probabilities and entropies are 0 where nothing was
+            computed, as [`~trl.GRPOTrainer`] has them at padding. Then the [`ForwardWork`].
+    """
+    num_rows, width = input_ids.shape
+    prompt_width = width - logits_to_keep
+    spans: list[tuple[int, int]] = token_spans(attention_mask, logits_to_keep).tolist()
+    rows = list(range(num_rows)) if live is None else live.nonzero().flatten().tolist()
+    num_calls = -(-num_rows // (batch_size or num_rows))
+    if num_calls > 1:
+        rows.sort(key=lambda row: -sum(spans[row]))
+
+    results, chunks, positions = [], [], 0
+    for chunk in even_runs(rows, num_calls):
+        multiple, is_stub = pad_to_multiple_of or 1, not chunk
+        needed = [1, 1] if is_stub else [max(column) for column in zip(*(spans[row] for row in chunk), strict=True)]
+        chunk = chunk or [0]
+        prompt = padded_length(needed[0], prompt_width, multiple) if options.trim_prompts or is_stub else prompt_width
+        keep = (
+            padded_length(needed[1], logits_to_keep, multiple)
+            if options.trim_completions or is_stub
+            else logits_to_keep
+        )
+        columns = slice(prompt_width - prompt, prompt_width + keep)
+        whole = len(chunk) == num_rows
+        ids, mask = (x[:, columns] if whole else x[chunk, columns] for x in (input_ids, attention_mask))
+        logps, entropies, aux_loss = forward(ids, mask, keep)
+        if is_stub:
+            logps, entropies = logps * 0.0, None if entropies is None else entropies * 0.0
+        results.append((logps, entropies, aux_loss))
+        chunks.append(chunk)
+        positions += len(chunk) * (prompt + keep)
+
+    def gather(values: list[torch.Tensor]) -> torch.Tensor:
+        values = [pad(value, (0, logits_to_keep - value.shape[1])) for value in values]
+        if chunks == [list(range(num_rows))]:
+            return values[0]
+        index = torch.tensor([row for chunk in chunks for row in chunk], device=input_ids.device)
+        return values[0].new_zeros(num_rows, logits_to_keep).index_add(0, index, torch.cat(values))
+
+    all_logps, all_entropies, aux_losses = zip(*results, strict=True)
+    outputs = (
+        gather(list(all_logps)),
+        None if all_entropies[0] is None else gather(list(all_entropies)),
+        None if aux_losses[0] is None else torch.stack(aux_losses).mean(),
+    )
+    tokens = sum(sum(spans[row]) for row in rows)
+    return outputs, ForwardWork(len(rows), positions, tokens)

@@ -1,0 +1,154 @@
+"""Which rows of a batch carry a gradient, and how rows are dealt to the micro-batches of one optimizer step."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import torch
+
+Row = TypeVar("Row")
+
+
+def live_rows(advantages: torch.Tensor, policy_mask: torch.Tensor) -> torch.Tensor:
+    """
+    Rows with a policy gradient: the advantage is not 0 and at least one token enters the loss.
+
+    Args:
+        advantages (`torch.Tensor`):
+            Advantages, shape (B,) or (B, T).
+        policy_mask (`torch.Tensor`):
+            Mask of the tokens that enter the loss, shape (B, T).
+
+    Returns:
+        `torch.Tensor`:
+            Boolean mask, shape (B,).
+    """
+    per_row = advantages.unsqueeze(1) if advantages.dim() == 1 else advantages
+    return (per_row != 0).any(dim=1) & policy_mask.bool().any(dim=1)
+
+
+def blank_rows(inputs: dict[str, Any], dropped: torch.Tensor) -> dict[str, torch.Tensor]:
+    """
+    Log-probabilities of a batch with those of dropped rows set to 0, as the forward pass leaves them.
+
+    The ratio between the policy and any other one is then 1 in these rows; a ratio between 0 and a stored
+    log-probability could overflow, and infinity times an advantage of 0 is not a number.
+
+    Args:
+        inputs (`dict`):
+            Batch of [`~trl.GRPOTrainer`]; not changed.
+        dropped (`torch.Tensor`):
+            Boolean mask of the dropped rows, shape (B,).
+
+    Returns:
+        `dict[str, torch.Tensor]`:
+            New values of those entries that the batch has.
+    """
+    names = ("old_per_token_logps", "ref_per_token_logps", "sampling_per_token_logps")
+    return {
+        name: inputs[name].masked_fill(dropped.unsqueeze(1), 0.0) for name in names if inputs.get(name) is not None
+    }
+
+
+def even_runs(rows: Sequence[Row], num_runs: int) -> list[list[Row]]:
+    """
+    Cut a sequence into runs whose lengths differ by at most one, the longer ones last.
+
+    Args:
+        rows (`Sequence`):
+            What to cut.
+        num_runs (`int`):
+            Number of runs; some are empty when there are fewer rows.
+
+    Returns:
+        `list[list]`
+
+    Example:
+
+    ```python
+    >>> even_runs([5, 3, 8, 1, 4], 2)
+    [[5, 3], [8, 1, 4]]
+    ```
+    """
+    edges = [index * len(rows) // num_runs for index in range(num_runs + 1)]
+    return [list(rows[start:end]) for start, end in pairwise(edges)]
+
+
+def micro_batch_order(lengths: Sequence[int], live: Sequence[bool], num_micro_batches: int) -> list[int]:
+    """
+    Order of the rows of one optimizer step that leaves the least padding in its micro-batches.
+
+    Live rows go from the longest to the shortest, so that a micro-batch holds rows of similar length, and every
+    micro-batch gets the same number of them: fewer live rows then mean smaller micro-batches, which need less memory and
+    hold closer lengths than a few full ones. The other rows fill up.
+
+    Args:
+        lengths (`Sequence[int]`):
+            Length of every row.
+        live (`Sequence[bool]`):
+            Whether a row is to be computed.
+        num_micro_batches (`int`):
+            Number of micro-batches, which divides the number of rows.
+
+    Returns:
+        `list[int]`:
+            Row indices; micro-batch i is the i-th of `num_micro_batches` equal parts.
+    """
+    size = len(lengths) // num_micro_batches
+    ranked = sorted((row for row in range(len(lengths)) if live[row]), key=lambda row: -lengths[row])
+    fill = iter([row for row in range(len(lengths)) if not live[row]])
+    order: list[int] = []
+    for run in even_runs(ranked, num_micro_batches):
+        order += run + [next(fill) for _ in range(size - len(run))]
+    return order
+
+
+def sort_micro_batches(
+    micro_batches: list[dict[str, Any]], micro_batches_per_step: int, drop: bool
+) -> list[dict[str, Any]]:
+    """
+    Exchange rows between the micro-batches of each optimizer step according to [`micro_batch_order`].
+
+    Args:
+        micro_batches (`list[dict]`):
+            Micro-batches of equal size in the order in which they are trained on, as [`~trl.GRPOTrainer`] buffers them.
+            They are not changed.
+        micro_batches_per_step (`int`):
+            How many consecutive micro-batches share an optimizer step.
+        drop (`bool`):
+            Whether rows without a policy gradient will not be computed.
+
+    Returns:
+        `list[dict]`:
+            New micro-batches of the same size. Batches with images are returned as they are.
+    """
+    if micro_batches_per_step < 2 or "num_images" in micro_batches[0]:
+        return micro_batches
+    result: list[dict[str, Any]] = []
+    for start in range(0, len(micro_batches), micro_batches_per_step):
+        step = micro_batches[start : start + micro_batches_per_step]
+        rows = {name: _concatenate([batch[name] for batch in step]) for name in step[0]}
+        lengths = rows["prompt_mask"].sum(dim=1) + rows["completion_mask"].sum(dim=1)
+        policy_mask = rows["completion_mask"] * rows.get("tool_mask", 1)
+        live = live_rows(rows["advantages"], policy_mask) if drop else torch.ones_like(lengths, dtype=torch.bool)
+        order = micro_batch_order(lengths.tolist(), live.tolist(), len(step))
+        result += [
+            {name: _select(value, part) for name, value in rows.items()} for part in even_runs(order, len(step))
+        ]
+    return result
+
+
+def _per_row(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, torch.Tensor) and value.dim() > 0)
+
+
+def _concatenate(parts: list[Any]) -> Any:
+    if not _per_row(parts[0]):
+        return parts[0]  # one value for the generation batch, such as its number of tokens
+    return torch.cat(parts) if isinstance(parts[0], torch.Tensor) else [item for part in parts for item in part]
+
+
+def _select(value: Any, rows: list[int]) -> Any:
+    if not _per_row(value):
+        return value
+    return value[rows] if isinstance(value, torch.Tensor) else [value[row] for row in rows]

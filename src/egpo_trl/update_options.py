@@ -1,0 +1,126 @@
+"""Which work of a policy update may be left out without changing its gradient.
+
+Padding is never read, so the completion side of a batch can always be trimmed: attention is causal. Trimming the prompt
+side moves every token to an earlier position, which changes nothing where attention sees relative positions only. A row
+whose advantage is 0 has no policy gradient, so it can be left out where nothing else in the loss reads it. Rows may be
+exchanged between the micro-batches of one optimizer step where the loss is a sum over rows with weights that do not
+depend on the micro-batch.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+UPDATE_MODES = ("auto", "always", "never")
+
+# "bnpo" divides by the number of tokens of the micro-batch. The others divide by a number of rows, which every
+# micro-batch has alike, or by a number of tokens of the whole generation batch.
+SPLIT_INDEPENDENT_LOSS_TYPES = frozenset({"grpo", "dr_grpo", "dapo", "cispo", "sapo", "vespo", "luspo"})
+
+_RELATIVE_ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})  # "dynamic" and "longrope" read the length
+_RELATIVE_LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
+
+
+@dataclass(frozen=True)
+class UpdateOptions:
+    """
+    What a trainer leaves out of its forward passes.
+
+    Args:
+        trim_completions (`bool`):
+            Whether columns that hold only right padding are left out.
+        trim_prompts (`bool`):
+            Whether columns that hold only left padding are left out.
+        drop_zero_advantages (`bool`):
+            Whether rows whose advantage is 0 are left out.
+        sort_by_length (`bool`):
+            Whether rows are sorted into the micro-batches of an optimizer step.
+    """
+
+    trim_completions: bool
+    trim_prompts: bool
+    drop_zero_advantages: bool
+    sort_by_length: bool
+
+    @property
+    def any(self) -> bool:
+        """Whether a forward pass can differ from the stock one."""
+        return self.trim_completions or self.trim_prompts or self.drop_zero_advantages
+
+
+def sees_relative_positions(model: Any) -> bool:
+    """
+    Whether a causal model gives the same output when all tokens of a row move by the same number of positions.
+
+    Read off the configuration, and `False` in doubt: rotary embeddings that do not depend on the length, in full or
+    sliding attention, without a recurrent state that left padding could touch or virtual tokens in front of it.
+
+    Args:
+        model ([`~transformers.PreTrainedModel`]):
+            The policy, possibly wrapped by PEFT.
+
+    Returns:
+        `bool`
+    """
+    adapters = getattr(model, "peft_config", None) or {}
+    if getattr(model, "_is_stateful", False) or any(adapter.is_prompt_learning for adapter in adapters.values()):
+        return False
+    config = model.config.get_text_config()
+    rope = getattr(config, "rope_parameters", None) or {}
+    by_layer = [value for value in rope.values() if isinstance(value, dict)] or [rope]
+    return _RELATIVE_LAYER_TYPES.issuperset(getattr(config, "layer_types", None) or ()) and all(
+        parameters.get("rope_type") in _RELATIVE_ROPE_TYPES and "llama_4_scaling_beta" not in parameters
+        for parameters in by_layer
+    )
+
+
+def reads_whole_micro_batch(args: Any, aux_loss: bool = False) -> bool:
+    """
+    Whether the loss has a term that couples the rows of a micro-batch, whatever their advantages.
+
+    Args:
+        args ([`EGPOConfig`]):
+            Configuration.
+        aux_loss (`bool`, *optional*, defaults to `False`):
+            Whether the load-balancing loss of a mixture of experts is in the loss.
+
+    Returns:
+        `bool`
+    """
+    entropy_bonus = args.entropy_coef != 0.0 or args.use_adaptive_entropy
+    return bool(entropy_bonus or args.top_entropy_quantile < 1.0 or aux_loss)
+
+
+def resolve_update_options(args: Any, model: Any, aux_loss: bool) -> UpdateOptions:
+    """
+    Turn the `"auto"` of the configuration into decisions that are exact for this model and loss.
+
+    Args:
+        args ([`EGPOConfig`]):
+            Configuration.
+        model ([`~transformers.PreTrainedModel`]):
+            The policy.
+        aux_loss (`bool`):
+            Whether the load-balancing loss of a mixture of experts is in the loss.
+
+    Returns:
+        [`UpdateOptions`]
+
+    Raises:
+        ValueError: If rows are to be left out that the load-balancing loss reads.
+    """
+    coupled = reads_whole_micro_batch(args, aux_loss)
+    if args.drop_zero_advantages == "always" and coupled:
+        raise ValueError(
+            "drop_zero_advantages='always' would also leave the rows out of the load-balancing loss. Use 'auto', or set "
+            "router_aux_loss_coef=0."
+        )
+
+    def decide(mode: str, exact: bool) -> bool:
+        return mode == "always" or (mode == "auto" and exact)
+
+    return UpdateOptions(
+        trim_completions=args.trim_padding != "never",
+        trim_prompts=decide(args.trim_padding, sees_relative_positions(model)),
+        drop_zero_advantages=decide(args.drop_zero_advantages, not coupled and args.beta == 0.0),
+        sort_by_length=decide(args.sort_by_length, not coupled and args.loss_type in SPLIT_INDEPENDENT_LOSS_TYPES),
+    )
