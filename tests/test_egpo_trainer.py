@@ -520,7 +520,7 @@ def test_a_transform_may_make_the_prompt(tmp_path, tiny_tokenizer):
 
 
 def test_checkpoints_between_generations_are_told(tmp_path, tiny_tokenizer, caplog):
-    with caplog.at_level(logging.WARNING, "egpo_trl.egpo_trainer"):
+    with caplog.at_level(logging.WARNING, "egpo_trl.trainer_checks"):
         train(tmp_path, tiny_tokenizer, steps_per_generation=4, save_strategy="steps", save_steps=4, max_steps=1)
         assert "save_steps" not in caplog.text
         train(tmp_path, tiny_tokenizer, steps_per_generation=4, save_strategy="steps", save_steps=2, max_steps=1)

@@ -1,9 +1,8 @@
 """[`EGPOTrainer`]: TRL's [`~trl.GRPOTrainer`] with the entropy of the chain of thought in the advantages."""
 
-import logging
 import math
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,16 +17,15 @@ from trl.trainer.utils import get_config_model_id
 
 from .advantages import shape_advantages
 from .compact_forward import ForwardWork, compact_forward
-from .data.rows import check_datasets, check_rendering, column_names_of, parse_row_tools
+from .data.rows import check_datasets, parse_row_tools
 from .egpo_config import EGPOConfig
 from .egpo_metrics import ratios, sum_statistics, weigh_token_means, work_statistics
 from .live_rows import blank_rows, live_rows, sort_micro_batches
 from .prompts import takes_objects, template_messages
 from .rewards import ToolCallReward
 from .think_spans import ThinkTags
+from .trainer_checks import check_trainer
 from .update_options import resolve_update_options
-
-logger = logging.getLogger(__name__)
 
 _TRL_HOOKS = (
     "_compute_loss",
@@ -151,11 +149,7 @@ class EGPOTrainer(GRPOTrainer):
         )
         self._update_options = resolve_update_options(self.args, self.model, self.aux_loss_enabled)
         self._think_tags = self._find_think_tags()
-        self._check_thinking()
-        for name, dataset in _named(train_dataset, eval_dataset):
-            self._check_row_tools(dataset)
-            self._check_rendering(name, dataset)
-        self._check_resumption()
+        check_trainer(self, train_dataset, eval_dataset)
         self.reward_funcs: list[Any] = [
             self._bound(func) if isinstance(func, ToolCallReward) else func for func in self.reward_funcs
         ]
@@ -208,30 +202,6 @@ class EGPOTrainer(GRPOTrainer):
             if self.args.entropy_span == "think" and self.args.egpo_lambda > 0:
                 raise
             return None  # nothing depends on the tags: the loss is GRPO's or uses the whole completion
-
-    def _check_thinking(self) -> None:
-        """A chat template that closes the think block itself leaves no chain of thought."""
-        needs_thought = self.args.entropy_span == "think" and self.args.egpo_lambda > 0
-        if self._think_tags is None or not needs_thought or self._is_vlm or not self._tokenizer.chat_template:
-            return
-        prompt = self._tokenizer.decode(self._render([{"role": "user", "content": "?"}], None)["input_ids"][0])
-        if prompt.rstrip().endswith(self._think_tags.end):
-            raise ValueError(
-                f"The chat template of {self._tokenizer.name_or_path!r} closes the think block in the prompt, so there "
-                "is no chain of thought. Set enable_thinking=True, entropy_span='completion' or egpo_lambda=0."
-            )
-
-    def _check_resumption(self) -> None:
-        """Rollouts are not saved, so only a run resumed between generations ends where the whole run does."""
-        args = self.args
-        steps = args.steps_per_generation * self.num_iterations / args.gradient_accumulation_steps
-        if args.save_strategy == "steps" and args.save_steps >= 1 and args.save_steps % max(1, steps):
-            logger.warning(
-                "save_steps=%s is no multiple of %s, the optimizer steps of one generation: a run resumed from a "
-                "checkpoint in between samples anew and ends with other weights than an uninterrupted one.",
-                args.save_steps,
-                math.ceil(steps),
-            )
 
     # Leaving out padding and rows without a gradient
 
@@ -310,14 +280,17 @@ class EGPOTrainer(GRPOTrainer):
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         if not is_conversational({"prompt": prompts[0]}):
             return super()._tokenize_prompts(prompts)
-        has_calls = any(message.get("tool_calls") for prompt in prompts for message in prompt)
-        prompts = [template_messages(prompt, has_calls and self._takes_objects) for prompt in prompts]
+        prompts = self._template_messages(prompts)
         if self._row_tools is None:
             return super()._tokenize_prompts(prompts)
         prompt_ids = [
             self._render(prompt, tools)["input_ids"][0] for prompt, tools in zip(prompts, self._row_tools, strict=True)
         ]
         return prompt_ids, None, {}
+
+    def _template_messages(self, prompts: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
+        has_calls = any(message.get("tool_calls") for prompt in prompts for message in prompt)
+        return [template_messages(prompt, has_calls and self._takes_objects) for prompt in prompts]
 
     @cached_property
     def _takes_objects(self) -> bool:
@@ -334,46 +307,6 @@ class EGPOTrainer(GRPOTrainer):
             **self.chat_template_kwargs,
         )
 
-    def _check_rendering(self, name: str, dataset: Any) -> None:
-        """Every row of a data set in memory must pass the chat template before training starts."""
-        if not isinstance(dataset, Dataset) or self._is_vlm or "prompt" not in column_names_of(dataset):
-            return
-        has_tools = self.args.render_tools and "tools" in column_names_of(dataset)
-
-        def render(row: Any) -> None:
-            if is_conversational({"prompt": row["prompt"]}):
-                has_calls = any(message.get("tool_calls") for message in row["prompt"])
-                messages = template_messages(row["prompt"], has_calls and self._takes_objects)
-                self._render(messages, parse_row_tools(row["tools"]) if has_tools else None, tokenize=False)
-
-        check_rendering(dataset, name, render)
-
-    def _check_row_tools(self, dataset: Any) -> None:
-        """Per-row tools need a chat template that renders them, and nothing else that decides what a prompt shows."""
-        if not self.args.render_tools or "tools" not in column_names_of(dataset):
-            return
-        if self.tools:
-            raise ValueError(
-                "The dataset has a `tools` column and the trainer was given executable `tools` or an "
-                "`environment_factory`. Drop one of them, or set render_tools=False if the column is for the reward only."
-            )
-        if self._is_vlm:
-            raise ValueError(
-                "Per-row `tools` are rendered for text models only. Set render_tools=False and put the functions into "
-                "the messages (prompt style 'paper')."
-            )
-        prompt = [{"role": "user", "content": "?"}]
-        parameters = {"type": "object", "properties": {"x": {"type": "string", "description": "x"}}, "required": ["x"]}
-        probe = [
-            {"type": "function", "function": {"name": "probe", "description": "Probe.", "parameters": parameters}}
-        ]
-        if self._render(prompt, probe)["input_ids"] == self._render(prompt, None)["input_ids"]:
-            raise ValueError(
-                f"The chat template of {self._tokenizer.name_or_path!r} ignores tools, so the model would not see the "
-                "row's functions. Use the prompt style 'paper', which writes them into the system message, together "
-                "with render_tools=False."
-            )
-
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         mode = "train" if self.model.training else "eval"
         if mode in self._egpo_sums:
@@ -383,16 +316,6 @@ class EGPOTrainer(GRPOTrainer):
             if mode == "train" and (self._update_options.sort_by_length or self._update_options.drop_zero_advantages):
                 weigh_token_means(self._metrics[mode], sums, self.importance_sampling_level == "token")
         super().log(logs, start_time)
-
-
-def _named(train: Any, evaluation: Any) -> Iterator[tuple[str, Any]]:
-    """The data sets of a trainer with what to call them."""
-    if train is not None:
-        yield "train_dataset", train
-    if isinstance(evaluation, dict):
-        yield from ((f"eval_dataset[{key!r}]", value) for key, value in evaluation.items())
-    elif evaluation is not None:
-        yield "eval_dataset", evaluation
 
 
 def _policy_mask(inputs: dict[str, Any]) -> torch.Tensor:
