@@ -297,7 +297,7 @@ def same_update(ours, stock, start: dict[str, torch.Tensor], relative: float = R
     moved, expected = (torch.cat([x[name].flatten() for name in names]) for x in (a, b))
     assert (moved - expected).norm() <= relative * (expected - base).norm()
     for (loss, norm), (expected_loss, expected_norm) in zip(losses(ours), losses(stock), strict=True):
-        assert loss == pytest.approx(expected_loss, rel=relative, abs=1e-8)
+        assert loss == pytest.approx(expected_loss, rel=1e-6, abs=1e-7)  # the log adds losses up in float32
         assert norm == pytest.approx(expected_norm, rel=relative)
 
 
