@@ -30,7 +30,14 @@ METRICS: Mapping[str, str] = {
     "extreme over the processes",
     "sampling/*": "difference between the log-probabilities of generation engine and trainer, and the importance "
     "ratios that correct it (vLLM)",
-    "loss": "policy loss",
+    "tools/call_frequency": "executed tool calls a rollout",
+    "tools/failure_frequency": "share of the executed tool calls that failed",
+    "cispo_clip_ratio": "share of tokens whose importance ratio is cut (loss_type cispo)",
+    "vespo/phi_seq_mean": "mean weight of a sequence (loss_type vespo)",
+    "aux_loss": "load-balancing loss of a mixture of experts",
+    "policy_loss": "policy loss without the entropy term (TRL's entropy_coef)",
+    "entropy_coef": "coefficient of TRL's entropy term",
+    "loss": "loss",
     "grad_norm": "norm of the gradient before it is clipped",
     "learning_rate": "learning rate",
     "num_tokens": "tokens of prompts and completions so far",
@@ -40,6 +47,9 @@ METRICS: Mapping[str, str] = {
     "train_runtime": "seconds of training (last log)",
     "train_samples_per_second": "rollouts a second (last log)",
     "train_steps_per_second": "steps a second (last log)",
+    "eval_runtime": "seconds of an evaluation",
+    "eval_samples_per_second": "rollouts a second of an evaluation",
+    "eval_steps_per_second": "batches a second of an evaluation",
     "total_flos": "floating point operations, where they are counted (last log)",
 }
 
@@ -80,7 +90,7 @@ def meaning_of(metric: str) -> str | None:
         `str` or `None`:
             One line, or `None` for a metric that is not ours or TRL's.
     """
-    name = metric.removeprefix("eval_")
+    name = metric if metric in METRICS else metric.removeprefix("eval_")
     if name in METRICS:
         return METRICS[name]
     family, _, member = name.partition("/")
