@@ -71,6 +71,9 @@ def test_the_main_job_and_its_resumption(tmp_path, capsys):
 def test_rows_of_your_own_in_the_papers_style(tmp_path):
     rows = tmp_path / "rows.jsonl"
     Dataset.from_list(make_rows(24)).to_json(rows)
+    (tmp_path / "run").mkdir()
+    for name in ("before.json", "after.json"):  # of an earlier run: the report must not show them
+        (tmp_path / "run" / name).write_text("{")
     train([
         *SHORT, "--output_dir", str(tmp_path / "run"), "--dataset_name", str(rows), "--validation_share", "0.2",
         "--prompt_style", "paper", "--max_steps", "1", "--max_completion_length", "8", "--report", "false",
@@ -78,6 +81,7 @@ def test_rows_of_your_own_in_the_papers_style(tmp_path):
     log = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
     assert log[0]["reward"] == 0.0  # this policy has never seen the paper's style
     assert (tmp_path / "run" / "learning_curves.png").exists()
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 @pytest.mark.parametrize(

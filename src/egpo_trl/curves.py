@@ -150,7 +150,10 @@ def _plot(axes: "Axes", seeds: Sequence[LogHistory], metric: str, style: Mapping
         spread = [stdev(column) for column in columns]
         low = [mean - one for mean, one in zip(means, spread, strict=True)]
         high = [mean + one for mean, one in zip(means, spread, strict=True)]
-        axes.fill_between(steps, low, high, color=style["color"], alpha=0.18, linewidth=0)
+        face, edge = (style["color"], 0.18), (style["color"], 0.55)
+        axes.fill_between(
+            steps, low, high, facecolor=face, edgecolor=edge, linestyle=style["linestyle"], linewidth=0.6
+        )
     axes.plot(steps, means, linewidth=1.8, label=label, marker="o" if len(steps) < 3 else None, **style)
     return True
 

@@ -31,9 +31,11 @@ th { font-weight: 600; border-bottom: 2px solid #c9d0d8; white-space: nowrap; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td { overflow-wrap: anywhere; }
 td:first-child { overflow-wrap: normal; }
+td:nth-child(2):not(.number) { min-width: 14em; }
 code, pre { font: 13px/1.55 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; unicode-bidi: isolate; }
-.picture svg { width: 100%; height: auto; display: block; }
+.picture { overflow-x: auto; }
+.picture svg { width: 100%; min-width: 640px; height: auto; display: block; }
 summary { cursor: pointer; margin-top: 10px; }
 .sample { border-top: 1px solid #e6e9ed; padding-top: 14px; margin-top: 16px; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 14px; margin-top: 8px; }

@@ -310,6 +310,8 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
         print("report: skipped, it runs on one process. Use eval_strategy: steps for held-out reward.", flush=True)
     if is_main:
         record_config(script, args, model_args)
+        for name in ("after.json",) if resume else ("before.json", "after.json"):  # of an earlier run in this folder
+            (output / name).unlink(missing_ok=True)
     before_file = output / "before.json"
     before = None
     if can_report:
