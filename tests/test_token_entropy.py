@@ -33,3 +33,12 @@ def test_characters_of_several_tokens_and_models_without_tags(smollm2_tokenizer)
     assert len(tokens) == len(ids)
     assert "".join(piece for piece, _, _ in tokens) == text
     assert not any(in_cot for _, _, in_cot in tokens)
+
+
+def test_adapters(tiny_tokenizer):
+    from peft import LoraConfig, get_peft_model
+
+    ids = tiny_tokenizer("<think>maybe play_music</think>\n[f()]")["input_ids"]
+    plain = token_entropies(tiny_model(tiny_tokenizer), tiny_tokenizer, [1, 2], ids)
+    adapted = get_peft_model(tiny_model(tiny_tokenizer), LoraConfig(target_modules="all-linear"))
+    assert token_entropies(adapted, tiny_tokenizer, [1, 2], ids) == plain  # new adapters change nothing

@@ -65,11 +65,9 @@ def token_entropies(
     if not completion_ids:
         return []
     prompt, completion = (torch.tensor([list(ids)], device=model.device) for ids in (prompt_ids, completion_ids))
-    keep = (
-        {"logits_to_keep": len(completion_ids) + 1}
-        if "logits_to_keep" in inspect.signature(model.forward).parameters
-        else {}
-    )
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model  # PEFT hands its arguments on
+    takes_keep = "logits_to_keep" in inspect.signature(base.forward).parameters
+    keep = {"logits_to_keep": len(completion_ids) + 1} if takes_keep else {}
     was_training = model.training
     model.eval()
     logits = model(input_ids=torch.cat([prompt, completion], dim=1), use_cache=False, **keep).logits
