@@ -11,7 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from egpo_trl.cli import main, train
 from egpo_trl.demo.world import make_rows
+from egpo_trl.glossary import meaning_of
 from egpo_trl.report import pick_samples
+from egpo_trl.run_log import read_config, read_log
 from egpo_trl.training import check_checkpoint
 
 QUICKSTART = Path(__file__).parents[1] / "configs" / "train" / "quickstart.yaml"
@@ -41,21 +43,37 @@ def test_the_main_job_and_its_resumption(tmp_path, capsys):
         str(output),
     ):
         assert words in shown
-    for name in ("learning_curves.png", "before.json", "after.json", "trainer_state.json", "model.safetensors"):
+    for name in (
+        "learning_curves.png", "before.json", "after.json", "trainer_state.json", "model.safetensors", "report.html",
+        "log.jsonl", "run_config.json",
+    ):  # fmt: skip
         assert (output / name).stat().st_size > 0
     assert AutoModelForCausalLM.from_pretrained(output)
     assert AutoTokenizer.from_pretrained(output).chat_template
     before = json.loads((output / "before.json").read_text())
     assert set(before["greedy"]["exact_match"]) >= {"all"}
+    sample = before["greedy"]["completions"][0]
+    assert "".join(text for text, _, _ in sample["tokens"]) == sample["completion"]
+    log = read_log(output / "log.jsonl")
+    assert log == read_log(output / "trainer_state.json")
+    assert {name for entry in log for name in entry if meaning_of(name) is None} == {"step"}
+    config = read_config(output)
+    assert {"max_steps", "num_demo_rows", "bf16", "learning_rate"} <= set(config["changed"])
+    assert "egpo_lambda" not in config["changed"]
+    assert config["fields"]["hub_token"] in (None, "<HUB_TOKEN>")
     weights = (output / "model.safetensors").read_bytes()
     train([*SHORT, "--output_dir", str(output), "--resume_from_checkpoint", str(output / "checkpoint-1")])
     assert (output / "model.safetensors").read_bytes() == weights
     assert json.loads((output / "before.json").read_text()) == before
+    assert [entry["step"] for entry in read_log(output)] == [1, 2, 2]  # nothing twice
 
 
 def test_rows_of_your_own_in_the_papers_style(tmp_path):
     rows = tmp_path / "rows.jsonl"
     Dataset.from_list(make_rows(24)).to_json(rows)
+    (tmp_path / "run").mkdir()
+    for name in ("before.json", "after.json"):  # of an earlier run: the report must not show them
+        (tmp_path / "run" / name).write_text("{")
     train([
         *SHORT, "--output_dir", str(tmp_path / "run"), "--dataset_name", str(rows), "--validation_share", "0.2",
         "--prompt_style", "paper", "--max_steps", "1", "--max_completion_length", "8", "--report", "false",
@@ -63,6 +81,7 @@ def test_rows_of_your_own_in_the_papers_style(tmp_path):
     log = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
     assert log[0]["reward"] == 0.0  # this policy has never seen the paper's style
     assert (tmp_path / "run" / "learning_curves.png").exists()
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What a training run shows on screen: one short line a log instead of every metric."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from transformers import TrainerCallback
@@ -21,8 +22,13 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+def _values(logs: Mapping[str, Any], prefix: str = "") -> str:
+    shown = ((name, form, logs.get(prefix + metric)) for metric, name, form in _SHOWN)
+    return "  ".join(f"{name} {form.format(value)}" for name, form, value in shown if value is not None)
+
+
 class ConsoleCallback(TrainerCallback):
-    """Prints reward, entropies, bonus, length and the time left at every log."""
+    """Prints reward, entropies, bonus, length and the time left at every log, and the same of every evaluation."""
 
     def __init__(self) -> None:
         self._start = (0.0, 0)
@@ -31,12 +37,13 @@ class ConsoleCallback(TrainerCallback):
         self._start = (time.monotonic(), state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if not state.is_world_process_zero or not logs or "reward" not in logs:
+        if not state.is_world_process_zero or not logs:
             return
-        began, first = self._start
-        done = state.global_step - first
-        left = (time.monotonic() - began) / max(1, done) * (state.max_steps - state.global_step)
-        values = [
-            f"{name} {form.format(logs[metric])}" for metric, name, form in _SHOWN if logs.get(metric) is not None
-        ]
-        print(f"step {state.global_step:>4}/{state.max_steps}  {'  '.join(values)}  left {_clock(left)}", flush=True)
+        place = f"step {state.global_step:>4}/{state.max_steps}"
+        if "reward" in logs:
+            began, first = self._start
+            done = state.global_step - first
+            left = (time.monotonic() - began) / max(1, done) * (state.max_steps - state.global_step)
+            print(f"{place}  {_values(logs)}  left {_clock(left)}", flush=True)
+        elif "eval_reward" in logs:
+            print(f"{place}  held out: {_values(logs, 'eval_')}", flush=True)

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .evaluation.exact_match import Judged, exact_match, reasons
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .evaluation.exact_match import Judged
 
 
-def summarize(judged: Mapping[str, Sequence[Judged]]) -> dict[str, Any]:
+def summarize(judged: "Mapping[str, Sequence[Judged]]") -> dict[str, Any]:
     """
     Exact match and reasons of an evaluation.
 
@@ -20,6 +23,8 @@ def summarize(judged: Mapping[str, Sequence[Judged]]) -> dict[str, Any]:
         `dict`:
             For each way of decoding, `exact_match` by kind of row, `reasons`, and `completions` by row.
     """
+    from .evaluation.exact_match import exact_match, reasons
+
     return {
         decoding: {
             "exact_match": exact_match(items),
@@ -42,7 +47,8 @@ def save_summary(summary: Mapping[str, Any], path: Path) -> None:
     partial.replace(path)
 
 
-def _question(prompt: Any) -> str:
+def question_of(prompt: Any) -> str:
+    """What the user asks for in a prompt: its last user message."""
     if isinstance(prompt, str):
         return prompt
     return str(next((m["content"] for m in reversed(prompt) if m["role"] == "user"), prompt[-1]["content"]))
@@ -71,23 +77,34 @@ def pick_samples(before: Mapping[str, Any], after: Mapping[str, Any], count: int
     return [*gained[: count - 1], *wrong[:1], *gained[count - 1 :], *others][:count]
 
 
-def print_report(before: Mapping[str, Any], after: Mapping[str, Any], places: Mapping[str, Path]) -> None:
+def print_report(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, places: Mapping[str, Path]
+) -> None:
     """
     Print the table of exact match before and after, sample completions, and where things were saved.
 
     Args:
-        before (`Mapping`):
+        before (`Mapping`, *optional*):
             Summary before training, see [`summarize`].
-        after (`Mapping`):
-            Summary after training, on the same rows.
+        after (`Mapping`, *optional*):
+            Summary after training, on the same rows. Without both only the places are printed.
         places (`Mapping[str, Path]`):
             What was saved, and where.
     """
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     console = Console(width=None, soft_wrap=False)
+    if before is not None and after is not None:
+        _print_comparison(console, before, after)
+    for name, path in places.items():
+        console.print(f"{name}: {escape(str(path))}", highlight=False, soft_wrap=True)
+
+
+def _print_comparison(console: "Console", before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
     decodings = [name for name in after if name in before]
     rows = len(after[decodings[0]]["completions"])
     table = Table(title=f"Exact match on {rows} held-out rows, in %")
@@ -106,11 +123,9 @@ def print_report(before: Mapping[str, Any], after: Mapping[str, Any], places: Ma
     first = decodings[0]
     for index in pick_samples(before[first], after[first]):
         old, new = before[first]["completions"][index], after[first]["completions"][index]
-        console.print(f"\n[bold]Request:[/bold] {escape(_question(new['prompt']))}")
+        console.print(f"\n[bold]Request:[/bold] {escape(question_of(new['prompt']))}")
         for name, sample in (("before", old), ("after", new)):
             style = "green" if sample["score"] else "red"
             console.print(f"[{style}]{name}: {sample['reason']}[/{style}]")
             console.print(escape(sample["completion"]), highlight=False)
     console.print()
-    for name, path in places.items():
-        console.print(f"{name}: {escape(str(path))}", highlight=False, soft_wrap=True)

@@ -1,7 +1,7 @@
 """The main job: rows and a config in, a trained model, its curves and a report out."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from .egpo_config import EGPOConfig
     from .egpo_trainer import EGPOTrainer
+
+_SHADED_ROWS = 32  # held-out rows whose completions are kept with the entropy of each token
 
 
 @dataclass
@@ -173,19 +175,35 @@ def build_trainer(
 
 
 def evaluate_held_out(trainer: "EGPOTrainer", held_out: "Dataset") -> dict[str, Any]:
-    """Greedy and sampled exact match of the trainer's model on held-out rows, see [`~egpo_trl.report.summarize`]."""
+    """
+    Greedy and sampled exact match of the trainer's model on held-out rows.
+
+    Args:
+        trainer ([`EGPOTrainer`]):
+            Trainer whose first reward judges.
+        held_out ([`~datasets.Dataset`]):
+            Rows.
+
+    Returns:
+        `dict`:
+            What [`~egpo_trl.report.summarize`] gives. The first greedy completions have their `tokens` too: text,
+            entropy at the temperature of training, and whether they are chain of thought.
+    """
     from .evaluation.exact_match import judge_rows
+    from .evaluation.sampling import render_prompt
+    from .evaluation.token_entropy import token_entropies
     from .report import summarize
 
     args = trainer.args
+    model, tokenizer = trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class
+    rendering = {"render_tools": args.render_tools, "chat_template_kwargs": args.chat_template_kwargs}
     judged = {
         name: judge_rows(
-            trainer.accelerator.unwrap_model(trainer.model),
-            trainer.processing_class,
+            model,
+            tokenizer,
             list(held_out),
             trainer.reward_funcs[0],
-            render_tools=args.render_tools,
-            chat_template_kwargs=args.chat_template_kwargs,
+            **rendering,
             temperature=temperature,
             max_new_tokens=args.max_completion_length,
             batch_size=max(32, args.per_device_eval_batch_size),
@@ -193,7 +211,39 @@ def evaluate_held_out(trainer: "EGPOTrainer", held_out: "Dataset") -> dict[str, 
         )
         for name, temperature in (("greedy", 0.0), ("sampled", args.temperature))
     }
-    return summarize(judged)
+    summary = summarize(judged)
+    for shown, item in zip(summary["greedy"]["completions"][:_SHADED_ROWS], judged["greedy"], strict=False):
+        shown["tokens"] = token_entropies(
+            model,
+            tokenizer,
+            render_prompt(tokenizer, item.row, **rendering),
+            item.completion_ids,
+            temperature=args.temperature,
+            think_tags=args.think_tags,
+        )
+    return summary
+
+
+def record_config(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig") -> None:
+    """Write every field of a run and the versions of its libraries into its output folder; tokens are masked."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from .run_log import save_config
+
+    values = {**vars(model_args), **args.to_dict(), **vars(script)}
+    changed = []
+    for part in (script, args, model_args):
+        for one in fields(part):
+            default = one.default if one.default_factory is MISSING else one.default_factory()
+            if getattr(part, one.name) != default:
+                changed.append(one.name)
+    versions = {}
+    for name in ("egpo-trl", "trl", "transformers", "torch", "peft", "accelerate"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:  # the package is used from its sources
+            continue
+    save_config(values, changed, versions, Path(args.output_dir))
 
 
 def check_checkpoint(path: str | None) -> str | bool | None:
@@ -230,8 +280,9 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     """
     Train, save, and report.
 
-    Everything is written into `args.output_dir`: the model, `trainer_state.json`, `learning_curves.png`, and with a
-    report `before.json` and `after.json`. Each file is written as soon as it is known.
+    Everything is written into `args.output_dir`: the model, `trainer_state.json`, `log.jsonl`, `run_config.json`,
+    `learning_curves.png`, `report.html`, and with a report `before.json` and `after.json`. Each file is written as soon
+    as it is known.
 
     Args:
         script ([`EGPOScriptArguments`]):
@@ -244,8 +295,11 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     from transformers import PrinterCallback, ProgressCallback
 
     from .console import ConsoleCallback
-    from .curves import draw_curves, read_log
+    from .curves import draw_curves
+    from .html_report import write_html_report
+    from .log_callback import LogFileCallback
     from .report import print_report, save_summary
+    from .run_log import read_log
 
     resume = check_checkpoint(args.resume_from_checkpoint)
     train, held_out = prepare_rows(script, args)
@@ -253,12 +307,17 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(ConsoleCallback())
+    trainer.add_callback(LogFileCallback())
 
     output = Path(args.output_dir)
     is_main = trainer.accelerator.is_main_process
     can_report = script.report and trainer.accelerator.num_processes == 1 and not trainer.is_fsdp_enabled
     if script.report and not can_report and is_main:
         print("report: skipped, it runs on one process. Use eval_strategy: steps for held-out reward.", flush=True)
+    if is_main:
+        record_config(script, args, model_args)
+        for name in ("after.json",) if resume else ("before.json", "after.json"):  # of an earlier run in this folder
+            (output / name).unlink(missing_ok=True)
     before_file = output / "before.json"
     before = None
     if can_report:
@@ -280,12 +339,12 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
             places["curves"] = draw_curves({name: read_log(output)}, output / "learning_curves.png", title=name)
         except ValueError as error:  # a run too short to have logged a step
             print(f"curves: {error}")
+    after = None
     if can_report and before is not None:
         print("Measuring exact match after training …", flush=True)
         after = evaluate_held_out(trainer, held_out)
         save_summary(after, output / "after.json")
         places["before and after"] = output / "after.json"
+    if is_main:
+        places["report"] = write_html_report(output)
         print_report(before, after, places)
-    elif is_main:
-        for name, path in places.items():
-            print(f"{name}: {path}")

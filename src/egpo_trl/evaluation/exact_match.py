@@ -19,6 +19,7 @@ class Judged:
     completion: str
     score: float
     reason: str
+    completion_ids: tuple[int, ...] = ()
 
 
 def judge_rows(
@@ -64,7 +65,7 @@ def judge_rows(
     for row, ids in zip(rows, completions, strict=True):
         text = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         verdict = bound.judge(text, row["reference"], row.get("tools"), row["prompt"], ids)
-        judged.append(Judged(row, text, verdict.score, verdict.reason))
+        judged.append(Judged(row, text, verdict.score, verdict.reason, tuple(ids)))
     return judged
 
 

@@ -1,0 +1,151 @@
+"""Writes docs/reference.md from the source: every command, flag, config field, metric and reason.
+
+Run as `python docs/generate_reference.py`; a test fails when the file is not what this writes.
+"""
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from egpo_trl.cli import COMMANDS
+from egpo_trl.glossary import METRICS, REASONS
+
+REFERENCE = Path(__file__).with_name("reference.md")
+_HEAD = """\
+# Reference
+
+Every command, config field, metric and reason code. Generated from the source by `docs/generate_reference.py`; how they
+work together: [training](training.md), [rows](data.md), [the reward](reward.md).
+"""
+
+
+class _Parsed(Exception):
+    """Raised in place of reading a command line; carries the parser that was about to read it."""
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The parser that a command builds, caught when it is about to read the command line."""
+
+    def catch(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        raise _Parsed(parser)
+
+    with mock.patch.object(argparse.ArgumentParser, "parse_known_args", catch):
+        try:
+            COMMANDS[command]([])
+        except _Parsed as caught:
+            parser: argparse.ArgumentParser = caught.args[0]
+            return parser
+    raise RuntimeError(f"egpo-trl {command} reads no command line.")
+
+
+def _line(text: Any) -> str:
+    """Text in one cell of a table."""
+    return re.sub(r"\s+", " ", str(text)).strip().replace("|", "\\|").replace("<", "&lt;")
+
+
+def _code(value: Any) -> str:
+    text = re.sub(r"\s+", " ", str(value)).replace("|", "\\|")
+    return f"`{text}`" if text else "`''`"
+
+
+def _table(header: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
+    lines = [" | ".join(row) for row in (header, ["---"] * len(header), *rows)]
+    return "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    value = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        value = field.default_factory()
+    if value is dataclasses.MISSING:
+        return "required"
+    return "none" if value is None else _code(str(value).lower() if isinstance(value, bool) else value)
+
+
+def _fields(kind: type) -> str:
+    """Table of the fields that a data class defines itself."""
+    names = [field for field in dataclasses.fields(kind) if field.name in kind.__annotations__]
+    return _table(
+        ["field", "default", "meaning"],
+        (
+            [
+                f"`{field.name}`",
+                _default(field),
+                _line(field.metadata.get("help", ""))
+                + (f" One of {', '.join(map(_code, choices))}." if (choices := field.metadata.get("choices")) else ""),
+            ]
+            for field in names
+        ),
+    )
+
+
+def _flags(parser: argparse.ArgumentParser) -> str:
+    actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+
+    def default(action: argparse.Action) -> str:
+        has_none = action.required or action.default is None or action.default is argparse.SUPPRESS
+        return ("required" if action.required else "none") if has_none else _code(action.default)
+
+    return _table(
+        ["option", "default", "meaning"],
+        (
+            [
+                ", ".join(f"`{name}`" for name in action.option_strings) or f"`{action.metavar or action.dest}`",
+                default(action),
+                _line(action.help or ""),
+            ]
+            for action in actions
+        ),
+    )
+
+
+def render() -> str:
+    """The reference as Markdown."""
+    parts = [_HEAD, "## Commands\n"]
+    configs: dict[type, list[str]] = {}  # ours, and the commands that take them
+    inherited: dict[type, None] = {}  # those of TRL and transformers, each once and in order
+    for command in COMMANDS:
+        parser = parser_of(command)
+        kinds = getattr(parser, "dataclass_types", None)
+        parts.append(f"### `egpo-trl {command}`\n")
+        if kinds is None:
+            parts += [f"{_line(parser.description or '')}\n", _flags(parser)]
+            continue
+        for kind in kinds:
+            for base in filter(dataclasses.is_dataclass, reversed(kind.__mro__)):
+                if base.__module__.startswith("egpo_trl."):
+                    configs.setdefault(base, []).append(command)
+                else:
+                    inherited[base] = None
+        names = ", ".join(f"[`{kind.__name__}`](#{kind.__name__.lower()})" for kind in kinds)
+        parts.append(f"`--config FILE` (YAML) and `--field value` for every field of {names}.\n")
+    parts.append("## Config fields\n")
+    for kind, commands in configs.items():
+        bases = [base for base in kind.__mro__[1:] if dataclasses.is_dataclass(base)]
+        parts += [
+            f"### {kind.__name__}\n",
+            f"Of {', '.join(f'`egpo-trl {command}`' for command in commands)}"
+            + (f"; inherits the fields of [`{bases[0].__name__}`](#{bases[0].__name__.lower()})" if bases else "")
+            + ".\n",
+            _fields(kind),
+        ]
+    parts.append("## Metrics\n")
+    parts.append("Evaluation logs them with the prefix `eval_`. `*` stands for any name.\n")
+    parts.append(_table(["metric", "meaning"], ([f"`{name}`", _line(text)] for name, text in METRICS.items())))
+    parts.append("## Reasons\n")
+    parts.append(_table(["reason", "meaning"], ([f"`{name}`", _line(text)] for name, text in REASONS.items())))
+    parts.append("## Inherited config fields\n")
+    parts.append(f"As of TRL {version('trl')} and transformers {version('transformers')}.\n")
+    for kind in inherited:
+        parts += [f"### {kind.__name__.lstrip('_')}\n", _fields(kind)]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    REFERENCE.write_text(render(), encoding="utf-8")
+    print(REFERENCE)

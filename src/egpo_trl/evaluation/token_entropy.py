@@ -1,0 +1,84 @@
+"""Entropy of a model at every token of a completion, for looking at single completions."""
+
+import inspect
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..think_spans import ThinkTags
+
+_CHUNK = 128  # positions whose logits are held in float32 at a time
+_MAX_TOKENS = 2048  # longer completions are looked at up to here
+
+
+def _pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
+    """Text of each token; a character of several tokens stands at its last one."""
+
+    def decode(begin: int, end: int) -> str:
+        return str(tokenizer.decode(ids[begin:end], skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    pieces: list[str] = []
+    begin = read = 0
+    for end in range(1, len(ids) + 1):
+        text = decode(begin, end)
+        if text.endswith("\ufffd") and end < len(ids):
+            pieces.append("")
+            continue
+        pieces.append(text.removeprefix(decode(begin, read)))
+        begin, read = read, end
+    return pieces
+
+
+@torch.no_grad()
+def token_entropies(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt_ids: Sequence[int],
+    completion_ids: Sequence[int],
+    *,
+    temperature: float = 1.0,
+    think_tags: Sequence[str] | None = None,
+) -> list[tuple[str, float, bool]]:
+    """
+    Tokens of a completion with the entropy of the model before each, as training measures it.
+
+    Args:
+        model ([`~transformers.PreTrainedModel`]):
+            Model that wrote the completion.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
+            Its tokenizer.
+        prompt_ids (`Sequence[int]`):
+            Token ids of the prompt.
+        completion_ids (`Sequence[int]`):
+            Token ids of the completion; the first 2,048 are looked at.
+        temperature (`float`, *optional*, defaults to `1.0`):
+            Temperature that the logits are divided by.
+        think_tags (`Sequence[str]`, *optional*):
+            Opening and closing tag, where tokenizer and chat template do not tell.
+
+    Returns:
+        `list[tuple[str, float, bool]]`:
+            Text, entropy in nats, and whether the token belongs to the chain of thought.
+    """
+    completion_ids = list(completion_ids[:_MAX_TOKENS])
+    if not completion_ids:
+        return []
+    prompt, completion = (torch.tensor([list(ids)], device=model.device) for ids in (prompt_ids, completion_ids))
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model  # PEFT hands its arguments on
+    takes_keep = "logits_to_keep" in inspect.signature(base.forward).parameters
+    keep = {"logits_to_keep": len(completion_ids) + 1} if takes_keep else {}
+    was_training = model.training
+    model.eval()
+    logits = model(input_ids=torch.cat([prompt, completion], dim=1), use_cache=False, **keep).logits
+    model.train(was_training)
+    entropies = []
+    for chunk in logits[0, -len(completion_ids) - 1 : -1].split(_CHUNK):
+        logps = (chunk.float() / temperature).log_softmax(dim=-1)
+        entropies += torch.special.entr(logps.exp()).sum(dim=-1).tolist()
+    try:
+        tags = ThinkTags(tokenizer, think_tags)
+        cot = tags.cot_mask(prompt, torch.ones_like(prompt), completion, torch.ones_like(completion))[0].tolist()
+    except ValueError:  # a model without think tags
+        cot = [False] * len(completion_ids)
+    return list(zip(_pieces(tokenizer, completion_ids), entropies, cot, strict=True))

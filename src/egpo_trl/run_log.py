@@ -1,0 +1,126 @@
+"""The logs and the configuration that a run leaves behind, read and written."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+LogHistory = Sequence[Mapping[str, Any]]
+
+LOG_FILE = "log.jsonl"  # one line a log, while the run goes on
+CONFIG_FILE = "run_config.json"
+
+
+def _find_log(run: Path) -> Path:
+    checkpoints = sorted(run.glob("checkpoint-*/trainer_state.json"), key=lambda file: file.stat().st_mtime)
+    for path in (run / LOG_FILE, run / "trainer_state.json", *checkpoints[-1:]):
+        if path.exists():
+            return path
+    raise FileNotFoundError(
+        f"{run} holds no {LOG_FILE}, no trainer_state.json and no checkpoint with one: has a step been logged?"
+    )
+
+
+def _parse_lines(text: str) -> list[Any]:
+    *lines, last = text.split("\n")  # behind the last newline: nothing, or a line that is being written
+    entries = [json.loads(line) for line in lines if line.strip()]
+    try:
+        return [*entries, json.loads(last)]
+    except ValueError:
+        return entries
+
+
+def read_log(run: str | Path) -> list[dict[str, Any]]:
+    """
+    Log history of a run, finished or not.
+
+    Args:
+        run (`str` or `Path`):
+            Output folder of a run, one of its checkpoints, a `log.jsonl` or a `trainer_state.json`. In an output folder
+            the `log.jsonl` that grows with the run is taken, or else the state of the finished run, or else that of the
+            latest checkpoint.
+
+    Returns:
+        `list[dict]`:
+            The logs.
+
+    Raises:
+        FileNotFoundError: If there is no log yet.
+        ValueError: If the file is neither a log nor a trainer state.
+    """
+    path = Path(run)
+    if path.is_dir():
+        path = _find_log(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        log = _parse_lines(text) if path.suffix == ".jsonl" else json.loads(text)["log_history"]
+        return [entry for entry in log if isinstance(entry.get("step"), int)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is neither a log nor a trainer state: {error!r}.") from None
+
+
+def series(log: LogHistory, metric: str) -> tuple[list[int], list[float]]:
+    """
+    Steps and values of a metric, where it was logged as a finite number.
+
+    Args:
+        log (`Sequence[Mapping]`):
+            Log history, see [`read_log`].
+        metric (`str`):
+            Name of the metric.
+
+    Returns:
+        `tuple[list[int], list[float]]`:
+            Steps and values. Of several logs of one step the last counts, as after a resumption.
+    """
+    points = {
+        entry["step"]: float(value)
+        for entry in log
+        if isinstance(value := entry.get(metric), int | float) and math.isfinite(value)
+    }
+    return list(points), list(points.values())
+
+
+def save_config(fields: Mapping[str, Any], changed: Sequence[str], versions: Mapping[str, str], run: Path) -> None:
+    """
+    Write down what a run was configured with, for its report.
+
+    Args:
+        fields (`Mapping[str, Any]`):
+            Every field, by name. Values that JSON does not know are written as text.
+        changed (`Sequence[str]`):
+            Names of the fields that differ from their defaults.
+        versions (`Mapping[str, str]`):
+            Versions of the libraries.
+        run (`Path`):
+            Output folder of the run.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    config = {"changed": sorted(changed), "fields": dict(fields), "versions": dict(versions)}
+    (run / CONFIG_FILE).write_text(json.dumps(config, indent=1, default=str), encoding="utf-8")
+
+
+def read_config(run: Path) -> dict[str, Any] | None:
+    """
+    Configuration of a run, see [`save_config`].
+
+    Args:
+        run (`Path`):
+            Output folder of the run.
+
+    Returns:
+        `dict` or `None`:
+            `changed`, `fields` and `versions`, or `None` if the run wrote none.
+
+    Raises:
+        ValueError: If the file is broken.
+    """
+    path = run / CONFIG_FILE
+    if not path.exists():
+        return None
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        return {"changed": list(config["changed"]), "fields": dict(config["fields"]), "versions": config["versions"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no configuration of a run: {error!r}.") from None

@@ -1,0 +1,46 @@
+"""The reference is what the source says, and the glossary knows every name that the source has."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from egpo_trl import rewards
+from egpo_trl.cli import COMMANDS, USAGE
+from egpo_trl.egpo_metrics import _RATIOS
+from egpo_trl.glossary import METRICS, REASONS, meaning_of
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_glossary():
+    assert tuple(REASONS) == rewards.REASONS
+    assert {name for name in METRICS if name.startswith("egpo/")} == {f"egpo/{name}" for name in _RATIOS}
+    assert meaning_of("reason/truncated") == f"share of rollouts: {REASONS['truncated']}"
+    assert meaning_of("eval_rewards/f/mean") == meaning_of("rewards/g/std") == METRICS["rewards/*"]
+    assert meaning_of("eval_runtime") == "seconds of an evaluation"
+    assert meaning_of("eval_reward") == METRICS["reward"]
+    assert meaning_of("something/else") is meaning_of("x") is None
+
+
+def test_the_reference_does_not_drift(monkeypatch):
+    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    if any(version(name) != pinned[name] for name in ("trl", "transformers")):
+        pytest.skip("inherited fields are those of the pinned versions")
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from generate_reference import REFERENCE, render
+
+    text = render()
+    assert REFERENCE.read_text() == text, "run `python docs/generate_reference.py`"
+    for command in COMMANDS:
+        assert f"### `egpo-trl {command}`" in text
+        assert f"\n  {command} " in USAGE
+
+
+def test_every_documented_reason_and_metric_of_ours_is_in_the_hand_written_pages():
+    reward, training = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("reward", "training"))
+    for reason in REASONS:
+        assert f"`{reason}`" in reward
+    for metric in METRICS:
+        if metric.startswith("egpo/"):
+            assert f"`{metric}`" in training
