@@ -5,15 +5,15 @@ import math
 
 import pytest
 import torch
-from peft import LoraConfig, PromptTuningConfig, get_peft_model
-from transformers import GPT2Config, GPT2LMHeadModel, Qwen3MoeConfig, Qwen3MoeForCausalLM
+from peft import LoraConfig
+from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 from transformers.models.qwen3 import modeling_qwen3
 from transformers.models.qwen3_moe import modeling_qwen3_moe
 from trl import GRPOTrainer
 from trl.kernels import chunked_logprob
 
-from egpo_trl import EGPOConfig, EGPOTrainer
-from egpo_trl.update_options import UpdateOptions, resolve_update_options, sees_relative_positions
+from egpo_trl import EGPOTrainer
+from egpo_trl.update_options import UpdateOptions, resolve_update_options
 from tests.tiny import STOCK_UPDATES, checksum_reward, config, losses, prompts_only, tiny_model, train, weights
 
 LOSS_TYPES = ["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "vespo", "luspo"]
@@ -363,49 +363,6 @@ def test_old_log_probabilities_of_live_rows_only(tmp_path, tiny_tokenizer, monke
     assert not old[~live].any()
 
 
-# What is exact for which model and loss
-
-
-def options_for(tmp_path, model, aux_loss=False, **fields) -> UpdateOptions:
-    return resolve_update_options(EGPOConfig(str(tmp_path), use_cpu=True, bf16=False, **fields), model, aux_loss)
-
-
-def test_auto_is_what_is_exact(tmp_path, tiny_tokenizer):
-    model = tiny_model(tiny_tokenizer)
-    assert options_for(tmp_path, model) == UpdateOptions(True, True, True, True)
-    for fields in ({"entropy_coef": 0.1}, {"top_entropy_quantile": 0.5}, {"use_adaptive_entropy": True}):
-        assert options_for(tmp_path, model, **fields) == UpdateOptions(True, True, False, False)
-    assert options_for(tmp_path, model, aux_loss=True) == UpdateOptions(True, True, False, False)
-    assert options_for(tmp_path, model, beta=0.1) == UpdateOptions(True, True, False, True)
-    assert options_for(tmp_path, model, loss_type="bnpo") == UpdateOptions(True, True, True, False)
-    assert options_for(tmp_path, model, loss_type="bnpo", sort_by_length="always").sort_by_length
-    assert options_for(tmp_path, model, beta=0.1, drop_zero_advantages="always").drop_zero_advantages
-    assert options_for(tmp_path, model, **STOCK_UPDATES) == UpdateOptions(False, False, False, False)
-    with pytest.raises(ValueError, match="load-balancing"):
-        options_for(tmp_path, model, aux_loss=True, drop_zero_advantages="always")
-
-
-def test_prompts_are_trimmed_where_positions_are_relative(tmp_path, tiny_tokenizer):
-    model = tiny_model(tiny_tokenizer)
-    assert sees_relative_positions(model)
-    rope = model.config.rope_parameters
-    for rope_type, expected in (("llama3", True), ("yarn", True), ("dynamic", False), ("longrope", False)):
-        model.config.rope_parameters = {**rope, "rope_type": rope_type}
-        assert sees_relative_positions(model) == expected
-    model.config.rope_parameters = {"full_attention": rope, "sliding_attention": {**rope, "rope_type": "dynamic"}}
-    assert not sees_relative_positions(model)
-    model.config.rope_parameters = rope
-    model.config.layer_types = ["full_attention", "linear_attention"]
-    assert not sees_relative_positions(model)
-    prompt_tuning = PromptTuningConfig(num_virtual_tokens=2, task_type="CAUSAL_LM")
-    assert not sees_relative_positions(get_peft_model(tiny_model(tiny_tokenizer), prompt_tuning))
-    lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
-    assert sees_relative_positions(get_peft_model(tiny_model(tiny_tokenizer), lora))
-    absolute = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=1, n_embd=8, vocab_size=16))
-    assert options_for(tmp_path, absolute) == UpdateOptions(True, False, True, True)
-    assert options_for(tmp_path, absolute, trim_padding="always").trim_prompts
-
-
 def test_a_mixture_of_experts_with_a_load_balancing_loss(tmp_path, tiny_tokenizer):
     """Only trimmed: the load-balancing loss reads every row."""
     torch.manual_seed(0)
@@ -424,17 +381,3 @@ def test_a_mixture_of_experts_with_a_load_balancing_loss(tmp_path, tiny_tokenize
     assert ours._update_options == UpdateOptions(True, True, False, False)
     assert ours.state.log_history[0]["aux_loss"] > 0
     same_update(ours, stock, start.state_dict(), relative=1e-6)  # the load-balancing loss is computed in float32
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"trim_padding": "on"}, "trim_padding must be one of"),
-        ({"drop_zero_advantages": False}, "drop_zero_advantages must be one of"),
-        ({"sort_by_length": "yes"}, "sort_by_length must be one of"),
-        ({"drop_zero_advantages": "always", "entropy_coef": 0.1}, "entropy bonus or the entropy quantile"),
-    ],
-)
-def test_one_clear_error(tmp_path, fields, message):
-    with pytest.raises(ValueError, match=message):
-        EGPOConfig(str(tmp_path), use_cpu=True, bf16=False, **fields)
