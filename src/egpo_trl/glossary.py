@@ -17,6 +17,9 @@ METRICS: Mapping[str, str] = {
     "egpo/bonus": "mean of A_new - A, over chain-of-thought tokens (token level) or rollouts with one (sequence level), "
     "zero-variance groups included",
     "egpo/bonus_clipped_ratio": "share of those with A != 0 whose bonus is cut at |A| / alpha",
+    "egpo/dropped_rows_ratio": "share of rows left out of the loss pass",
+    "egpo/computed_tokens_ratio": "positions computed in the loss pass over those of TRL's padded micro-batches",
+    "egpo/padding_removed_ratio": "share of TRL's padding that was not computed",
     "reason/*": "share of rollouts with a verdict, see the reasons",
     "reward_errors/*": "share of completions on which a guarded reward failed",
     "completions/mean_length": "mean number of generated tokens",
