@@ -6,6 +6,8 @@ from typing import Any
 
 from trl import GRPOConfig
 
+from .launch_checks import check_batch
+
 ENTROPY_LEVELS = ("token", "sequence")
 ENTROPY_SPANS = ("think", "completion")
 
@@ -86,7 +88,13 @@ class EGPOConfig(GRPOConfig):
     )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        given = self.generation_batch_size
+        try:
+            super().__post_init__()
+        except ValueError:
+            if given is None:
+                check_batch(self, self.world_size)  # says which field to set to what
+            raise
         if not 0.0 <= self.egpo_lambda < math.inf:
             raise ValueError(
                 f"egpo_lambda must be a number of at least 0, got {self.egpo_lambda}. Use 0 for plain GRPO."
