@@ -1,4 +1,4 @@
-"""The command line: `egpo-trl train | curves`, each a thin call into another module."""
+"""The command line: `egpo-trl train | curves | merge`, each a thin call into another module."""
 
 import argparse
 import difflib
@@ -13,6 +13,7 @@ commands:
   train    train a model with EGPO: egpo-trl train --config configs/train/quickstart.yaml [--field value …]
            (several processes: accelerate launch train.py --config …)
   curves   draw the learning curves of one or several runs: egpo-trl curves RUN [RUN …] [--output PICTURE]
+  merge    merge a trained adapter into its base model: egpo-trl merge RUN --output FOLDER [--base MODEL]
 
 `egpo-trl COMMAND --help` lists the options."""
 
@@ -98,7 +99,32 @@ def curves(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"egpo-trl curves: {error}") from None
 
 
-COMMANDS = {"train": train, "curves": curves}
+def merge(argv: Sequence[str] | None = None) -> None:
+    """
+    Merge a trained adapter into its base model.
+
+    Args:
+        argv (`Sequence[str]`, *optional*):
+            Arguments; by default those of the process.
+
+    Raises:
+        SystemExit: With one clear message, if there is no adapter or it cannot be merged.
+    """
+    from .merge import merge_adapter
+
+    parser = argparse.ArgumentParser("egpo-trl merge", description="Merge a trained adapter into its base model.")
+    parser.add_argument("adapter", metavar="RUN", help="output folder or checkpoint of a run with use_peft")
+    parser.add_argument("--output", required=True, help="folder to write")
+    parser.add_argument("--base", help="unquantized base model; default: the one that the adapter was trained on")
+    parser.add_argument("--dtype", default="auto", choices=["auto", "bfloat16", "float16", "float32"])
+    options = parser.parse_args(argv)
+    try:
+        print(merge_adapter(options.adapter, options.output, options.base, options.dtype))
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"egpo-trl merge: {error}") from None
+
+
+COMMANDS = {"train": train, "curves": curves, "merge": merge}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
