@@ -1,4 +1,4 @@
-"""The command line: `egpo-trl train | curves | merge`, each a thin call into another module."""
+"""The command line: `egpo-trl train | curves | merge | plan`, each a thin call into another module."""
 
 import argparse
 import difflib
@@ -14,6 +14,7 @@ commands:
            (several processes: accelerate launch train.py --config …)
   curves   draw the learning curves of one or several runs: egpo-trl curves RUN [RUN …] [--output PICTURE]
   merge    merge a trained adapter into its base model: egpo-trl merge RUN --output FOLDER [--base MODEL]
+  plan     say whether a run fits its GPUs: egpo-trl plan --config RECIPE [--accelerate_config FILE] [--gpu_memory GB]
 
 `egpo-trl COMMAND --help` lists the options."""
 
@@ -124,7 +125,49 @@ def merge(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"egpo-trl merge: {error}") from None
 
 
-COMMANDS = {"train": train, "curves": curves, "merge": merge}
+def plan(argv: Sequence[str] | None = None) -> None:
+    """
+    Calculate the memory that a run needs on each GPU, from the model's config alone.
+
+    Args:
+        argv (`Sequence[str]`, *optional*):
+            Arguments; by default those of the process. Fields of the recipe may follow, as for `egpo-trl train`.
+
+    Raises:
+        SystemExit: With one clear message, if a file or the model's config cannot be read.
+    """
+    from pathlib import Path
+
+    import yaml
+    from transformers import AutoConfig
+    from trl import ModelConfig, TrlParser, get_peft_config
+
+    from .egpo_config import EGPOConfig
+    from .planner import describe, make_plan, measure_model
+    from .training import EGPOScriptArguments, model_path
+
+    parser = argparse.ArgumentParser("egpo-trl plan", description="Calculate the memory that a run needs on each GPU.")
+    parser.add_argument("--config", required=True, help="recipe, as for egpo-trl train")
+    parser.add_argument("--accelerate_config", help="file of configs/accelerate; default: one GPU")
+    parser.add_argument("--num_processes", type=int, help="GPUs that train; default: that of the accelerate config")
+    parser.add_argument("--gpu_memory", type=float, default=80.0, help="GB of one GPU (default: 80)")
+    parser.add_argument("--prompt_length", type=int, default=2048, help="tokens of a long prompt (default: 2048)")
+    options, fields = parser.parse_known_args(argv)
+    recipe = TrlParser((EGPOScriptArguments, EGPOConfig, ModelConfig), prog="egpo-trl plan")
+    try:
+        engine = {"distributed_type": "NO", "num_processes": 1}
+        if options.accelerate_config:
+            engine = yaml.safe_load(Path(options.accelerate_config).read_text(encoding="utf-8"))
+        engine["num_processes"] = options.num_processes or engine["num_processes"]
+        command = ["--config", options.config, *fields, "--use_cpu", "true"]
+        _, args, model_args = recipe.parse_args_and_config(command)
+        size = measure_model(AutoConfig.from_pretrained(model_path(model_args)), get_peft_config(model_args))
+        print(describe(size, make_plan(args, model_args, engine, options.prompt_length), options.gpu_memory))
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"egpo-trl plan: {error}") from None
+
+
+COMMANDS = {"train": train, "curves": curves, "merge": merge, "plan": plan}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
