@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 from trl import ModelConfig, TrlParser
 
 from egpo_trl import EGPOConfig
 from egpo_trl.cli import train
+from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.launch_checks import Launch, check_launch, check_lengths
 from egpo_trl.training import EGPOScriptArguments
 
@@ -71,6 +74,9 @@ def test_train_config_launches(path, tmp_path):
     assert state["global_step"] == 1
     saved = "adapter_model.safetensors" if recipe.get("use_peft") else "model.safetensors"
     assert (tmp_path / "run" / saved).exists()
+    if recipe.get("use_peft"):  # the adapter of a quantized base loads onto the plain one as well
+        base = AutoModelForCausalLM.from_pretrained(demo_policy_path())
+        assert PeftModel.from_pretrained(base, tmp_path / "run").peft_config["default"].r == recipe["lora_r"]
 
 
 def test_there_are_configs():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from datasets import Dataset
 from transformers import AutoTokenizer
 from trl import ModelConfig
 
@@ -180,6 +181,10 @@ def test_longest_prompt(tiny_tokenizer):
     assert longest_prompt_length(rows, tiny_tokenizer, None) == max(lengths)
     assert longest_prompt_length(rows, tiny_tokenizer, "tools") > max(lengths)
     assert longest_prompt_length(prompts_only(16), tiny_tokenizer, "tools") == max(lengths)
+    texts = Dataset.from_list([{"prompt": "Play Bach."}, {"prompt": "Play Bach in order."}])
+    assert longest_prompt_length(texts, tiny_tokenizer, None) == len(
+        tiny_tokenizer("Play Bach in order.")["input_ids"]
+    )
 
 
 def test_all_checks_run_before_the_model_is_loaded(tmp_path):

@@ -141,20 +141,15 @@ def model_path(model_args: "ModelConfig") -> str:
 def longest_prompt_length(rows: "Dataset", tokenizer: Any, tools_column: str | None, **template_kwargs: Any) -> int:
     """Tokens of the longest prompt, among the eight rows with the most characters."""
     columns = ["prompt", *([tools_column] if tools_column in rows.column_names else [])]
-    longest = heapq.nlargest(8, rows.select_columns(columns), key=lambda row: len(str(row)))
-    return max(
-        len(
-            tokenizer.apply_chat_template(
-                row["prompt"],
-                tools=parse_row_tools(row.get(tools_column)) or None,
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=True,
-                **template_kwargs,
-            )["input_ids"]
-        )
-        for row in longest
-    )
+
+    def length(row: dict[str, Any]) -> int:
+        if isinstance(row["prompt"], str):
+            return len(tokenizer(row["prompt"])["input_ids"])
+        tools = parse_row_tools(row[tools_column]) or None if tools_column in row else None
+        kwargs = {"add_generation_prompt": True, "tokenize": True, "return_dict": True, **template_kwargs}
+        return len(tokenizer.apply_chat_template(row["prompt"], tools=tools, **kwargs)["input_ids"])
+
+    return max(map(length, heapq.nlargest(8, rows.select_columns(columns), key=lambda row: len(str(row)))))
 
 
 def check_before_loading(
