@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -
 
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-slow lint format setup benchmark fuzz clean
+.PHONY: help quickstart test test-slow lint format setup benchmark fuzz gpu-check clean
 help:
 	@sed -n '1,2p' Makefile
 
@@ -54,6 +54,9 @@ benchmark: .venv/test
 
 fuzz: .venv/test
 	$(BIN)/python benchmarks/fuzz_reward.py --inputs 1000000
+
+gpu-check: .venv/test
+	$(BIN)/python benchmarks/gpu_check.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

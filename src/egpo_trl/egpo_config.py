@@ -6,6 +6,7 @@ from typing import Any
 
 from trl import GRPOConfig
 
+from .launch_checks import check_batch
 from .update_options import UPDATE_MODES, reads_whole_micro_batch
 
 ENTROPY_LEVELS = ("token", "sequence")
@@ -130,7 +131,13 @@ class EGPOConfig(GRPOConfig):
     )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        given = self.generation_batch_size
+        try:
+            super().__post_init__()
+        except ValueError:
+            if given is None:
+                check_batch(self, self.world_size)  # says which field to set to what
+            raise
         if not _is_number(self.egpo_lambda) or not 0.0 <= self.egpo_lambda < math.inf:
             raise ValueError(
                 f"egpo_lambda must be a number of at least 0, got {self.egpo_lambda}. Use 0 for plain GRPO."

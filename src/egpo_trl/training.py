@@ -1,5 +1,6 @@
 """The main job: rows and a config in, a trained model, its curves and a report out."""
 
+import heapq
 import json
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .completions import SYNTAXES
 from .data.loading import DEMO
+from .data.rows import parse_row_tools
+from .launch_checks import check_launch, check_lengths, check_number_of_rows, context_length, detect_launch
 from .prompts import PROMPT_STYLES
 from .rewards import COMPARISONS
 
@@ -135,18 +138,73 @@ def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> "tuple[Data
     return train, held_out
 
 
+def model_path(model_args: "ModelConfig") -> str:
+    """Folder or Hub id of the model: that of the embedded policy for `"demo"` or nothing."""
+    from .demo.policy import demo_policy_path
+
+    name = model_args.model_name_or_path
+    return str(demo_policy_path()) if name in (None, DEMO) else str(name)
+
+
+def longest_prompt_length(rows: "Dataset", tokenizer: Any, tools_column: str | None, **template_kwargs: Any) -> int:
+    """Tokens of the longest prompt, among the eight rows with the most characters."""
+    columns = ["prompt", *([tools_column] if tools_column in rows.column_names else [])]
+
+    def length(row: dict[str, Any]) -> int:
+        if isinstance(row["prompt"], str):
+            return len(tokenizer(row["prompt"])["input_ids"])
+        tools = parse_row_tools(row[tools_column]) or None if tools_column in row else None
+        kwargs = {"add_generation_prompt": True, "tokenize": True, "return_dict": True, **template_kwargs}
+        return len(tokenizer.apply_chat_template(row["prompt"], tools=tools, **kwargs)["input_ids"])
+
+    return max(map(length, heapq.nlargest(8, rows.select_columns(columns), key=lambda row: len(str(row)))))
+
+
+def check_before_loading(
+    script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig", train: "Dataset"
+) -> list[str]:
+    """
+    Every launch check that can be made before the model is loaded.
+
+    Args:
+        script ([`EGPOScriptArguments`]):
+            Prompt style.
+        args ([`EGPOConfig`]):
+            Training.
+        model_args ([`~trl.ModelConfig`]):
+            Model, quantization and adapters.
+        train ([`~datasets.Dataset`]):
+            Rows to train on.
+
+    Returns:
+        `list[str]`:
+            Warnings.
+
+    Raises:
+        ValueError: If the run is known to fail; the message names the remedy.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    found = check_launch(args, model_args, detect_launch(args.use_cpu))
+    check_number_of_rows(len(train), args)
+    source = {"revision": model_args.model_revision, "trust_remote_code": args.trust_remote_code}
+    tokenizer = AutoTokenizer.from_pretrained(model_path(model_args), **source)
+    config = AutoConfig.from_pretrained(model_path(model_args), **source)
+    renders = args.render_tools and script.prompt_style == "native"
+    template_kwargs: Any = args.chat_template_kwargs
+    longest = longest_prompt_length(train, tokenizer, "tools" if renders else None, **template_kwargs)
+    return found + check_lengths(args, longest, context_length(config))
+
+
 def build_trainer(
     script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig", train: "Dataset", held_out: "Dataset"
 ) -> "EGPOTrainer":
     """Trainer of a run; raises what [`EGPOTrainer`] raises."""
     from trl import get_peft_config, get_quantization_config
 
-    from .demo.policy import demo_policy_path
     from .egpo_trainer import EGPOTrainer
     from .rewards import ToolCallReward
 
-    is_demo = model_args.model_name_or_path in (None, DEMO)
-    model = str(demo_policy_path()) if is_demo else model_args.model_name_or_path
     args.model_init_kwargs = {
         "revision": model_args.model_revision,
         "attn_implementation": model_args.attn_implementation,
@@ -158,8 +216,8 @@ def build_trainer(
         args.render_tools = False
         args.think_tags = args.think_tags or ["<think>", "</think>"]
         syntax = "pythonic" if syntax == "auto" else syntax
-    return EGPOTrainer(
-        model=model,
+    trainer = EGPOTrainer(
+        model=model_path(model_args),
         reward_funcs=ToolCallReward(
             syntax=syntax,
             comparison=script.comparison,
@@ -172,6 +230,11 @@ def build_trainer(
         quantization_config=get_quantization_config(model_args),
         peft_config=get_peft_config(model_args),
     )
+    if args.fp16 and model_args.use_peft:  # TRL holds QLoRA's adapters in bfloat16, which fp16's loss scaler refuses
+        for parameter in trainer.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+    return trainer
 
 
 def evaluate_held_out(trainer: "EGPOTrainer", held_out: "Dataset") -> dict[str, Any]:
@@ -303,6 +366,9 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
 
     resume = check_checkpoint(args.resume_from_checkpoint)
     train, held_out = prepare_rows(script, args)
+    for warning in check_before_loading(script, args, model_args, train):
+        if args.process_index == 0:
+            print(f"note: {warning}", flush=True)
     trainer = build_trainer(script, args, model_args, train, held_out)
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)

@@ -1,0 +1,140 @@
+"""Two real processes on CPU (gloo) under each shipped engine: they run, equal one process, save and resume.
+
+`docs/scaling.md` shows the results as a table; `-k "resumes and zero3"` selects one cell of it.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from egpo_trl.demo.policy import demo_policy_path
+from tests import engines
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+    "OMP_NUM_THREADS": "1",
+    "DS_ACCELERATOR": "cpu",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+}
+KINDS = {"ddp": "MULTI_CPU", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "fsdp2": "FSDP"}
+SLOW = [pytest.param(engine, marks=pytest.mark.slow) for engine in KINDS]
+ENGINES = ["ddp", *SLOW[1:]]  # one smoke test of a launch stays in the fast suite
+SAME = ["loss", "grad_norm", "reward", "frac_reward_zero_std", "completions/mean_length", "num_tokens"]
+
+
+def run(*command: str, seconds: float = 300) -> str:
+    """Run Python; a hang ends with the whole process group, in bounded time and with a message."""
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, env=ENVIRONMENT, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        shown, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        shown, _ = process.communicate()
+        pytest.fail(f"hung: no end after {seconds} s. Last output:\n{shown[-4000:]}")
+    assert process.returncode == 0, shown[-6000:]
+    return shown
+
+
+def launch(engine: str, folder: Path, *options: str) -> str:
+    """`accelerate launch` of two processes with a shipped config, in float32."""
+    config = f"configs/accelerate/{engine}.yaml"
+    overrides = ["--num_processes", "2", "--mixed_precision", "no", "--main_process_port", "0"]
+    return run(
+        "-m", "accelerate.commands.launch", "--config_file", config, *overrides,
+        "tests/engines.py", str(folder), *options,
+    )  # fmt: skip
+
+
+def read_logs(folder: Path, name: str, rank: int = 0) -> dict:
+    return json.loads((folder / f"logs-{name}-{rank}.json").read_text())
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """Folder of the run on one process."""
+    folder = tmp_path_factory.mktemp("single")
+    engines.train(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Folder of an engine's uninterrupted run, launched on first use."""
+    folders: dict[str, Path] = {}
+
+    def folder_of(engine: str) -> Path:
+        if engine not in folders:
+            folders[engine] = tmp_path_factory.mktemp(engine)
+            launch(engine, folders[engine])
+        return folders[engine]
+
+    return folder_of
+
+
+def test_a_hang_fails_in_bounded_time_with_a_message():
+    with pytest.raises(pytest.fail.Exception, match=r"hung: no end after 2 s(.|\n)*before the hang"):
+        run("-uc", "print('before the hang'); import time; time.sleep(60)", seconds=2)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_equals_one_process(engine, single, trained):
+    """Also with unequal lengths, no CoT, or groups without variance on one process only."""
+    folder = trained(engine)
+    first, second, one = read_logs(folder, "final"), read_logs(folder, "final", 1), read_logs(single, "final")
+    assert (first["engine"], first["processes"]) == (f"DistributedType.{KINDS[engine]}", 2)
+    assert [log["frac_reward_zero_std"] for log in one["logs"]] == [0.0, 0.5, 0.5, 0.5]
+    assert [log["egpo/no_cot_ratio"] for log in one["logs"]] == [0.0, 0.0, 0.5, 0.5]
+    assert len(one["logs"]) == len(first["logs"]) == engines.STEPS
+    for log, other, expected in zip(first["logs"], second["logs"], one["logs"], strict=True):
+        for name in [*SAME, *(name for name in expected if name.startswith("egpo/"))]:
+            assert log[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-5), name
+            assert log[name] == other[name], name
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_saves_a_loadable_model(engine, single, trained):
+    saved, expected, start = weights(trained(engine) / "final"), weights(single / "final"), weights(demo_policy_path())
+    assert saved.keys() == expected.keys()
+    moved = max((expected[name] - start[name]).abs().max() for name in expected)
+    apart = max((expected[name] - saved[name]).abs().max() for name in expected)
+    assert moved > 1e-4
+    assert apart < 0.05 * moved
+    assert AutoTokenizer.from_pretrained(trained(engine) / "final").chat_template
+
+
+@pytest.mark.parametrize("engine", SLOW)
+def test_resumes(engine, trained):
+    folder = trained(engine)
+    launch(engine, folder, "--resume")
+    logs, resumed = read_logs(folder, "final")["logs"], read_logs(folder, "resumed")["logs"]
+    assert len(resumed) == engines.STEPS
+    for log, expected in zip(resumed, logs, strict=True):
+        assert log["loss"] == pytest.approx(expected["loss"], rel=1e-6)
+    saved, expected = weights(folder / "resumed"), weights(folder / "final")
+    assert all(torch.allclose(saved[name], expected[name], rtol=0, atol=1e-7) for name in expected)
+
+
+@pytest.mark.parametrize("engine", SLOW)
+def test_runs_the_main_job(engine, tmp_path):
+    """`egpo-trl train` of the quickstart recipe, with completions sampled from the sharded policy."""
+    shown = launch(engine, tmp_path, "--job")
+    assert "step    2/2" in shown
+    logs = json.loads((tmp_path / "trainer_state.json").read_text())["log_history"]
+    assert [log["step"] for log in logs if "loss" in log] == [1, 2]
+    weights(tmp_path)
