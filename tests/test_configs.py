@@ -14,7 +14,7 @@ from egpo_trl import EGPOConfig
 from egpo_trl.cli import train
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.launch_checks import Launch, check_launch, check_lengths
-from egpo_trl.training import EGPOScriptArguments
+from egpo_trl.script_arguments import EGPOScriptArguments
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 TRAIN = sorted((CONFIGS / "train").glob("*.yaml"))

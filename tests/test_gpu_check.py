@@ -11,7 +11,7 @@ from trl import ModelConfig, TrlParser
 from benchmarks.gpu_check import commands
 from egpo_trl import EGPOConfig
 from egpo_trl.launch_checks import Launch, check_launch
-from egpo_trl.training import EGPOScriptArguments
+from egpo_trl.script_arguments import EGPOScriptArguments
 
 ROOT = Path(__file__).parents[1]
 ALL = commands(gpus=2, has_vllm=True)

@@ -19,7 +19,8 @@ from egpo_trl.launch_checks import (
     context_length,
     engine_of,
 )
-from egpo_trl.training import EGPOScriptArguments, build_trainer, check_before_loading, longest_prompt_length
+from egpo_trl.script_arguments import EGPOScriptArguments
+from egpo_trl.training import build_trainer, check_before_loading, longest_prompt_length
 from tests.tiny import config, prompts_only, tool_rows
 
 

@@ -19,7 +19,7 @@ from trl import ModelConfig, TrlParser, get_peft_config
 from egpo_trl import EGPOConfig
 from egpo_trl.cli import main
 from egpo_trl.planner import Plan, describe, make_plan, measure_model, memory, model_states, remedies, total
-from egpo_trl.training import EGPOScriptArguments
+from egpo_trl.script_arguments import EGPOScriptArguments
 from tests.tiny import tiny_model
 
 CONFIGS = Path(__file__).parents[1] / "configs"

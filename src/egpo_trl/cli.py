@@ -85,7 +85,8 @@ def train(argv: Sequence[str] | None = None) -> None:
     from trl import ModelConfig
 
     from .egpo_config import EGPOConfig
-    from .training import EGPOScriptArguments, run_training
+    from .script_arguments import EGPOScriptArguments
+    from .training import run_training
 
     script, args, model_args = _parse("train", (EGPOScriptArguments, EGPOConfig, ModelConfig), argv)
     # TRL 1.16 uses names that transformers 5.23 is about to rename: nothing that a user could act on.
@@ -325,7 +326,8 @@ def plan(argv: Sequence[str] | None = None) -> None:
 
     from .egpo_config import EGPOConfig
     from .planner import describe, make_plan, measure_model
-    from .training import EGPOScriptArguments, model_path
+    from .script_arguments import EGPOScriptArguments
+    from .training import model_path
 
     parser = argparse.ArgumentParser("egpo-trl plan", description="Calculate the memory that a run needs on each GPU.")
     parser.add_argument("--config", required=True, help="recipe, as for egpo-trl train")
