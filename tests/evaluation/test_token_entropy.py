@@ -5,7 +5,7 @@ import torch
 
 from egpo_trl.evaluation.token_entropy import token_entropies
 
-from .tiny import tiny_model
+from ..tiny import tiny_model
 
 
 def test_entropies_are_those_of_the_softmax(tiny_tokenizer):
