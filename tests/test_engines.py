@@ -92,6 +92,10 @@ def test_a_hang_fails_in_bounded_time_with_a_message():
         run("-uc", "print('before the hang'); import time; time.sleep(60)", seconds=2)
 
 
+# What is left out of a forward pass depends on the share of a process, the gradient does not.
+WORK = {"egpo/padding_removed_ratio", "egpo/computed_tokens_ratio", "egpo/dropped_rows_ratio"}
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_equals_one_process(engine, single, trained):
     """Also with unequal lengths, no CoT, or groups without variance on one process only."""
@@ -102,7 +106,8 @@ def test_equals_one_process(engine, single, trained):
     assert [log["egpo/no_cot_ratio"] for log in one["logs"]] == [0.0, 0.0, 0.5, 0.5]
     assert len(one["logs"]) == len(first["logs"]) == engines.STEPS
     for log, other, expected in zip(first["logs"], second["logs"], one["logs"], strict=True):
-        for name in [*SAME, *(name for name in expected if name.startswith("egpo/"))]:
+        ours = {name for name in expected if name.startswith("egpo/")} - WORK
+        for name in [*SAME, *sorted(ours)]:
             assert log[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-5), name
             assert log[name] == other[name], name
 

@@ -117,7 +117,7 @@ def check_before_loading(
     tokenizer = AutoTokenizer.from_pretrained(model_path(model_args), **source)
     config = AutoConfig.from_pretrained(model_path(model_args), **source)
     renders = args.render_tools and script.prompt_style == "native"
-    template_kwargs: Any = args.chat_template_kwargs
+    template_kwargs: Any = args.chat_template_kwargs or {}
     longest = longest_prompt_length(train, tokenizer, "tools" if renders else None, **template_kwargs)
     return found + check_lengths(args, longest, context_length(config))
 

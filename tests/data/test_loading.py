@@ -4,7 +4,6 @@ import json
 
 import pytest
 from datasets import Dataset, DatasetDict
-from datasets.exceptions import DatasetGenerationError
 
 from egpo_trl.data.loading import load_rows, split_by_prompt
 from egpo_trl.demo.world import make_rows
@@ -48,7 +47,7 @@ def test_calls_that_come_up_late_in_a_file(tmp_path):
     assert loaded[300]["prompt"][1]["tool_calls"] == call["tool_calls"]
     assert loaded[0]["prompt"][0]["tool_calls"] is None
     file.write_text("\n".join(json.dumps({**row, "extra": 1}) for row in rows))
-    with pytest.raises(DatasetGenerationError):
+    with pytest.raises(ValueError, match=r"rows\.jsonl' cannot be read: "):
         load_rows(str(file))
 
 
