@@ -4,7 +4,8 @@
 
 Answers are those of BFCL's Python categories, as given and with one argument changed, behind a few hundred tokens of
 reasoning, in groups of 8 rollouts for each row. Both sides compare by BFCL's rules; ours also checks the reasoning
-template and, in a second line, compares exactly. Several alternating repeats, the median of each.
+template and, in further lines, compares exactly, and does without its memory of the answers that a group repeats (about
+six in ten here). Several alternating repeats, the median of each.
 """
 
 import argparse
