@@ -45,8 +45,9 @@ PIECES = [
 ]  # fmt: skip
 CALL_PIECES = [
     "<tool_call>", "</tool_call>", "<answer>", "</answer>", "<think>", "</think>", "<|im_end|>", '"name":', '"arguments":',
-    '"parameters":', "f(a=", "f(b=", "f()", "(ns.h(", " ns.h(",
+    '"parameters":',
 ]  # fmt: skip
+CALL = re.compile(r"(?<![\w.])(?:f|ns\.h)\((?:[ab]=(?!=)|\))")
 MAX_DEPTH, MAX_CALLS, MAX_CHARACTERS, MAX_PIECES = 64, 128, 100_000, 2000  # the documented bounds
 
 
@@ -390,7 +391,7 @@ def oracle(completion: str, syntax: str, reference: list[tuple[str, dict[str, An
             raise Wrong("long")
         if not reference:
             dense = re.sub(r"\s+(?=[:=)])|(?<=[(])\s+", "", answer)
-            if not dense or any(piece in dense for piece in CALL_PIECES):
+            if not dense or CALL.search(dense) or any(piece in dense for piece in CALL_PIECES):
                 return False
             return None if set(dense) & set("<>[](){}=:|") else True
         calls = DECODERS[syntax](answer)

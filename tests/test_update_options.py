@@ -1,12 +1,16 @@
 """What is exact for which model and loss, and what is refused."""
 
-import pytest
-from peft import LoraConfig, PromptTuningConfig, get_peft_model
-from transformers import GPT2Config, GPT2LMHeadModel
+import copy
 
-from egpo_trl import EGPOConfig
-from egpo_trl.update_options import UpdateOptions, resolve_update_options, sees_relative_positions
-from tests.tiny import STOCK_UPDATES, tiny_model
+import pytest
+import torch
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from transformers import GPT2Config, GPT2LMHeadModel, Qwen3Config, Qwen3ForCausalLM
+from trl import GRPOTrainer
+
+from egpo_trl import EGPOConfig, EGPOTrainer
+from egpo_trl.update_options import UpdateOptions, reads_length, resolve_update_options, sees_relative_positions
+from tests.tiny import STOCK_UPDATES, losses, tiny_model, train
 
 
 def options_for(tmp_path, model, aux_loss=False, **fields) -> UpdateOptions:
@@ -35,6 +39,9 @@ def test_prompts_are_trimmed_where_positions_are_relative(tmp_path, tiny_tokeniz
     for rope_type, expected in (("llama3", True), ("yarn", True), ("dynamic", False), ("longrope", False)):
         model.config.rope_parameters = {**rope, "rope_type": rope_type}
         assert sees_relative_positions(model) == expected
+        assert reads_length(model) == (not expected)
+        assert options_for(tmp_path, model).trim_completions == expected
+        assert options_for(tmp_path, model, trim_padding="always").trim_completions
     model.config.rope_parameters = {"full_attention": rope, "sliding_attention": {**rope, "rope_type": "dynamic"}}
     assert not sees_relative_positions(model)
     model.config.rope_parameters = rope
@@ -61,3 +68,24 @@ def test_prompts_are_trimmed_where_positions_are_relative(tmp_path, tiny_tokeniz
 def test_one_clear_error(tmp_path, fields, message):
     with pytest.raises(ValueError, match=message):
         EGPOConfig(str(tmp_path), use_cpu=True, bf16=False, **fields)
+
+
+def test_dynamic_rotary_embeddings_keep_their_gradient(tmp_path, tiny_tokenizer):
+    """They read the width of the batch, so trimming right padding would change every token."""
+    base = Qwen3Config.from_dict({**tiny_model(tiny_tokenizer).config.to_dict(), "max_position_embeddings": 12})
+    base.rope_parameters = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10_000.0}
+    torch.manual_seed(0)
+    start = Qwen3ForCausalLM(base)
+    start.generation_config.eos_token_id = tiny_tokenizer.eos_token_id
+
+    def run(cls, **options):
+        return train(tmp_path, tiny_tokenizer, cls, model=copy.deepcopy(start), max_steps=1, **options)
+
+    stock, ours = run(GRPOTrainer), run(EGPOTrainer, egpo_lambda=0.0)
+    assert losses(ours)[0][1] == pytest.approx(losses(stock)[0][1], rel=1e-5)
+
+
+def test_models_that_choose_among_keys_keep_their_prompts(tiny_tokenizer):
+    model = tiny_model(tiny_tokenizer)
+    model.config.model_type = "doge"
+    assert not sees_relative_positions(model)

@@ -46,10 +46,10 @@ class EGPOConfig(GRPOConfig):
             Whether each row's own `tools` are handed to the chat template. Set it to `False` where the messages hold
             the functions already, as with the paper's prompt style.
         trim_padding (`str`, *optional*, defaults to `"auto"`):
-            Whether a forward pass leaves out the columns in which all its rows are padding. `"auto"`: completions, and
-            prompts where the model sees relative positions only (rotary embeddings that do not depend on the length, in
-            full or sliding attention). `"always"`: prompts of every model. `"never"`: the padding of
-            [`~trl.GRPOTrainer`].
+            Whether a forward pass leaves out the columns in which all its rows are padding. `"auto"`: completions where
+            the rotary embeddings do not read the length of the batch, and prompts where the model sees relative
+            positions only (the same, in full or sliding attention). `"always"`: both, of every model. `"never"`: the
+            padding of [`~trl.GRPOTrainer`].
         drop_zero_advantages (`str`, *optional*, defaults to `"auto"`):
             Whether rows with an advantage of exactly 0 are left out of the forward and backward pass of the loss.
             `"auto"`: where nothing else gives them a gradient (`beta` is 0, no entropy bonus, no entropy quantile, no
@@ -107,8 +107,9 @@ class EGPOConfig(GRPOConfig):
     trim_padding: str = field(
         default="auto",
         metadata={
-            "help": "Leave out columns in which all rows of a forward pass are padding. 'auto': completions, and "
-            "prompts where the model sees relative positions only. 'always': prompts of every model. 'never': off.",
+            "help": "Leave out columns in which all rows of a forward pass are padding. 'auto': where the model does "
+            "not read the length, and prompts only where it sees relative positions. 'always': prompts of every model "
+            "too. 'never': off.",
             "choices": UPDATE_MODES,
         },
     )

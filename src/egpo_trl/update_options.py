@@ -1,7 +1,8 @@
 """Which work of a policy update may be left out without changing its gradient.
 
-Padding is never read, so the completion side of a batch can always be trimmed: attention is causal. Trimming the prompt
-side moves every token to an earlier position, which changes nothing where attention sees relative positions only. A row
+Padding is never read, so the completion side of a batch can be trimmed: attention is causal. (Rotary embeddings of the
+types `dynamic` and `longrope` read the length of the batch, though, so theirs is left alone.) Trimming the prompt side
+moves every token to an earlier position, which changes nothing where attention sees relative positions only. A row
 whose advantage is 0 has no policy gradient, so it can be left out where nothing else in the loss reads it. Rows may be
 exchanged between the micro-batches of one optimizer step where the loss is a sum over rows with weights that do not
 depend on the micro-batch.
@@ -17,6 +18,7 @@ UPDATE_MODES = ("auto", "always", "never")
 SPLIT_INDEPENDENT_LOSS_TYPES = frozenset({"grpo", "dr_grpo", "dapo", "cispo", "sapo", "vespo", "luspo"})
 
 _RELATIVE_ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})  # "dynamic" and "longrope" read the length
+_KEY_SELECTING_MODELS = frozenset({"doge"})  # take the best of all keys, padding among them
 _RELATIVE_LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
 
 
@@ -65,12 +67,35 @@ def sees_relative_positions(model: Any) -> bool:
     if getattr(model, "_is_stateful", False) or any(adapter.is_prompt_learning for adapter in adapters.values()):
         return False
     config = model.config.get_text_config()
-    rope = getattr(config, "rope_parameters", None) or {}
-    by_layer = [value for value in rope.values() if isinstance(value, dict)] or [rope]
-    return _RELATIVE_LAYER_TYPES.issuperset(getattr(config, "layer_types", None) or ()) and all(
-        parameters.get("rope_type") in _RELATIVE_ROPE_TYPES and "llama_4_scaling_beta" not in parameters
-        for parameters in by_layer
+    return (
+        config.model_type not in _KEY_SELECTING_MODELS
+        and _RELATIVE_LAYER_TYPES.issuperset(getattr(config, "layer_types", None) or ())
+        and all(
+            parameters.get("rope_type") in _RELATIVE_ROPE_TYPES and "llama_4_scaling_beta" not in parameters
+            for parameters in _rope_parameters(config)
+        )
     )
+
+
+def _rope_parameters(config: Any) -> list[dict[str, Any]]:
+    """Parameters of the rotary embeddings, one for each kind of layer that has its own."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    return [value for value in rope.values() if isinstance(value, dict)] or [rope]
+
+
+def reads_length(model: Any) -> bool:
+    """
+    Whether the rotary embeddings of a model depend on the width of the batch, right padding included.
+
+    Args:
+        model ([`~transformers.PreTrainedModel`]):
+            Model.
+
+    Returns:
+        `bool`
+    """
+    types = [parameters.get("rope_type") for parameters in _rope_parameters(model.config.get_text_config())]
+    return any(kind is not None and kind not in _RELATIVE_ROPE_TYPES for kind in types)
 
 
 def reads_whole_micro_batch(args: Any, aux_loss: bool = False) -> bool:
@@ -119,7 +144,7 @@ def resolve_update_options(args: Any, model: Any, aux_loss: bool) -> UpdateOptio
         return mode == "always" or (mode == "auto" and exact)
 
     return UpdateOptions(
-        trim_completions=args.trim_padding != "never",
+        trim_completions=decide(args.trim_padding, not reads_length(model)),
         trim_prompts=decide(args.trim_padding, sees_relative_positions(model)),
         drop_zero_advantages=decide(args.drop_zero_advantages, not coupled and args.beta == 0.0),
         sort_by_length=decide(args.sort_by_length, not coupled and args.loss_type in SPLIT_INDEPENDENT_LOSS_TYPES),

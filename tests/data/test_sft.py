@@ -96,3 +96,20 @@ def test_two_steps_of_sft_on_the_tiny_policy(tmp_path, capsys):
     assert any((a != b).any() for a, b in zip(trained.parameters(), start.parameters(), strict=True))
     with pytest.raises(SystemExit, match="unknown option 'leraning_rate', did you mean 'learning_rate'"):
         main(["sft", "--config", str(QUICKSTART), "--leraning_rate", "1"])
+
+
+def test_calls_in_the_history_are_what_templates_take():
+    """Rows hold arguments as JSON strings; most templates would quote them a second time."""
+    call = {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    row = {
+        "prompt": [
+            {"role": "user", "content": "?", "tool_calls": None},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "content": "7", "tool_calls": None},
+        ],
+        "tools": "[]",
+        "reference": '[{"name": "f", "arguments": {"x": 2}}]',
+    }
+    prompt = to_conversation(row)["prompt"]
+    assert prompt[1]["tool_calls"][0]["function"]["arguments"] == {"x": 1}
+    assert "tool_calls" not in prompt[0]

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..prompts import template_messages
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -74,7 +76,8 @@ def to_conversation(
     if thought_column is not None and thought_column not in row:
         raise ValueError(f"thought_column: the rows have no column {thought_column!r}, only {sorted(row)}.")
     thought = row[thought_column] if thought_column is not None else None
-    prompt = [{key: value for key, value in message.items() if value is not None} for message in row["prompt"]]
+    messages = template_messages(row["prompt"])
+    prompt = [{key: value for key, value in message.items() if value is not None} for message in messages]
     answer = assistant_message(row, thought, no_call_text)
     tools = row.get("tools") or "[]"
     if sft_format == "messages":

@@ -117,7 +117,8 @@ class Conversion:
 
 def _id_of(record: Mapping[str, Any]) -> str | None:
     value = record.get("id")
-    return str(value)[:200] if isinstance(value, (str, int)) and str(value) else None
+    text = str(value)[:200] if isinstance(value, (str, int)) else ""
+    return text.encode("utf-8", "replace").decode() or None  # a lone surrogate could not be written
 
 
 def _check(row: Row) -> None:
