@@ -24,6 +24,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 from egpo_trl import ToolCallReward
+from egpo_trl import completions as completions_module
 
 CATEGORIES = ("simple_python", "multiple", "parallel", "parallel_multiple", "live_simple", "live_multiple")
 ROLLOUTS = 8
@@ -138,11 +139,23 @@ def main() -> None:
             references = [row[comparison] for row in group]
             return lambda: [r == 1.0 for r in reward(prompts, completions, reference=references, tools=tools)]
 
-        paths = {
-            "bfcl-eval, decode + checker": official_path,
-            "ours, bfcl": ours("bfcl"),
-            "ours, exact": ours("exact"),
-        }
+        def forgetful(path: Callable[[], list[bool]]) -> Callable[[], list[bool]]:
+            """The same without remembering the answers that a group repeats."""
+
+            def run() -> list[bool]:
+                remembered = completions_module._MAX_REPEATED
+                completions_module._MAX_REPEATED = -1
+                try:
+                    return path()
+                finally:
+                    completions_module._MAX_REPEATED = remembered
+
+            return run
+
+        paths = {"bfcl-eval, decode + checker": official_path}
+        for comparison in ("bfcl", "exact"):
+            paths[f"ours, {comparison}"] = ours(comparison)
+            paths[f"ours, {comparison}, no repeats"] = forgetful(ours(comparison))
         verdicts = {name: path() for name, path in paths.items()}
         differ = sum(
             a != b for a, b in zip(verdicts["ours, bfcl"], verdicts["bfcl-eval, decode + checker"], strict=True)
