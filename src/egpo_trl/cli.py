@@ -4,7 +4,8 @@ import argparse
 import difflib
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 USAGE = """\
@@ -59,10 +60,11 @@ def _parse(command: str, dataclasses: tuple[Any, ...], argv: Sequence[str] | Non
     return objects
 
 
-def _run(command: str, job: Callable[[], None], log_level: str | None = None) -> None:
-    """Run a job; what is wrong with its input becomes one message instead of a traceback."""
+@contextmanager
+def _one_message(command: str, log_level: str | None = None) -> Iterator[None]:
+    """What is wrong with the input of a command becomes one message instead of a traceback."""
     try:
-        job()
+        yield
     except (ValueError, OSError) as error:
         if log_level == "debug":
             raise
@@ -91,7 +93,8 @@ def train(argv: Sequence[str] | None = None) -> None:
     script, args, model_args = _parse("train", (EGPOScriptArguments, EGPOConfig, ModelConfig), argv)
     # TRL 1.16 uses names that transformers 5.23 is about to rename: nothing that a user could act on.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
-    _run("train", lambda: run_training(script, args, model_args), args.log_level)
+    with _one_message("train", args.log_level):
+        run_training(script, args, model_args)
 
 
 def convert(argv: Sequence[str] | None = None) -> None:
@@ -119,7 +122,7 @@ def convert(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="JSON-lines file to write")
     options = parser.parse_args(argv)
 
-    def job() -> None:
+    with _one_message("convert"):
         conversion = convert_rows(
             options.name,
             options.source,
@@ -133,8 +136,6 @@ def convert(argv: Sequence[str] | None = None) -> None:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         skipped = sum(conversion.skipped.values())
         print(f"{conversion.num_rows} rows from {conversion.num_records} records, {skipped} skipped: {options.output}")
-
-    _run("convert", job)
 
 
 def clean(argv: Sequence[str] | None = None) -> None:
@@ -176,7 +177,8 @@ def sft(argv: Sequence[str] | None = None) -> None:
     from .sft_training import SFTScriptArguments, run_sft
 
     script, args, model_args = _parse("sft", (SFTScriptArguments, SFTConfig, ModelConfig), argv)
-    _run("sft", lambda: run_sft(script, args, model_args), args.log_level)
+    with _one_message("sft", args.log_level):
+        run_sft(script, args, model_args)
 
 
 def sft_data(argv: Sequence[str] | None = None) -> None:
@@ -206,12 +208,10 @@ def sft_data(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--thought_column", help="column with a chain of thought for the answer")
     parser.add_argument("--no_call_text", default=NO_CALL_TEXT, help="answer where text is right and there is none")
     options = parser.parse_args(argv)
-    try:
+    with _one_message("sft-data"):
         rows = load_rows(options.dataset_name, options.dataset_config, options.split)
         conversations = to_sft_dataset(rows, options.sft_format, options.thought_column, options.no_call_text)
         save_conversations(conversations, options.output)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"egpo-trl sft-data: {error}") from None
     print(f"{len(conversations):,} conversations: {options.output}")
 
 
@@ -246,13 +246,11 @@ def curves(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, help="picture to write (.png, .svg, .pdf); default: in the first run")
     parser.add_argument("--title", help="title of the picture")
     options = parser.parse_args(argv)
-    try:
+    with _one_message("curves"):
         named = name_runs(options.runs, options.group)
         first = Path(next(iter(named.values()))[0])
         output = options.output or (first if first.is_dir() else first.parent) / "learning_curves.png"
         print(draw_curves(read_runs(named), output, options.title))
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"egpo-trl curves: {error}") from None
 
 
 def report(argv: Sequence[str] | None = None) -> None:
@@ -276,10 +274,8 @@ def report(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="output folder of the run")
     parser.add_argument("--output", type=Path, help="file to write; default: report.html in the run")
     options = parser.parse_args(argv)
-    try:
+    with _one_message("report"):
         print(write_html_report(options.run, options.output))
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"egpo-trl report: {error}") from None
 
 
 def merge(argv: Sequence[str] | None = None) -> None:
@@ -301,10 +297,8 @@ def merge(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--base", help="unquantized base model; default: the one that the adapter was trained on")
     parser.add_argument("--dtype", default="auto", choices=["auto", "bfloat16", "float16", "float32"])
     options = parser.parse_args(argv)
-    try:
+    with _one_message("merge"):
         print(merge_adapter(options.adapter, options.output, options.base, options.dtype))
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"egpo-trl merge: {error}") from None
 
 
 def plan(argv: Sequence[str] | None = None) -> None:
@@ -337,7 +331,7 @@ def plan(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompt_length", type=int, default=2048, help="tokens of a long prompt (default: 2048)")
     options, fields = parser.parse_known_args(argv)
     recipe = TrlParser((EGPOScriptArguments, EGPOConfig, ModelConfig), prog="egpo-trl plan")
-    try:
+    with _one_message("plan"):
         engine = {"distributed_type": "NO", "num_processes": 1}
         if options.accelerate_config:
             engine = yaml.safe_load(Path(options.accelerate_config).read_text(encoding="utf-8"))
@@ -346,8 +340,6 @@ def plan(argv: Sequence[str] | None = None) -> None:
         _, args, model_args = recipe.parse_args_and_config(command)
         size = measure_model(AutoConfig.from_pretrained(model_path(model_args)), get_peft_config(model_args))
         print(describe(size, make_plan(args, model_args, engine, options.prompt_length), options.gpu_memory))
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"egpo-trl plan: {error}") from None
 
 
 COMMANDS = {

@@ -21,7 +21,7 @@ _END = "\x03"  # put behind the completion: a region that holds it was never clo
 _OPENED_TAG = re.compile(r"<(\w+)=")  # a tag that the pattern of a call opens and its content closes
 _PAIRED = re.compile(r"<\|tool\w*?_(start|end)\|>")  # LFM2's, whose template does not ask for the closing one
 _BLANKS = re.compile(r"\s{512}")  # transformers' patterns are quadratic in runs of white space
-_MAX_ARGUMENTS = 256  # of all calls together; and in unclosed ones
+_MAX_ARGUMENTS = 256  # of all calls of an answer together
 _WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 
 
@@ -197,7 +197,7 @@ class NativeReader:
             elif field.content_args:
                 is_strict = _count_keys(body, field.content_args) == sum(map(_keys_of, (c.arguments for c in calls)))
             else:
-                is_strict = bool(load_json(body) is not None)
+                is_strict = load_json(body) is not None
         except ValueError:
             return None
         return calls if is_strict else None
