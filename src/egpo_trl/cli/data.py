@@ -1,0 +1,105 @@
+"""`egpo-trl convert | clean | sft-data`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .parsing import one_message, parse
+
+
+def convert(argv: Sequence[str] | None = None) -> None:
+    """
+    Convert a function-calling data set to canonical rows.
+
+    Args:
+        argv (`Sequence[str]`, *optional*):
+            Arguments; by default those of the process.
+
+    Raises:
+        SystemExit: With one clear message, if the source is unknown or the data cannot be read.
+    """
+    import json
+    from pathlib import Path
+
+    from ..data.sources import SOURCES
+    from ..data.sources import convert as convert_rows
+
+    parser = argparse.ArgumentParser("egpo-trl convert", description="Convert a function-calling data set to rows.")
+    parser.add_argument("source", choices=sorted(SOURCES), help="format of the data, see docs/data.md")
+    parser.add_argument("name", help="file, folder or data set on the Hub")
+    parser.add_argument("--config", help="configuration of a data set on the Hub")
+    parser.add_argument("--split", default="train", help="split of a data set on the Hub")
+    parser.add_argument("--output", type=Path, required=True, help="JSON-lines file to write")
+    options = parser.parse_args(argv)
+
+    with one_message("convert"):
+        conversion = convert_rows(
+            options.name,
+            options.source,
+            split=options.split,
+            config=options.config,
+            on_skip=lambda skipped: print(f"skipped {skipped}", file=sys.stderr),
+        )
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        with options.output.open("w", encoding="utf-8") as file:
+            for row in conversion:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        skipped = sum(conversion.skipped.values())
+        print(f"{conversion.num_rows} rows from {conversion.num_records} records, {skipped} skipped: {options.output}")
+
+
+def clean(argv: Sequence[str] | None = None) -> None:
+    """
+    Clean canonical rows from a YAML config and flags. A run that was ended goes on when the command is given again.
+
+    Args:
+        argv (`Sequence[str]`, *optional*):
+            Arguments; by default those of the process.
+
+    Raises:
+        SystemExit: With one clear message, if a field is wrong, the budget is spent, or the judge fails for good.
+    """
+    from ..data.cleaning import CleaningConfig, CleaningStopped
+    from ..data.cleaning import clean as clean_rows
+
+    (config,) = parse("clean", (CleaningConfig,), argv)
+    try:
+        clean_rows(config, show_progress=True).print()
+    except (ValueError, OSError, CleaningStopped) as error:
+        raise SystemExit(f"egpo-trl clean: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit("egpo-trl clean: interrupted; run the same command again to go on.") from None
+
+
+def sft_data(argv: Sequence[str] | None = None) -> None:
+    """
+    Write canonical rows as conversations for SFT.
+
+    Args:
+        argv (`Sequence[str]`, *optional*):
+            Arguments; by default those of the process.
+
+    Raises:
+        SystemExit: With one clear message, if a row is malformed or a file does not exist.
+    """
+    from pathlib import Path
+
+    from ..data.loading import load_rows
+    from ..data.sft import NO_CALL_TEXT, SFT_FORMATS, save_conversations, to_sft_dataset
+
+    parser = argparse.ArgumentParser(
+        "egpo-trl sft-data", description="Write rows as conversations for TRL's SFTTrainer."
+    )
+    parser.add_argument("--dataset_name", required=True, help="rows, as for egpo-trl train")
+    parser.add_argument("--dataset_config", help="configuration of a data set on the Hub")
+    parser.add_argument("--split", default="train", help="split to write")
+    parser.add_argument("--output", type=Path, required=True, help="file to write (.parquet, .jsonl)")
+    parser.add_argument("--sft_format", choices=SFT_FORMATS, default=SFT_FORMATS[0], help="columns to write")
+    parser.add_argument("--thought_column", help="column with a chain of thought for the answer")
+    parser.add_argument("--no_call_text", default=NO_CALL_TEXT, help="answer where text is right and there is none")
+    options = parser.parse_args(argv)
+    with one_message("sft-data"):
+        rows = load_rows(options.dataset_name, options.dataset_config, options.split)
+        conversations = to_sft_dataset(rows, options.sft_format, options.thought_column, options.no_call_text)
+        save_conversations(conversations, options.output)
+    print(f"{len(conversations):,} conversations: {options.output}")
