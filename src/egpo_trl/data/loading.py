@@ -12,7 +12,7 @@ _TEXT = Value("string")
 _CALL = {"id": _TEXT, "type": _TEXT, "function": {"name": _TEXT, "arguments": _TEXT}}
 _MESSAGE = {"role": _TEXT, "content": _TEXT, "tool_calls": [_CALL], "tool_call_id": _TEXT, "name": _TEXT}
 # Types of the rows that the converters give. What infers types from the first rows fails where calls come up later.
-ROW_FEATURES = Features(prompt=[_MESSAGE], tools=_TEXT, reference=_TEXT, id=_TEXT, source=_TEXT)
+ROW_FEATURES = Features(prompt=[_MESSAGE], tools=_TEXT, reference=_TEXT, answer=_TEXT, id=_TEXT, source=_TEXT)
 _FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
 
 
