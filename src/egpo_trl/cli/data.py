@@ -86,6 +86,7 @@ def sft_data(argv: Sequence[str] | None = None) -> None:
 
     from ..data.loading import load_rows
     from ..data.sft import NO_CALL_TEXT, SFT_FORMATS, save_conversations, to_sft_dataset
+    from ..prompts import PROMPT_STYLES
 
     parser = argparse.ArgumentParser(
         "egpo-trl sft-data", description="Write rows as conversations for TRL's SFTTrainer."
@@ -95,11 +96,14 @@ def sft_data(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", default="train", help="split to write")
     parser.add_argument("--output", type=Path, required=True, help="file to write (.parquet, .jsonl)")
     parser.add_argument("--sft_format", choices=SFT_FORMATS, default=SFT_FORMATS[0], help="columns to write")
+    parser.add_argument("--prompt_style", choices=PROMPT_STYLES, default="native", help="how calls are written")
     parser.add_argument("--thought_column", help="column with a chain of thought for the answer")
     parser.add_argument("--no_call_text", default=NO_CALL_TEXT, help="answer where text is right and there is none")
     options = parser.parse_args(argv)
     with one_message("sft-data"):
         rows = load_rows(options.dataset_name, options.dataset_config, options.split)
-        conversations = to_sft_dataset(rows, options.sft_format, options.thought_column, options.no_call_text)
+        conversations = to_sft_dataset(
+            rows, options.sft_format, options.thought_column, options.no_call_text, options.prompt_style
+        )
         save_conversations(conversations, options.output)
     print(f"{len(conversations):,} conversations: {options.output}")

@@ -18,6 +18,7 @@ def convert_records(folder: Path, source: str, records: list[Any], **options: An
     assert conversion.num_records == len(records)
     assert conversion.num_rows == len(rows)
     assert conversion.skipped.total() == len(skipped)
+    assert not any(reference(row) and row["answer"] is not None for row in rows)
     for index, row in enumerate(rows):
         assert row.keys() == {"prompt", "tools", "reference", "answer", "id", "source"}
         assert row["source"] == source

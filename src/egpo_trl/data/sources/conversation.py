@@ -145,7 +145,7 @@ class _Step:
 
 def make_row(prompt: list[dict[str, Any]], tools: str, calls: list[dict[str, Any]], answer: str | None = None) -> Row:
     """A row without `id` and `source`; the text of the right answer is kept where no call is right."""
-    kept = answer if answer and answer.strip() and not calls else None
+    kept = answer if not calls and answer and answer.strip() else None
     return {"prompt": prompt, "tools": tools, "reference": dump_json(calls), "answer": kept}
 
 

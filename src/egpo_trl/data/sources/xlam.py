@@ -19,6 +19,7 @@ def convert_record(record: Mapping[str, Any]) -> list[Row]:
     conversation.add_text("user", record.get("query"))
     answers = record.get("answers")
     if isinstance(answers, str) and answers.strip() and answers.lstrip()[0] not in "[{":
+        conversation.field = "answers"
         conversation.add_assistant(answers, 1)
         return conversation.rows()
     try:
