@@ -80,6 +80,19 @@ def test_files_of_a_folder_have_splits(tmp_path):
     assert read(plain) == [{"b": 2}, {"a": 1}]
 
 
+def test_a_stream_that_breaks_ends_with_a_reason(tmp_path, monkeypatch):
+    import datasets
+
+    def broken(*_, **__):
+        yield {"a": 1}
+        raise datasets.exceptions.DatasetGenerationError("x") from TypeError("Couldn't cast array of type string")
+
+    monkeypatch.setattr(datasets, "load_dataset", broken)
+    first, problem = read("somebody/something")
+    assert first == {"a": 1}
+    assert "the rest cannot be read: Couldn't cast array of type string. Download the files" in problem
+
+
 def test_tables_and_saved_data_sets(tmp_path):
     dataset = Dataset.from_list([{"a": {"b": 1}, "c": "x"}, {"a": {"d": 2}, "c": None}])
     dataset.to_parquet(tmp_path / "a.parquet")

@@ -96,7 +96,7 @@ def _files_of(folder: Path, split: str) -> list[Path]:
     return sorted(splits[split])
 
 
-def _stream(name_or_path: str, split: str, config: str | None) -> Iterator[Record]:
+def _stream(name_or_path: str, split: str, config: str | None) -> Iterator[Record | Unconvertible]:
     from datasets import load_dataset
 
     path = Path(name_or_path)
@@ -104,7 +104,19 @@ def _stream(name_or_path: str, split: str, config: str | None) -> Iterator[Recor
         from ..loading import load_rows
 
         return map(_without_padding, load_rows(name_or_path, split=split))  # memory-mapped
-    return map(_without_padding, load_dataset(name_or_path, config, split=split, streaming=True))
+    return _guarded(load_dataset(name_or_path, config, split=split, streaming=True))
+
+
+def _guarded(rows: Iterable[Any]) -> Iterator[Record | Unconvertible]:
+    """Records of a stream. `datasets` ends a stream at the first record whose form differs from that of the first ones."""
+    from datasets.exceptions import DatasetsError
+    from pyarrow import ArrowException
+
+    try:
+        yield from map(_without_padding, rows)
+    except (ValueError, ArrowException, DatasetsError) as error:
+        told = str(error.__cause__ or error)[:200]
+        yield Unconvertible("", f"the rest cannot be read: {told}. Download the files and convert their folder.")
 
 
 def _without_padding(value: Any) -> Any:
@@ -119,7 +131,7 @@ def _read_file(path: Path) -> Iterator[Record | Unconvertible]:
         from datasets import load_dataset
 
         table = load_dataset(_TABLES[path.suffix], data_files=str(path), split="train", streaming=True)
-        return map(_without_padding, table)
+        return _guarded(table)
     return _read_json(path)
 
 
