@@ -52,7 +52,7 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
     """
     said = split_completion(text, "optional")
     if said.reason is not None:
-        raise ValueError("holds a think block that does not end")
+        raise ValueError(f"holds a think block that cannot be read ({said.reason})")
     said_text = said.answer.strip()
     if "tool_call>" in said_text:
         calls, beside = _tagged(said_text)

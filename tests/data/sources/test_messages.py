@@ -86,6 +86,20 @@ def test_calls_in_the_content_are_read(tmp_path):
         assert reference(row) == [{"name": "add", "arguments": {"a": 1, "b": 2}}]
 
 
+def test_results_in_tags_are_results_of_their_own(tmp_path):
+    calls = [{"name": "add", "arguments": {"a": 1, "b": n}} for n in (2, 3)]
+    content = "".join(f"<tool_call>{json.dumps(c)}</tool_call>" for c in calls)
+    results = "<tool_response>3</tool_response>\n<tool_response>\n4\n</tool_response>"
+    messages = [
+        MESSAGES[1],
+        {"role": "assistant", "content": content},
+        {"role": "tool", "content": results},
+        {"role": "assistant", "content": "3, 4"},
+    ]
+    (_, text), _ = convert_records(tmp_path, "messages", [{"messages": messages, "tools": TOOLS}])
+    assert [(m["content"], m["tool_call_id"]) for m in text["prompt"][2:]] == [("3", "call_0"), ("4", "call_1")]
+
+
 def assistant(**message):
     return {"tools": TOOLS, "messages": [*MESSAGES[:2], {"role": "assistant", **message}]}
 

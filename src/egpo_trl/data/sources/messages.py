@@ -6,6 +6,7 @@ from typing import Any
 from ..assistant_text import call_of
 from . import sharegpt
 from .conversation import Conversation, Row, json_field, text_of, tools_of
+from .hermes_tags import read_results
 from .records import Unconvertible
 
 _ROLES = {"developer": "system", "function": "tool"}
@@ -66,7 +67,9 @@ def add_messages(
                     )
             conversation.add_calls(read, text, [call.get("id") for call in calls])
         elif role == "tool":
-            conversation.add_result(message.get("content"), message.get("name"), message.get("tool_call_id"))
+            content = message.get("content")
+            for result, name in read_results(content, conversation.names) if calls_in_text else [(content, None)]:
+                conversation.add_result(result, message.get("name") or name, message.get("tool_call_id"))
         elif role == "assistant" and calls_in_text:
             conversation.add_assistant(message.get("content"), position)
         elif role != "system" or keep_system:
