@@ -31,12 +31,16 @@ class Conversation:
 
     def __init__(self, tools: list[dict[str, Any]], field: str = "conversations") -> None:
         self.tools = tools
-        self.names = {tool["function"]["name"] for tool in tools}
         self.field = field
         self.messages: list[dict[str, Any]] = []
         self._steps: dict[int, _Step] = {}  # by position of their message
         self._unanswered: list[dict[str, Any]] = []  # calls of the last step that have no result yet
         self._num_calls = 0
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the functions on offer."""
+        return {tool["function"]["name"] for tool in self.tools}
 
     def add_text(self, role: str, content: Any, position: int = 0) -> None:
         """Add a system, user or assistant message, in the record at `position`; an empty system message is none."""
@@ -82,10 +86,9 @@ class Conversation:
 
     def _add_to_step(self, content: str, text: str, calls: Sequence[ToolCall], ids: Sequence[Any] = ()) -> None:
         if not self.messages or self.messages[-1]["role"] != "assistant":
-            self._steps[len(self.messages)] = _Step()
             self._unanswered = []
             self.messages.append({"role": "assistant", "content": ""})
-        message, step = self.messages[-1], self._steps[len(self.messages) - 1]
+        message, step = self.messages[-1], self._steps.setdefault(len(self.messages) - 1, _Step())
         step.calls += [{"name": call.name, "arguments": call.arguments} for call in calls]
         step.texts += [text] if text.strip() else []
         message["content"] = "\n".join(part for part in (message["content"], content) if part)
