@@ -90,6 +90,8 @@ def test_a_think_block_is_no_part_of_a_text():
         ('{"name": "launch_rocket", "arguments": {}}', "'launch_rocket', which is not among the functions"),
         ('{"name": "get_weather", "arguments": [1]}', "must be an object"),
         (f"[{', '.join([OBJECT] * 200)}]", "more than 128"),
+        ("<think>done</think>\n", "nothing behind its think block"),
+        (" ", "has no content"),
         ("<think>and so on", "unclosed_think_block"),
         (f"<think><think></think>{OBJECT}", "several_think_blocks"),
         (f"I will call {OBJECT}", "cannot be read"),

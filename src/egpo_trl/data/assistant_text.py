@@ -54,6 +54,8 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
     if said.reason is not None:
         raise ValueError(f"holds a think block that cannot be read ({said.reason})")
     said_text = said.answer.strip()
+    if not said_text:
+        raise ValueError("holds nothing behind its think block" if text.strip() else "has no content")
     if "tool_call>" in said_text:
         calls, beside = _tagged(said_text)
     elif _GLAIVE in said_text:
