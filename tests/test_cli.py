@@ -10,6 +10,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from egpo_trl.cli import main, train
+from egpo_trl.data.loading import load_rows
 from egpo_trl.demo.world import make_rows
 from egpo_trl.glossary import meaning_of
 from egpo_trl.report import pick_samples
@@ -200,7 +201,16 @@ def test_from_a_public_format_to_clean_rows(tmp_path, capsys):
     source, rows = tmp_path / "xlam.json", tmp_path / "rows.jsonl"
     source.write_text(json.dumps([*records, {"id": 9, "query": "?", "tools": "{", "answers": "[]"}]))
     main(["convert", "xlam", str(source), "--output", str(rows)])
-    assert "6 rows from 7 records, 1 skipped" in capsys.readouterr().out
+    assert "6 rows from 7 records, 1 skipped (tools 1)" in capsys.readouterr().out
+    main(["convert", "xlam", str(source), "--output", str(rows.with_suffix(".parquet"))])
+    for column in ("id", "tools", "reference", "answer"):
+        assert load_rows(str(rows.with_suffix(".parquet")))[column] == load_rows(str(rows))[column]
+    for words, message in (
+        (["--output", "rows.csv"], r"output: 'rows\.csv' must end in"),
+        (["--output", str(rows), "--keep_system", "true"], "the source 'xlam' has no option 'keep_system'"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            main(["convert", "xlam", str(source), *words])
     output = tmp_path / "clean"
     main(
         [

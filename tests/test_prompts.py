@@ -84,9 +84,8 @@ def test_paper_writes_the_calls_of_the_history():
 @pytest.mark.parametrize(
     "message",
     [
-        {"role": "assistant", "content": "Let me look.", "tool_calls": [call(0, "f", {})]},
-        {"role": "assistant", "content": "", "tool_calls": [{**call(0, "f", {}), "id": "other"}]},
         {"role": "assistant", "content": "", "tool_calls": [call(0, "f(", {})]},
+        {"role": "assistant", "content": [{"type": "text", "text": "Let me look."}], "tool_calls": [call(0, "f", {})]},
         {"role": "assistant", "content": "", "tool_calls": [{"function": None}]},
     ],
 )
@@ -97,17 +96,50 @@ def test_calls_that_text_cannot_hold_stay(message):
     assert same(from_messages(messages, "paper"), row)
 
 
+@pytest.mark.parametrize(
+    ("message", "written"),
+    [
+        ({"content": "Let me look.", "tool_calls": [call(0, "f", {"a": "x\ny"})]}, "Let me look.\n[f(a='x\\ny')]"),
+        ({"content": "Two\nlines\n", "tool_calls": [call(0, "f", {})]}, "Two\nlines\n\n[f()]"),
+        ({"content": "", "tool_calls": [{**call(0, "f", {}), "id": "toolu_01A"}]}, "[f()]"),
+        ({"content": "", "tool_calls": [{"function": {"name": "f", "arguments": '{"a":1}'}}]}, "[f(a=1)]"),
+        ({"content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}, "[f(a=1)]"),
+        ({"content": "", "reasoning_content": "hm", "tool_calls": [call(0, "f", {})]}, "[f()]"),
+        ({"content": "[f(a=1)]"}, "[f(a=1)]"),
+        ({"content": "[1] and [2]"}, "[1] and [2]"),
+    ],
+)
+def test_texts_beside_calls_ids_of_any_form_and_texts_like_calls(message, written):
+    """The model sees the calls as text, and nothing else; the way back gives what was there, Arrow's padding or not."""
+    history = [
+        *ROW["prompt"],
+        {"role": "assistant", **message},
+        {"role": "tool", "content": "1", "tool_call_id": "toolu_01A"},
+    ]
+    row = {**ROW, "prompt": history}
+    messages = to_messages(row, "paper")
+    shown = template_messages(messages)[-2]
+    assert shown["content"] == written
+    assert shown.keys() <= {"role", "content", "reasoning_content"}
+    assert same(from_messages(messages, "paper"), row)
+    padded = Dataset.from_list([{"prompt": messages}])[0]["prompt"]
+    back = from_messages(padded, "paper")["prompt"]
+    assert [{key: value for key, value in m.items() if value is not None} for m in back] == history
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text() | st.floats(-1e9, 1e9),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda s: not s.startswith("["))
+TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1)
+NAME = TEXT.filter(lambda s: not s.startswith("["))
 MESSAGE = st.one_of(
     st.builds(lambda text: {"role": "user", "content": text}, TEXT),
     st.builds(lambda text: {"role": "assistant", "content": text}, TEXT),
-    st.builds(lambda name, args: {"role": "assistant", "content": "", "tool_calls": [call(0, name, args)]}, TEXT,
-              st.dictionaries(TEXT, JSON, max_size=3)),
+    st.builds(lambda text, name, args, i: {"role": "assistant", "content": text, "tool_calls": [{**call(0, name, args), "id": i}]},
+              st.just("") | TEXT | st.just("[f()]"), NAME, st.dictionaries(TEXT, JSON, max_size=3), st.just("call_0") | TEXT),
+    st.just({"role": "assistant", "content": "[f(a=1), g()]"}),
 )  # fmt: skip
 
 

@@ -10,6 +10,9 @@ from .tool_calls.calls import InvalidJSON, ToolCall, call_from_object, load_json
 from .tool_calls.named_calls import read_named_calls, write_calls
 
 PROMPT_STYLES = ("native", "paper")
+# Key of a message of the paper's style whose calls could not be told from its text alone (there is text beside them, ids
+# of another form) or whose text only looks like calls: the calls as they were. Chat templates do not see it.
+CALLS_IN_CONTENT = "calls_in_content"
 
 # Says what the paper's Figure 8 says, in other words.
 _PAPER_SYSTEM = """\
@@ -33,7 +36,8 @@ def to_messages(
         style (`str`, *optional*, defaults to `"native"`):
             `"native"`: the messages as they are; the chat template renders the tools. `"paper"`: a system message that
             lists the functions and asks for thought and pythonic calls (appendix A, Figure 8, in our words), before the
-            row's own system message if there is one; calls in the history are written in the same form.
+            row's own system message if there is one; calls in the history are written in the same form, behind the text
+            beside them.
         think_tags (`tuple[str, str]`, *optional*, defaults to `("<think>", "</think>")`):
             Tags that the paper's style asks for.
 
@@ -119,13 +123,13 @@ def template_messages(messages: list[dict[str, Any]], decode_arguments: bool = T
 
     Returns:
         `list[dict]`:
-            The messages without keys that are `None` (but for `content`).
+            The messages without keys that are `None` (but for `content`), and without [`CALLS_IN_CONTENT`].
     """
     return [
         {
             key: _decoded(value) if key == "tool_calls" and decode_arguments else value
             for key, value in message.items()
-            if value is not None or key == "content"
+            if (value is not None and key != CALLS_IN_CONTENT) or key == "content"
         }
         for message in messages
     ]
@@ -171,18 +175,21 @@ def _decoded(calls: Any) -> Any:
 
 
 def _write_history(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Messages whose calls are text. Calls that could not be read back, or have text beside them, stay as they are."""
+    """Messages whose calls are text. Calls that a text cannot hold stay as they are."""
     written: list[dict[str, Any]] = []
     number = 0  # of calls so far
     for message in messages:
-        calls = message.get("tool_calls") or []
-        text = None
-        if calls:
-            with suppress(ValueError, KeyError, TypeError):  # not the form of the API
-                text = write_calls([_call(call) for call in calls])
         given = {key: value for key, value in message.items() if value is not None}  # Arrow's padding
+        calls, content = given.get("tool_calls") or [], given.get("content", "")
+        text = _written(calls) if calls and isinstance(content, str) else None
         if text is not None and _read_calls(text, number) == {"content": "", **given}:
             written.append({"role": "assistant", "content": text})
+        elif text is not None:
+            kept = {key: value for key, value in given.items() if key != "tool_calls"}
+            beside = f"{content}\n" if content else ""
+            written.append({**kept, "content": f"{beside}{text}", CALLS_IN_CONTENT: calls})
+        elif not calls and _is_answer(given) and _read_calls(content, 0) is not None:
+            written.append({**given, CALLS_IN_CONTENT: []})
         else:
             written.append(given)
         number += len(calls)
@@ -193,12 +200,32 @@ def _read_history(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     read: list[dict[str, Any]] = []
     number = 0
     for message in messages:
-        content = message.get("content")
-        is_text = message.get("role") == "assistant" and isinstance(content, str) and not message.get("tool_calls")
-        found = _read_calls(str(content), number) if is_text else None
-        read.append(dict(message) if found is None else found)
-        number += len(read[-1].get("tool_calls") or [])
+        kept = {key: value for key, value in message.items() if key != CALLS_IN_CONTENT}
+        calls = message.get(CALLS_IN_CONTENT)
+        if calls:
+            kept["content"] = kept["content"].removesuffix(_written(calls) or "").removesuffix("\n")
+            kept["tool_calls"] = calls
+        elif calls is None and _is_answer(message):
+            kept = _read_calls(message["content"], number) or kept
+        read.append(kept)
+        number += len(kept.get("tool_calls") or [])
     return read
+
+
+def _is_answer(message: Mapping[str, Any]) -> bool:
+    """Whether a message is an assistant's text."""
+    is_text = isinstance(message.get("content"), str) and not message.get("tool_calls")
+    return message.get("role") == "assistant" and is_text
+
+
+def _written(calls: list[Any]) -> str | None:
+    """Calls of a message as text, `None` where the text would not say the same."""
+    try:
+        read = tuple(map(_call, calls))
+    except (ValueError, KeyError, TypeError):  # not the form of the API
+        return None
+    text = write_calls(read)
+    return text if read_named_calls(text) == read else None
 
 
 def _call(call: Mapping[str, Any]) -> ToolCall:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .data.loading import DEMO
+from .prompts import PROMPT_STYLES
 
 if TYPE_CHECKING:
     from trl import ModelConfig, SFTConfig
@@ -23,6 +24,9 @@ class SFTScriptArguments:
             Split to train on.
         num_demo_rows (`int`, *optional*, defaults to `4000`):
             Rows that the embedded world makes up.
+        prompt_style (`str`, *optional*, defaults to `"native"`):
+            `"native"`: the chat template renders functions and calls. `"paper"`: a system message lists the functions,
+            and calls are text, as in [`~egpo_trl.prompts.to_messages`].
         thought_column (`str`, *optional*):
             Column that holds a chain of thought for the answer.
         no_call_text (`str`, *optional*):
@@ -36,6 +40,9 @@ class SFTScriptArguments:
     dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a data set on the Hub."})
     dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
     num_demo_rows: int = field(default=4000, metadata={"help": "Rows that the embedded world makes up."})
+    prompt_style: str = field(
+        default="native", metadata={"help": "How functions and calls are written.", "choices": PROMPT_STYLES}
+    )
     thought_column: str | None = field(default=None, metadata={"help": "Column with a chain of thought."})
     no_call_text: str | None = field(
         default=None, metadata={"help": "Answer where text is right and the row has no text of its own."}
@@ -67,7 +74,10 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
     rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_train_split, script.num_demo_rows)
     default_text = NO_TOOL_ANSWER if script.dataset_name == DEMO else NO_CALL_TEXT
     conversations = to_sft_dataset(
-        rows, thought_column=script.thought_column, no_call_text=script.no_call_text or default_text
+        rows,
+        thought_column=script.thought_column,
+        no_call_text=script.no_call_text or default_text,
+        prompt_style=script.prompt_style,
     )
     is_demo = model_args.model_name_or_path in (None, DEMO)
     args.model_init_kwargs = {

@@ -38,9 +38,8 @@ def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> "tuple[Data
     Raises:
         ValueError: If a row is malformed.
     """
-    from .data.loading import load_rows, split_by_prompt
+    from .data.loading import in_paper_style, load_rows, split_by_prompt
     from .data.rows import check_rows
-    from .prompts import to_messages
 
     rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_train_split, script.num_demo_rows)
     check_rows(rows, script.dataset_name, ["prompt", "reference"])
@@ -57,10 +56,7 @@ def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> "tuple[Data
         )
     if script.prompt_style == "paper":
         start, end = args.think_tags or ("<think>", "</think>")
-        train, held_out = (
-            part.map(lambda row: {"prompt": to_messages(row, "paper", (start, end))}, desc="Writing prompts")
-            for part in (train, held_out)
-        )
+        train, held_out = (in_paper_style(part, (start, end)) for part in (train, held_out))
     return train, held_out
 
 

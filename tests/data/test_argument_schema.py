@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from egpo_trl.data import argument_schema
 from egpo_trl.data.argument_schema import Arguments, InvalidSchema
 
+INTEGER = {"type": "integer"}
+
 
 def problem(schema, **arguments):
     return Arguments({"type": "object", **schema}).problem(arguments)
@@ -17,6 +19,19 @@ def problem(schema, **arguments):
 
 def of(schema, value):
     return problem({"properties": {"a": schema}}, a=value)
+
+
+def test_names_at_the_top():
+    patterns = {"properties": {"a": INTEGER}, "patternProperties": {"^x-": {}}, "additionalProperties": False}
+    assert problem(patterns, **{"a": 1, "x-b": 2}) is None
+    assert problem(patterns, a="x") == "wrong_type"
+    either = {"properties": {"a": INTEGER, "b": INTEGER}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}
+    assert problem(either, a=1) is None
+    assert problem(either, a=1, c=2) == "unexpected_argument"
+    assert problem({"properties": {"a": INTEGER}, "required": ["a"], "nullable": True}) == "missing_argument"
+    pointed = {"properties": {"a": {"$ref": "#/$defs/n", "nullable": True}}, "$defs": {"n": INTEGER}}
+    assert problem(pointed, a=None) is None
+    assert problem(pointed, a="x") == "wrong_type"
 
 
 @pytest.mark.parametrize(
@@ -28,6 +43,18 @@ def of(schema, value):
         ({"type": "string", "default": None}, None, None),
         ({"type": "string", "enum": ["a"], "default": "n/a"}, "n/a", None),
         ({"type": "string", "nullable": True}, None, None),
+        ({"type": "string", "enum": ["a"], "nullable": True}, None, None),
+        ({"type": "string", "enum": ["a"], "nullable": True}, "b", "wrong_value"),
+        ({"type": ["string", "integer"], "nullable": True}, None, None),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}], "nullable": True}, None, None),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}], "nullable": True}, [], "wrong_type"),
+        ({"allOf": [{"type": "string"}], "nullable": True}, None, None),
+        ({"nullable": True}, 3, None),
+        ({"type": "string[]"}, ["x"], None),
+        ({"type": "string[]"}, [1], "wrong_type"),
+        ({"type": "string[]"}, "x", "wrong_type"),
+        ({"type": "object", "patternProperties": {"^x-": {}}, "additionalProperties": False}, {"x-1": 3}, None),
+        ({"type": "object", "patternProperties": {"^x-": {}}, "properties": {"b": INTEGER}}, {"b": "x"}, "wrong_type"),
         ({"type": "integer"}, 3, None),
         ({"type": "integer"}, 3.0, None),
         ({"type": "integer"}, 3.5, "wrong_type"),

@@ -107,7 +107,7 @@ def test_a_stream_keeps_what_passes_and_counts_the_rest():
 
 
 def test_further_checks_see_only_what_passed():
-    leaks = BenchmarkLeaks([("q", "Weather in Rome")])
+    leaks = BenchmarkLeaks([("q", "Weather in Rome")], min_words=3)
     other = row(("now", {}), prompt=[{"role": "user", "content": "What time is it?"}])
     rows = [row(("weather", {})), other, other, row(), row()]
     evaluation = ASTEvaluation(rows, [Duplicates(), leaks])

@@ -5,8 +5,9 @@ import json
 import pytest
 from datasets import Dataset, DatasetDict
 
-from egpo_trl.data.loading import load_rows, split_by_prompt
+from egpo_trl.data.loading import ROW_FEATURES, in_paper_style, load_rows, split_by_prompt
 from egpo_trl.demo.world import make_rows
+from egpo_trl.prompts import from_messages
 
 ROWS = make_rows(8)
 
@@ -41,14 +42,36 @@ def test_calls_that_come_up_late_in_a_file(tmp_path):
     plain = {**ROWS[0], "prompt": [{"role": "user", "content": "x" * 40_000}]}
     late = {**plain, "prompt": [*ROWS[0]["prompt"], call]}
     rows = [{key: row[key] for key in ("prompt", "tools", "reference", "id")} for row in [plain] * 300 + [late]]
+    for row in rows:
+        row["answer"] = None if row["prompt"] == plain["prompt"] else "It is 1."
     file = tmp_path / "rows.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)))
     loaded = load_rows(str(file))
     assert loaded[300]["prompt"][1]["tool_calls"] == call["tool_calls"]
     assert loaded[0]["prompt"][0]["tool_calls"] is None
+    assert (loaded[0]["answer"], loaded[300]["answer"]) == (None, "It is 1.")
     file.write_text("\n".join(json.dumps({**row, "extra": 1}) for row in rows))
     with pytest.raises(ValueError, match=r"rows\.jsonl' cannot be read: "):
         load_rows(str(file))
+
+
+@pytest.mark.parametrize("features", [ROW_FEATURES, None])
+def test_the_style_of_the_paper_where_calls_come_up_late(features):
+    """`map` takes the types of the first rows for those of all."""
+    call = {"id": "toolu_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    plain = {key: ROWS[0][key] for key in ("prompt", "tools", "reference", "id", "source")} | {"answer": "x"}
+    history = [
+        *plain["prompt"],
+        {"role": "assistant", "content": "Let me look.", "tool_calls": [call]},
+        {"role": "tool", "content": "1", "tool_call_id": "toolu_1", "name": "f"},
+    ]
+    rows = Dataset.from_list([plain] * 1100 + [{**plain, "prompt": history}], features=features)
+    found = in_paper_style(rows, ("<r>", "</r>"))
+    assert "<r></r>" in found[0]["prompt"][0]["content"]
+    assert found[1100]["prompt"][-2]["content"] == "Let me look.\n[f(a=1)]"
+    back = from_messages(found[1100]["prompt"], "paper", ("<r>", "</r>"))["prompt"]
+    assert [{key: value for key, value in message.items() if value is not None} for message in back] == history
+    assert found.column_names == rows.column_names
 
 
 def test_split_keeps_prompts_together():

@@ -13,6 +13,7 @@ from egpo_trl.cli import main
 from egpo_trl.data.sft import NO_CALL_TEXT, to_conversation, to_sft_dataset
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import make_rows
+from egpo_trl.prompts import to_messages
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "sft" / "quickstart.yaml"
 ROWS = make_rows(40)
@@ -34,6 +35,69 @@ def test_the_reward_accepts_what_sft_trains_on(request, name):
         text = rendered_answer(tokenizer, example)
         verdict = reward.judge(text, row["reference"], row["tools"], row["prompt"])
         assert verdict.score == 1, (text, verdict)
+
+
+@pytest.mark.parametrize("name", ["tiny", "smollm2"])
+@pytest.mark.parametrize("thought_column", [None, "thought"])
+def test_the_reward_accepts_what_sft_trains_on_in_the_style_of_the_paper(request, name, thought_column):
+    tokenizer = request.getfixturevalue(f"{name}_tokenizer")
+    reward = ToolCallReward(syntax="pythonic", thinking="required" if thought_column else "optional")
+    rows = Dataset.from_list([{**row, "thought": "let me see"} for row in ROWS])
+    for row, example in zip(
+        rows, to_sft_dataset(rows, thought_column=thought_column, prompt_style="paper"), strict=True
+    ):
+        assert example["prompt"] == to_messages(row, "paper")
+        assert "tools" not in example
+        (answer,) = example["completion"]
+        assert answer.keys() == {"role", "content"}
+        text = rendered_answer(tokenizer, {**example, "tools": "[]"})
+        verdict = reward.judge(text, row["reference"], row["tools"], row["prompt"])
+        assert verdict.score == 1, (text, verdict)
+        assert ("let me see" in text) == bool(thought_column)
+
+
+def test_the_history_in_both_styles():
+    call = {"id": "toolu_1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    history = [
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": "Let me look.", "tool_calls": [call]},
+        {"role": "tool", "content": "7", "tool_call_id": "toolu_1"},
+    ]
+    row = {"prompt": history, "tools": "[]", "reference": "[]", "answer": "It is 7."}
+    native, paper = (to_conversation(row, "messages", prompt_style=style)["messages"] for style in ("native", "paper"))
+    assert native[1]["tool_calls"][0]["function"]["arguments"] == {"x": 1}
+    assert native[-1] == paper[-1] == {"role": "assistant", "content": "It is 7."}
+    assert paper[2] == {"role": "assistant", "content": "Let me look.\n[f(x=1)]"}
+    with pytest.raises(ValueError, match="prompt_style must be one of"):
+        to_conversation(row, prompt_style="chatml")
+
+
+def test_no_stock_sentence_behind_a_tool_result(tmp_path, caplog):
+    """A row converted before texts were kept: declining would be wrong, and nobody knows what was said."""
+    behind = [{"role": "user", "content": "?"}, {"role": "tool", "content": "7"}]
+    rows = [{**ROWS[0], "prompt": behind, "reference": "[]", "answer": text} for text in ("It is 7.", None, " ")]
+    rows.append({**ROWS[0], "reference": "[]", "answer": None})
+    with caplog.at_level(logging.WARNING, "egpo_trl.data.sft"):
+        found = to_sft_dataset(Dataset.from_list(rows))
+    assert [example["completion"][0]["content"] for example in found] == ["It is 7.", NO_CALL_TEXT]
+    assert "2 of 4 rows are left out" in caplog.messages[0]
+    with pytest.raises(ValueError, match="the column 'answer' does not hold it"):
+        to_conversation(rows[1])
+    with pytest.raises(ValueError, match="no row has an answer to train on"):
+        to_sft_dataset(Dataset.from_list(rows[1:3]))
+    with pytest.raises(ValueError, match="field 'answer': must be a text or null, got int"):
+        to_sft_dataset(Dataset.from_list([{**ROWS[0], "answer": 3}]))
+
+
+def test_converted_texts_are_trained_on(tmp_path):
+    from egpo_trl.data.sources import convert
+    from tests.data.sources.test_sharegpt import APIGEN_MT
+
+    (tmp_path / "records.jsonl").write_text(json.dumps(APIGEN_MT))
+    rows = Dataset.from_list(list(convert(str(tmp_path / "records.jsonl"), "apigen_mt")))
+    answers = [example["completion"][0] for example in to_sft_dataset(rows)]
+    assert [answer["content"] for answer in answers] == ["", "Order #W1 is on its way.", "You are welcome."]
+    assert NO_CALL_TEXT not in str(answers)
 
 
 def test_thoughts(qwen3_tokenizer):
@@ -59,7 +123,7 @@ def test_messages_keep_arguments_as_they_are(tmp_path):
             "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {}}}],
         },
     ]
-    example = to_conversation({**ROWS[0], "prompt": history}, "messages")
+    example = to_conversation({**ROWS[0], "prompt": history, "answer": "Done."}, "messages")
     assert "tool_calls" not in example["messages"][0]
     assert "content" not in example["messages"][1]
     main(["sft-data", "--dataset_name", "demo", "--output", str(tmp_path / "sft.parquet"), "--sft_format", "messages"])
@@ -83,11 +147,13 @@ def test_errors(tmp_path):
             main(["sft-data", "--dataset_name", argument, "--output", str(tmp_path / "x.txt")])
 
 
-def test_two_steps_of_sft_on_the_tiny_policy(tmp_path, capsys):
+@pytest.mark.parametrize("prompt_style", ["native", "paper"])
+def test_two_steps_of_sft_on_the_tiny_policy(tmp_path, capsys, prompt_style):
     logging.getLogger("transformers").setLevel(logging.ERROR)
     main([
         "sft", "--config", str(QUICKSTART), "--output_dir", str(tmp_path), "--max_steps", "2", "--num_demo_rows", "24",
         "--per_device_train_batch_size", "8", "--logging_steps", "1", "--disable_tqdm", "true",
+        "--prompt_style", prompt_style,
     ])  # fmt: skip
     assert f"model: {tmp_path}" in capsys.readouterr().out
     log = json.loads((tmp_path / "trainer_state.json").read_text())["log_history"]

@@ -18,20 +18,27 @@ def convert(argv: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: With one clear message, if the source is unknown or the data cannot be read.
     """
-    import json
     from pathlib import Path
 
+    from ..data.cleaning.output import WholeFile
+    from ..data.loading import ROW_FEATURES
     from ..data.sources import SOURCES
     from ..data.sources import convert as convert_rows
+    from ..data.sources.bfcl import REFERENCES
 
     parser = argparse.ArgumentParser("egpo-trl convert", description="Convert a function-calling data set to rows.")
     parser.add_argument("source", choices=sorted(SOURCES), help="format of the data, see docs/data.md")
     parser.add_argument("name", help="file, folder or data set on the Hub")
     parser.add_argument("--config", help="configuration of a data set on the Hub")
-    parser.add_argument("--split", default="train", help="split of a data set on the Hub")
-    parser.add_argument("--output", type=Path, required=True, help="JSON-lines file to write")
+    parser.add_argument("--split", default="train", help="split of a data set on the Hub, or of a folder")
+    parser.add_argument("--keep_system", choices=("true", "false"), help="keep system messages; depends on the source")
+    parser.add_argument("--reference", choices=REFERENCES, help="bfcl: first acceptable values, or all of them")
+    parser.add_argument("--categories", nargs="+", help="bfcl: categories of a folder")
+    parser.add_argument("--output", type=Path, required=True, help="file to write (.jsonl, .parquet)")
     options = parser.parse_args(argv)
 
+    keep_system = {None: None, "true": True, "false": False}[options.keep_system]
+    given = {"keep_system": keep_system, "reference": options.reference, "categories": options.categories}
     with one_message("convert"):
         conversion = convert_rows(
             options.name,
@@ -39,13 +46,19 @@ def convert(argv: Sequence[str] | None = None) -> None:
             split=options.split,
             config=options.config,
             on_skip=lambda skipped: print(f"skipped {skipped}", file=sys.stderr),
+            **{name: value for name, value in given.items() if value is not None},
         )
+        if options.output.suffix not in (".jsonl", ".parquet"):
+            raise ValueError(f"output: {str(options.output)!r} must end in .jsonl or .parquet.")
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        with options.output.open("w", encoding="utf-8") as file:
+        with WholeFile(options.output, ROW_FEATURES) as file:
             for row in conversion:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        skipped = sum(conversion.skipped.values())
-        print(f"{conversion.num_rows} rows from {conversion.num_records} records, {skipped} skipped: {options.output}")
+                file.write(row)
+        skipped = ", ".join(f"{field} {count}" for field, count in conversion.skipped.most_common())
+        print(
+            f"{conversion.num_rows} rows from {conversion.num_records} records, {conversion.skipped.total()} skipped"
+            f"{f' ({skipped})' if skipped else ''}: {options.output}"
+        )
 
 
 def clean(argv: Sequence[str] | None = None) -> None:
@@ -86,6 +99,7 @@ def sft_data(argv: Sequence[str] | None = None) -> None:
 
     from ..data.loading import load_rows
     from ..data.sft import NO_CALL_TEXT, SFT_FORMATS, save_conversations, to_sft_dataset
+    from ..prompts import PROMPT_STYLES
 
     parser = argparse.ArgumentParser(
         "egpo-trl sft-data", description="Write rows as conversations for TRL's SFTTrainer."
@@ -95,11 +109,14 @@ def sft_data(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", default="train", help="split to write")
     parser.add_argument("--output", type=Path, required=True, help="file to write (.parquet, .jsonl)")
     parser.add_argument("--sft_format", choices=SFT_FORMATS, default=SFT_FORMATS[0], help="columns to write")
+    parser.add_argument("--prompt_style", choices=PROMPT_STYLES, default="native", help="how calls are written")
     parser.add_argument("--thought_column", help="column with a chain of thought for the answer")
     parser.add_argument("--no_call_text", default=NO_CALL_TEXT, help="answer where text is right and there is none")
     options = parser.parse_args(argv)
     with one_message("sft-data"):
         rows = load_rows(options.dataset_name, options.dataset_config, options.split)
-        conversations = to_sft_dataset(rows, options.sft_format, options.thought_column, options.no_call_text)
+        conversations = to_sft_dataset(
+            rows, options.sft_format, options.thought_column, options.no_call_text, options.prompt_style
+        )
         save_conversations(conversations, options.output)
     print(f"{len(conversations):,} conversations: {options.output}")

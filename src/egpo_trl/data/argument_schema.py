@@ -20,6 +20,7 @@ _KEPT = (
     "maxLength",
 )  # fmt: skip
 _BRANCHES = ("anyOf", "oneOf", "allOf")
+_OPEN = "x-open"  # in a compiled schema: names that it does not list are allowed
 _REASONS = {
     "type": "wrong_type",
     "anyOf": "wrong_type",
@@ -125,13 +126,14 @@ def _simple_kinds(schema: Any) -> tuple[type, ...] | None:
 def _known_properties(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """Properties at top level, those of branches too, and whether others are allowed."""
     properties = dict(schema.get("properties", {}))
-    is_open = schema.get("additionalProperties", False) is not False
+    is_open = schema.get("additionalProperties", False) is not False or _OPEN in schema
     todo = [branch for key in _BRANCHES for branch in schema.get(key, [])]
     while todo:
         branch = todo.pop()
         if isinstance(branch, dict):
             todo += [inner for key in _BRANCHES for inner in branch.get(key, [])]
-            is_open = is_open or (not branch.get("properties") and not any(key in branch for key in _BRANCHES))
+            says_nothing = not branch.keys() & {"properties", "required", *_BRANCHES}
+            is_open = is_open or says_nothing or _OPEN in branch
             for name in branch.get("properties", {}):
                 properties.setdefault(name, {})  # judged with the whole
     return properties, is_open
@@ -176,7 +178,7 @@ class _Compiler:
             target = self.compile(self._resolve(reference), depth + 1)
             self._num_references -= 1
             result = {**target, **result} if not target.keys() & result.keys() else {"allOf": [target, result]}
-        return result
+        return _nullable(result) if schema.get("nullable") is True and depth else result
 
     def _keywords(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -202,7 +204,9 @@ class _Compiler:
         if isinstance(required, list):
             result["required"] = [name for name in required if isinstance(name, str)]
         extra = schema.get("additionalProperties")
-        if extra is not None:
+        if schema.get("patternProperties"):
+            result[_OPEN] = True  # names that only a regular expression tells from unknown ones
+        elif extra is not None:
             result["additionalProperties"] = extra if isinstance(extra, bool) else self.compile(extra, depth + 1)
         for key in _BRANCHES:
             if isinstance(schema.get(key), list) and schema[key]:
@@ -213,8 +217,6 @@ class _Compiler:
                 result[key] = self.compile(value, depth + 1)
         if isinstance(schema.get("prefixItems"), list):
             result["prefixItems"] = [self.compile(item, depth + 1) for item in schema["prefixItems"]]
-        if schema.get("nullable") is True and isinstance(result.get("type"), str):
-            result["type"] = [result["type"], "null"]
         return result
 
     def _resolve(self, reference: str) -> Any:
@@ -227,6 +229,14 @@ class _Compiler:
                 part = part.replace("~1", "/").replace("~0", "~")
                 target = target.get(part) if isinstance(target, dict) else None
         return target if isinstance(target, dict) else {}
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """A compiled schema that takes null too, whatever it says of other values."""
+    if isinstance(schema.get("type"), str) and "const" not in schema:
+        listed = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+        return {**schema, "type": [schema["type"], "null"], **listed}
+    return {"anyOf": [schema, {"type": "null"}]} if schema else {}
 
 
 def _types(kind: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ _UNIONS = ("union", "anyof", "oneof")
 _NOTE = re.compile(
     r"\s*(?:,\s*(optional|required|default\b.*)|\((optional|required)\))\s*$", re.IGNORECASE | re.DOTALL
 )
-_GENERIC = re.compile(r"(?:typing\.|collections\.abc\.|builtins\.)?(\w+)\s*\[(.*)\]", re.DOTALL)
+_GENERIC = re.compile(r"(?:\w+\.)*(\w+)\s*(?:\[(.*)\]|<(.*)>)", re.DOTALL)
 _LEAF_KEYS = {"type", "description", "enum", "default"}
 _SUBSCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
 
@@ -35,7 +35,7 @@ def parse_type(spelling: str) -> tuple[dict[str, Any], bool]:
     Args:
         spelling (`str`):
             Such as `"dict"`, `"float"`, `"str, optional"`, `"Optional[int]"`, `"List[str]"`, `"int | None"`,
-            `"Union[int, str]"`, `"Literal['a', 'b']"`.
+            `"Union[int, str]"`, `"Literal['a', 'b']"`, `"string[]"`, `"Map<String, Integer>"`.
 
     Returns:
         `tuple[dict, bool]`:
@@ -75,6 +75,9 @@ def _annotation(text: str, depth: int) -> dict[str, Any]:
         parts = list(_split(text, separator))
         if len(parts) > 1:
             return _union(parts, depth)
+    if text.endswith("[]"):  # `string[]` of TypeScript and Java
+        item = _annotation(text[:-2], depth + 1)
+        return {"type": "array", **({"items": item} if item else {})}
     listed = re.fullmatch(r"(?:list|array) of (\w+)", text, re.IGNORECASE)
     if listed:
         item = _annotation(listed[1], depth + 1) or _annotation(listed[1].removesuffix("s"), depth + 1)
@@ -83,7 +86,8 @@ def _annotation(text: str, depth: int) -> dict[str, Any]:
     if generic is None:
         name = text.rsplit(".", 1)[-1].lower()
         return {"type": _TYPES[name]} if _TYPES.get(name) else {}
-    return _generic(generic[1].lower(), [part.strip() for part in _split(generic[2], ",")], depth)
+    arguments = generic[3] if generic[2] is None else generic[2]
+    return _generic(generic[1].lower(), [part.strip() for part in _split(arguments, ",")], depth)
 
 
 def _generic(name: str, arguments: list[str], depth: int) -> dict[str, Any]:
@@ -143,9 +147,9 @@ def _split(text: str, separator: str) -> Iterator[str]:
             quote = "" if letter == quote else quote
         elif letter in "'\"":
             quote = letter
-        elif letter in "[(":
+        elif letter in "[(<":
             depth += 1
-        elif letter in "])":
+        elif letter in "])>":
             depth -= 1
         elif depth == 0 and text.startswith(separator, position):
             yield text[start:position]

@@ -3,12 +3,15 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-_WORD = re.compile(r"\w+")
+_IDEOGRAPHS = r"\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # written without blanks: each counts as a word
+_WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
 _MAX_CHARACTERS = 20_000  # of a message that are looked at; no question comes near
 _SHINGLE = 3  # words
+MIN_WORDS = 5  # "hello" and "help me" are in every benchmark and in every data set, and say nothing of a leak
 
 
 class BenchmarkLeaks:
@@ -16,22 +19,30 @@ class BenchmarkLeaks:
     A check that a user message of a row is a question of a benchmark, exactly or nearly.
 
     Texts are compared as words without case and punctuation; near means that the Jaccard
-    similarity of their three-word shingles reaches the threshold. An inverted index finds the candidates.
+    similarity of their three-word shingles reaches the threshold. An inverted index finds the candidates. Questions of
+    few words are not looked for.
 
     Args:
         questions (`Iterable[tuple[str, str]]`):
             Id and text of each question, such as [`~egpo_trl.data.sources.bfcl.questions`] gives.
         threshold (`float`, *optional*, defaults to `0.7`):
             Similarity from which a message counts as leaked; 1 means that all shingles are the same.
+        min_words (`int`, *optional*, defaults to `5`):
+            Fewest words of a question that is looked for, word for word or nearly. Chinese and Japanese characters count
+            as a word each.
 
     Raises:
-        ValueError: If the threshold is not in (0, 1].
+        ValueError: If the threshold is not in (0, 1], or `min_words` is below 1.
     """
 
-    def __init__(self, questions: Iterable[tuple[str, str]], threshold: float = 0.7) -> None:
+    def __init__(
+        self, questions: Iterable[tuple[str, str]], threshold: float = 0.7, min_words: int = MIN_WORDS
+    ) -> None:
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must be above 0 and at most 1, got {threshold}.")
-        self._threshold = threshold
+        if min_words < 1:
+            raise ValueError(f"min_words must be at least 1, got {min_words}.")
+        self._threshold, self._min_words = threshold, min_words
         self._ids: list[str] = []
         self._sizes: list[int] = []
         self._exact: dict[str, int] = {}
@@ -39,7 +50,7 @@ class BenchmarkLeaks:
         for question_id, text in questions:
             words = _words(text)
             key = " ".join(words)
-            if not words or key in self._exact:
+            if len(words) < min_words or key in self._exact:
                 continue
             number = self._exact[key] = len(self._ids)
             shingles = _shingles(words)
@@ -82,6 +93,34 @@ class BenchmarkLeaks:
             if similarity > best:
                 best, number = similarity, candidate
         return (self._ids[number], best) if best >= self._threshold else None
+
+
+def load_questions(name: str) -> Iterator[tuple[str, str]]:
+    """
+    Questions of a benchmark, for [`BenchmarkLeaks`].
+
+    Args:
+        name (`str`):
+            `"bfcl"` for the questions in the installed package `bfcl-eval`; a folder of BFCL question files; or a file of
+            canonical rows, whose user messages are the questions.
+
+    Returns:
+        `Iterator[tuple[str, str]]`:
+            Id and text of each question.
+
+    Raises:
+        FileNotFoundError: If there are no such questions.
+        ValueError: If the file cannot be read.
+    """
+    from .loading import load_rows
+    from .sources import bfcl
+
+    if name == "bfcl" or Path(name).is_dir():
+        yield from bfcl.questions(None if name == "bfcl" else name)
+        return
+    for index, row in enumerate(load_rows(name)):
+        for text in _user_texts(row.get("prompt")):
+            yield str(row.get("id") or f"row {index}"), text
 
 
 def _user_texts(prompt: Any) -> list[str]:

@@ -4,15 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict, Features, Value, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError, DatasetsError
+
+from ..prompts import CALLS_IN_CONTENT, to_messages
 
 DEMO = "demo"
 _TEXT = Value("string")
 _CALL = {"id": _TEXT, "type": _TEXT, "function": {"name": _TEXT, "arguments": _TEXT}}
 _MESSAGE = {"role": _TEXT, "content": _TEXT, "tool_calls": [_CALL], "tool_call_id": _TEXT, "name": _TEXT}
 # Types of the rows that the converters give. What infers types from the first rows fails where calls come up later.
-ROW_FEATURES = Features(prompt=[_MESSAGE], tools=_TEXT, reference=_TEXT, id=_TEXT, source=_TEXT)
+ROW_FEATURES = Features(prompt=[_MESSAGE], tools=_TEXT, reference=_TEXT, answer=_TEXT, id=_TEXT, source=_TEXT)
 _FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
 
 
@@ -80,6 +82,33 @@ def _first_columns(name: str) -> list[str]:
     with Path(name).open(encoding="utf-8") as lines:
         first = json.loads(next(lines, "{}"))
     return list(first) if isinstance(first, dict) else []
+
+
+def in_paper_style(rows: Dataset, think_tags: tuple[str, str] = ("<think>", "</think>")) -> Dataset:
+    """
+    Rows with their prompts in the paper's style.
+
+    Args:
+        rows ([`~datasets.Dataset`]):
+            Canonical rows.
+        think_tags (`tuple[str, str]`, *optional*, defaults to `("<think>", "</think>")`):
+            Tags that the prompts ask for.
+
+    Returns:
+        [`~datasets.Dataset`]:
+            The rows with the prompts that [`~egpo_trl.prompts.to_messages`] gives.
+
+    Raises:
+        ValueError: As [`~egpo_trl.prompts.to_messages`].
+    """
+    features = Features(rows.features)
+    message = getattr(features["prompt"], "feature", None)
+    if isinstance(message, dict):  # `map` would take the keys of the first messages for those of all
+        calls = message.get("tool_calls", [_CALL])
+        features["prompt"] = List({"role": _TEXT, "content": _TEXT, **message, CALLS_IN_CONTENT: calls})
+    return rows.map(
+        lambda row: {"prompt": to_messages(row, "paper", think_tags)}, features=features, desc="Writing prompts"
+    )
 
 
 def split_by_prompt(rows: Dataset, share: float, seed: int = 0) -> tuple[Dataset, Dataset]:

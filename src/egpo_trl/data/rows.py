@@ -1,7 +1,7 @@
 """The canonical row, and the checks that a data set passes before a training run starts.
 
 A row has a `prompt` (messages, or a rendered string), `tools` and `reference` (JSON strings: Arrow would pad differing
-structs with nulls), and optionally `id` and `source`.
+structs with nulls), and optionally `answer` (the text where the reference is empty), `id` and `source`.
 """
 
 import logging
@@ -66,11 +66,18 @@ def _check_reference(reference: Any) -> None:
     parse_reference(reference)
 
 
+def _check_answer(answer: Any) -> None:
+    if not isinstance(answer, str | None):
+        raise ValueError(f"must be a text or null, got {type(answer).__name__}")
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "prompt": _check_prompt,
     "tools": parse_row_tools,
     "reference": _check_reference,
+    "answer": _check_answer,
 }
+_UNREAD = ("reference", "answer")  # by a training run with a reward of one's own: they may be anything there
 
 
 def row_problem(row: Mapping[str, Any], index: int, fields: Iterable[str]) -> str | None:
@@ -83,7 +90,7 @@ def row_problem(row: Mapping[str, Any], index: int, fields: Iterable[str]) -> st
         index (`int`):
             Its position, for the message.
         fields (`Iterable[str]`):
-            Fields to check, among `"prompt"`, `"tools"` and `"reference"`.
+            Fields to check, among `"prompt"`, `"tools"`, `"reference"` and `"answer"`.
 
     Returns:
         `str` or `None`:
@@ -101,9 +108,8 @@ def row_problem(row: Mapping[str, Any], index: int, fields: Iterable[str]) -> st
 
 
 def _checked_fields(columns: Collection[str], required: Collection[str]) -> list[str]:
-    """Fields to check: those required, and those of a fixed form that are there. A `reference` that no reward of ours
-    reads may be anything."""
-    return [field for field in _CHECKS if field in required or (field in columns and field != "reference")]
+    """Fields to check: those required, and those of a fixed form that are there."""
+    return [field for field in _CHECKS if field in required or (field in columns and field not in _UNREAD)]
 
 
 def column_names_of(dataset: "Dataset | IterableDataset") -> list[str]:

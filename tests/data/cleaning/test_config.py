@@ -31,6 +31,8 @@ EXAMPLE = ROOT / "configs" / "clean" / "example.yaml"
         ("temperature", float("nan"), "temperature must be at least 0"),
         ("request_timeout", 0, "request_timeout must be positive"),
         ("output_dir", "", "output_dir must name"),
+        ("leak_threshold", 0, "leak_threshold must be above 0"),
+        ("leak_min_words", 0, "leak_min_words must be at least 1"),
         ("base_url", "http://me:secret@host/v1", "base_url must not hold credentials"),
         ("chat_template_kwargs", "{", "chat_template_kwargs must be a JSON object"),
         ("chat_template_kwargs", "[1]", "chat_template_kwargs must be a JSON object"),
@@ -39,6 +41,11 @@ EXAMPLE = ROOT / "configs" / "clean" / "example.yaml"
 def test_bad_fields(field, value, message):
     with pytest.raises(ValueError, match=message):
         CleaningConfig(**{"output_dir": "x", field: value})
+
+
+def test_fields_that_need_each_other():
+    with pytest.raises(ValueError, match="call_needed is looked at by the AST evaluation"):
+        CleaningConfig(output_dir="x", call_needed="always", ast_evaluation=False)
 
 
 def test_every_field_is_documented():
@@ -50,7 +57,7 @@ def test_every_field_is_documented():
 def test_the_command_runs_the_shipped_recipe(tmp_path, capsys, monkeypatch):
     import egpo_trl.data.cleaning.pipeline as pipeline
 
-    monkeypatch.setattr(pipeline, "_default_evaluation", lambda: lambda row: None)
+    monkeypatch.setattr(pipeline, "_default_evaluation", lambda call_needed: lambda row: None)
     truth = Truth(make_rows(40))
     with JudgeServer(truth) as server:
         command = ["clean", "--config", str(EXAMPLE), "--base_url", server.url, "--num_demo_rows", "40"]

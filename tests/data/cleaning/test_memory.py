@@ -1,4 +1,4 @@
-"""100,000 rows within 1 GB: nothing but eight bytes a row is held."""
+"""100,000 rows within 1 GB: nothing but a few bytes a row is held."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ class Agreeable:
         pass
 
 judge = Agreeable()
-config = CleaningConfig(output_dir=sys.argv[2], dataset_name=sys.argv[1], fsync="interval")
+config = CleaningConfig(output_dir=sys.argv[2], dataset_name=sys.argv[1], fsync="interval", benchmark_questions="bfcl")
 report = clean(config, judge=judge, evaluate_row=lambda row: None)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps({"peak": peak, "asked": judge.asked, "rows": report.counts["ast"]["rows"]}))
@@ -37,7 +37,8 @@ def test_a_hundred_thousand_rows(tmp_path):
     path = tmp_path / "rows.jsonl"
     with path.open("w") as file:
         for index in range(ROWS):
-            file.write(json.dumps({**rows[index % 500], "id": str(index)}) + "\n")
+            prompt = [{"role": "user", "content": f"{index}: {rows[index % 500]['prompt'][0]['content']}"}]
+            file.write(json.dumps({**rows[index % 500], "prompt": prompt, "id": str(index)}) + "\n")
     root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(path), str(tmp_path / "out")],

@@ -1,5 +1,6 @@
 """Rows through both stages, and what comes out."""
 
+import contextlib
 import json
 import sys
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import pytest
 from datasets import Dataset
 
 from egpo_trl.data.cleaning import CleaningConfig, CleaningStopped, Reply, clean
+from egpo_trl.data.cleaning.judges import JudgeUnavailable, RejectedQuestion, TransientJudgeError
 from egpo_trl.data.loading import load_rows
 from egpo_trl.data.rows import check_rows
 
@@ -116,6 +118,51 @@ def test_a_correction_to_text_keeps_the_text(tmp_path):
     assert second["answer"] is None
 
 
+def test_the_text_of_a_converted_row_is_judged_and_corrected(tmp_path):
+    """Conversion, judge, output: the text goes all the way, and comes back corrected."""
+    from egpo_trl.data.sources import convert
+    from tests.data.sources.test_messages import RECORD
+
+    file = tmp_path / "records.jsonl"
+    file.write_text(json.dumps(RECORD))
+    with (tmp_path / "rows.jsonl").open("w") as rows:
+        rows.writelines(json.dumps(row) + "\n" for row in convert(str(file), "messages"))
+    shown = []
+
+    class Reader(FixedJudge):
+        async def ask(self, messages, seed):
+            shown.append(messages[-1]["content"])
+            return await super().ask(messages, seed)
+
+    replies = [
+        verdict_text(True),
+        verdict_text(False, "3 and 8."),
+        verdict_text(True),
+        verdict_text(True),
+        verdict_text(True),
+    ]
+    report = run(
+        tmp_path / "out",
+        None,
+        Reader(*replies),
+        evaluate_row=None,
+        concurrency=1,
+        dataset_name=str(tmp_path / "rows.jsonl"),
+    )
+    assert "<answer>\n(text, no call) 3 and 7.\n</answer>" in shown[1]
+    assert "<answer>\n(text, no call) 3 and 8.\n</answer>" in shown[2]
+    cleaned = load_rows(str(report.rows))
+    assert cleaned["answer"] == [None, "3 and 8.", None, "11"]
+    assert report.counts["llm"]["corrected"] == 1
+    check_rows(cleaned, "cleaned", ["prompt", "tools", "reference", "answer"])
+
+
+def test_an_answer_that_is_no_text_is_malformed(tmp_path):
+    right, _ = corrupted_rows(2)
+    report = run(tmp_path, [{**right[0], "answer": 3}, {**right[1], "answer": "x"}])
+    assert report.counts["form"]["dropped"] == {"malformed_answer": 1}
+
+
 def test_replies_that_are_no_verdicts(tmp_path):
     right, _ = corrupted_rows(1)
     judge = FixedJudge("so what", '{"correct": 1}', verdict_text(True))
@@ -135,14 +182,60 @@ def test_ast_only_and_malformed_rows(tmp_path):
     assert report.counts == {
         "input": {"rows": 5, "corrected": 0, "dropped": {}},
         "form": {"rows": 3, "corrected": 0, "dropped": {"malformed_prompt": 1, "malformed_reference": 1}},
+        "selection": {"rows": 3, "corrected": 0, "dropped": {}},
         "ast": {"rows": 2, "corrected": 0, "dropped": {"unknown_function": 1}},
     }
     assert not (tmp_path / "journal.jsonl").exists()
     assert {row["reason"] for row in dropped_of(report)} == set().union(
         *(c["dropped"] for c in report.counts.values())
     )
-    off = run(tmp_path / "off", right, output_format="jsonl", ast_evaluation=False)
-    assert "ast" not in off.counts
+    off = run(tmp_path / "off", right, output_format="jsonl", ast_evaluation=False, drop_duplicates=False)
+    assert off.counts.keys() == {"input", "form"}
+
+
+def test_duplicates_and_leaks_are_dropped_before_the_judge_is_asked(tmp_path):
+    right, _ = corrupted_rows(6)
+    rows = [*right, {**right[2], "id": "again", "reference": "[]"}, right[4]]
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text(json.dumps({"id": "q7", "prompt": right[4]["prompt"]}))
+    judge = ScriptedJudge(Truth(right))
+    fields = {"benchmark_questions": str(questions), "leak_min_words": 1, "leak_threshold": 1.0}
+    report = run(tmp_path / "a", rows, judge, **fields)
+    assert sum(judge.asked.values()) == 5
+    assert report.counts["selection"] == {"rows": 5, "corrected": 0, "dropped": {"benchmark_leak": 2, "duplicate": 1}}
+    assert report.counts["ast"]["rows"] == 5
+    dropped = [(row["id"], row["stage"], row["reason"], row["detail"]) for row in dropped_of(report)]
+    leak = (right[4]["id"], "selection", "benchmark_leak", "question q7 (similarity 1.00)")
+    assert dropped == [leak, ("again", "selection", "duplicate", None), leak]
+    with pytest.raises(ValueError, match=r"benchmark_questions: .*there is no file"):
+        run(tmp_path / "b", rows, benchmark_questions="none.jsonl")
+    kept = run(tmp_path / "c", rows, drop_duplicates=False)
+    assert kept.counts["ast"]["rows"] == 8
+
+
+def test_whether_a_call_is_needed(tmp_path):
+    rows, _ = corrupted_rows(12)
+    texts = sum(row["reference"] == "[]" for row in rows)
+    assert 0 < texts < 12
+    for index, row in enumerate(rows):
+        row["needed"] = None if index else row["reference"] == "[]"
+    dropped = {
+        value: run(tmp_path / value, rows, evaluate_row=None, call_needed=value).counts["ast"]["dropped"]
+        for value in ("always", "never", "needed")
+    }
+    first = "call_needed" if rows[0]["reference"] == "[]" else "call_not_needed"
+    assert dropped == {
+        "always": {"call_needed": texts},
+        "never": {"call_not_needed": 12 - texts},
+        "needed": {first: 1},
+    }
+    with pytest.raises(ValueError, match="'never' or a column of the rows, got 'neede'"):
+        run(tmp_path / "x", rows, evaluate_row=None, call_needed="neede")
+    rows[5]["needed"] = "yes"
+    with pytest.raises(ValueError, match=r"call_needed: row 5 .*must be true, false or null, got 'yes'"):
+        run(tmp_path / "x", rows, evaluate_row=None, call_needed="needed")
+    with pytest.raises(ValueError, match="not by one of your own"):
+        run(tmp_path / "x", rows, call_needed="always")
 
 
 def test_the_ast_evaluation_of_the_package_is_the_default(tmp_path, monkeypatch):
@@ -184,6 +277,57 @@ def test_budget_ends_the_run_and_a_larger_one_goes_on(tmp_path):
     assert set(judge.asked.values()) == {1}
     run(tmp_path, wrong, judge)
     assert sum(judge.asked.values()) == 40
+
+
+class BrokenJudge(ScriptedJudge):
+    """Fails in one way, and knows how often it was asked."""
+
+    def __init__(self, failure):
+        super().__init__(Truth([]))
+        self.failure, self.requests = failure, 0
+
+    async def ask(self, messages, seed):
+        self.requests += 1
+        if isinstance(self.failure, str):
+            return Reply(self.failure, 10)
+        raise self.failure
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [TransientJudgeError("503"), RejectedQuestion("400"), JudgeUnavailable("401"), RuntimeError("bug"), "so what"],
+)
+def test_the_budget_holds_over_resumptions_of_runs_that_stop_by_themselves(tmp_path, failure):
+    """Each run asks a few questions that lead to no verdict and ends; all of them count."""
+    right, _ = corrupted_rows(40)
+    judge = BrokenJudge(failure)
+    fields = {"max_requests": 30, "max_retries": 2, "backoff_seconds": 0, "concurrency": 2}
+    for _ in range(30):
+        with contextlib.suppress(CleaningStopped, RuntimeError):
+            run(tmp_path, right, judge, **fields)
+    assert judge.requests == 30
+    with pytest.raises(CleaningStopped, match=r"max_requests \(30\) is spent"):
+        run(tmp_path, right, judge, **fields)
+    judge = ScriptedJudge(Truth(right))
+    report = run(tmp_path, right, judge, max_requests=70)
+    assert json.loads(report.manifest.read_text())["usage"]["requests"] == 30 + sum(judge.asked.values())
+
+
+def test_an_interruption_counts_what_was_asked(tmp_path):
+    right, _ = corrupted_rows(10)
+
+    class Interrupted(ScriptedJudge):
+        async def ask(self, messages, seed):
+            if sum(self.asked.values()) == 4:
+                raise KeyboardInterrupt
+            return await super().ask(messages, seed)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, right, Interrupted(Truth(right)), concurrency=1)
+    judge = ScriptedJudge(Truth(right))
+    report = run(tmp_path, right, judge)
+    assert sum(judge.asked.values()) == 6
+    assert json.loads(report.manifest.read_text())["usage"]["requests"] == 11
 
 
 def test_a_journal_of_another_run_is_an_error(tmp_path):

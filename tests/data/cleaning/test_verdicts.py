@@ -49,6 +49,32 @@ def test_corrections(corrected):
 
 
 @pytest.mark.parametrize(
+    "written",
+    [
+        json.dumps(CALLS),
+        f" {json.dumps(CALLS, indent=1)}\n",
+        json.dumps(CALLS[0]),
+        json.dumps([{"type": "function", "function": {"name": "f", "arguments": json.dumps(CALLS[0]["arguments"])}}]),
+        "[f(a=[1, {'b': None}])]",
+    ],
+)
+def test_calls_in_a_string_are_calls(written):
+    verdict = parse_verdict(verdict_text(False, written), Candidate([]))
+    assert verdict.corrected == Candidate(CALLS)
+    assert verdict.corrected.value == CALLS
+    assert parse_verdict(verdict_text(True, written), JUDGED).correct
+
+
+@pytest.mark.parametrize("text", ["Which city?", '{"temperature": 3}', "[1] says so.", "Use f(x)."])
+def test_texts_stay_texts(text):
+    assert parse_verdict(verdict_text(False, text), JUDGED).corrected == Candidate([], text)
+
+
+def test_an_empty_list_in_a_string_is_an_unknown_text():
+    assert parse_verdict(verdict_text(False, "[]"), JUDGED).corrected == Candidate([])
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "not JSON"),
@@ -69,6 +95,9 @@ def test_corrections(corrected):
         (verdict_text(False, 7), "list of calls"),
         (verdict_text(False, " "), "must not be blank"),
         (verdict_text(False, [{"name": "f"}]), "call 0: a call must have"),
+        (verdict_text(False, '[{"name": "f", "arguments": [1]}]'), "'arguments' must be an object|must be an object"),
+        (verdict_text(False, f"<tool_call>{json.dumps(CALLS[0])}</tool_call>"), "a piece of a call"),
+        (verdict_text(False, json.dumps(CALLS * 200)), "more than 128"),
         (verdict_text(False, [{"name": "f", "arguments": "{}"}]), "must be an object"),
         (verdict_text(False, CALLS * 200), "more than 128"),
         (verdict_text(True) + verdict_text(True), "not JSON"),

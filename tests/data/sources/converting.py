@@ -18,8 +18,9 @@ def convert_records(folder: Path, source: str, records: list[Any], **options: An
     assert conversion.num_records == len(records)
     assert conversion.num_rows == len(rows)
     assert conversion.skipped.total() == len(skipped)
+    assert not any(reference(row) and row["answer"] is not None for row in rows)
     for index, row in enumerate(rows):
-        assert row.keys() == {"prompt", "tools", "reference", "id", "source"}
+        assert row.keys() == {"prompt", "tools", "reference", "answer", "id", "source"}
         assert row["source"] == source
         assert row_problem(row, index, ("prompt", "tools", "reference")) is None
     return rows, skipped

@@ -59,11 +59,28 @@ def test_published_form(tmp_path):
         {"name": "list_all_cameras", "arguments": {}},
     ]
     assert reference(text) == []
+    assert (call["answer"], text["answer"]) == (None, "The feed is on.")
     assert [(m["role"], m.get("tool_call_id"), m["content"]) for m in text["prompt"][2:]] == [
         ("tool", "call_0", '{"feed": 1}'),
         ("tool", "call_1", "[]"),
     ]
     assert parameters(call)["get_camera_live_feed"]["required"] == ["camera_id"]
+
+
+@pytest.mark.parametrize("quote", [json.dumps, repr])
+def test_results_belong_to_the_call_that_they_name(tmp_path, quote):
+    results = [{"name": "list_all_cameras", "content": ["front"]}, {"name": "get_camera_live_feed", "content": 1}]
+    value = "\n".join(f"<tool_response>\n{quote(result)}\n</tool_response>" for result in results)
+    turns = [*RECORD["conversations"][:3], {"from": "tool", "value": value}, RECORD["conversations"][4]]
+    (_, text), _ = convert_records(tmp_path, "hermes", [{**RECORD, "conversations": turns}])
+    assert [(m["tool_call_id"], m["name"], m["content"]) for m in text["prompt"][2:]] == [
+        ("call_1", "list_all_cameras", quote(results[0])),
+        ("call_0", "get_camera_live_feed", quote(results[1])),
+    ]
+    named = json.dumps({"name": "Ava"})  # data, not the name of a function
+    turns[3] = {"from": "tool", "value": f"<tool_response>{named}</tool_response><tool_response>2</tool_response>"}
+    (_, text), _ = convert_records(tmp_path, "hermes", [{**RECORD, "conversations": turns}])
+    assert [m["tool_call_id"] for m in text["prompt"][2:]] == ["call_0", "call_1"]
 
 
 def test_literals_and_text_beside_calls(tmp_path):

@@ -30,6 +30,13 @@ def test_values_and_strings(tmp_path):
     assert (rows[2]["tools"], rows[2]["reference"]) == ("[]", "[]")
 
 
+def test_the_text_of_a_right_answer_is_kept(tmp_path):
+    records = [{**RECORD, "reference": [], "answer": "Which day?"}, {**RECORD, "answer": ["not looked at"]}]
+    rows, skipped = convert_records(tmp_path, "jsonl", records)
+    assert skipped == []
+    assert [row["answer"] for row in rows] == ["Which day?", None]
+
+
 def test_canonical_rows_stay(tmp_path):
     made = make_rows(5)
     rows, skipped = convert_records(tmp_path, "jsonl", made)
@@ -52,6 +59,8 @@ def test_canonical_rows_stay(tmp_path):
         ({"reference": None}, "reference", "is missing"),
         ({"reference": "free text"}, "reference", "is not JSON"),
         ({"reference": [{"name": "f"}]}, "reference", "call 0"),
+        ({"reference": [], "answer": 3}, "answer", "must be a text, got int"),
+        ({"reference": [], "answer": "weather(city='Rome')"}, "answer", "calls belong in 'reference'"),
     ],
 )
 def test_malformed_records(tmp_path, change, field, reason):

@@ -41,6 +41,7 @@ def test_lists_and_json_strings(tmp_path, dump):
         [{"a": 5, "b": 6}],
         [],
     ]
+    assert [row["answer"] for row in rows] == [None, "3 and 7.", None, "11"]
     last = rows[-1]["prompt"]
     assert last[1]["content"] == "1+2\nand 3+4?"
     assert [(m["content"], m["tool_call_id"]) for m in last if m["role"] == "tool"] == [
@@ -72,6 +73,33 @@ def test_without_functions_and_without_system(tmp_path):
     assert [(row["tools"], row["reference"], len(row["prompt"])) for row in rows] == [("[]", "[]", 1)]
 
 
+def test_calls_in_the_content_are_read(tmp_path):
+    written = '<tool_call>{"name": "add", "arguments": {"a": 1, "b": 2}}</tool_call>'
+    for message in (
+        {"content": written},
+        {"content": written, "tool_calls": []},
+        {"content": f"Adding.\n{written}", "tool_calls": [call("x", a=1, b=2)]},
+        {"content": [{"type": "text", "text": "[add(a=1, b=2)]"}]},
+    ):
+        (row,), skipped = convert_records(tmp_path, "messages", [assistant(**message)])
+        assert skipped == []
+        assert reference(row) == [{"name": "add", "arguments": {"a": 1, "b": 2}}]
+
+
+def test_results_in_tags_are_results_of_their_own(tmp_path):
+    calls = [{"name": "add", "arguments": {"a": 1, "b": n}} for n in (2, 3)]
+    content = "".join(f"<tool_call>{json.dumps(c)}</tool_call>" for c in calls)
+    results = "<tool_response>3</tool_response>\n<tool_response>\n4\n</tool_response>"
+    messages = [
+        MESSAGES[1],
+        {"role": "assistant", "content": content},
+        {"role": "tool", "content": results},
+        {"role": "assistant", "content": "3, 4"},
+    ]
+    (_, text), _ = convert_records(tmp_path, "messages", [{"messages": messages, "tools": TOOLS}])
+    assert [(m["content"], m["tool_call_id"]) for m in text["prompt"][2:]] == [("3", "call_0"), ("4", "call_1")]
+
+
 def assistant(**message):
     return {"tools": TOOLS, "messages": [*MESSAGES[:2], {"role": "assistant", **message}]}
 
@@ -88,6 +116,9 @@ def assistant(**message):
         ({"messages": MESSAGES, "tools": TOOLS * 2 + [{"name": "add"}]}, "tools", "stands twice with different"),
         (assistant(content=None), "messages", "message 2 has no content"),
         (assistant(content=[{"type": "image_url"}]), "messages", "message 2 has no content"),
+        (assistant(content="add(a=1, b=2) is 3"), "messages", "message 2 holds a call, or a piece of one"),
+        (assistant(content="[add(a=1)]", tool_calls=[call("x", a=2)]), "messages", "holds other calls in its text"),
+        (assistant(content="\ud800"), "answer", "holds a lone surrogate"),
         (assistant(tool_calls="x"), "messages", "'tool_calls' must be a list"),
         (assistant(tool_calls=[3]), "messages", "message 2: a call must be an object"),
         (assistant(tool_calls=[{"function": {"name": "", "arguments": "{}"}}]), "messages", "'name' must be"),

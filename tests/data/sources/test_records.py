@@ -48,6 +48,51 @@ def test_a_broken_array_ends_where_it_breaks(tmp_path, text):
     assert "the rest of the array cannot be read" in problem
 
 
+@pytest.mark.parametrize("chunk", [1, 1 << 20])
+def test_arrays_in_a_row_are_all_read(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(module, "_CHUNK", chunk)
+    file = tmp_path / "a.json"
+    file.write_text('[{"a": 1}]\n[{"b": 2},{"c": 3}]\n\n[]{"d": 4}')
+    assert read(file) == [{"a": 1}, {"b": 2}, {"c": 3}, {"d": 4}]
+    file.write_text('[{"a": 1}] and more')
+    first, problem = read(file)
+    assert (first, "cannot be read" in problem) == ({"a": 1}, True)
+
+
+def test_files_of_a_folder_have_splits(tmp_path):
+    folder = tmp_path / "f [1]"  # not a pattern
+    (folder / "data").mkdir(parents=True)
+    (folder / "train-0.jsonl").write_text('{"a": 1}')
+    (folder / "data" / "train-1.json").write_text('[{"a": 2}]')
+    (folder / "test.jsonl").write_text('{"a": 3}')
+    (folder / "README.md").write_text("x")
+    assert read(folder) == [{"a": 2}, {"a": 1}]
+    assert read(folder, split="test") == [{"a": 3}]
+    with pytest.raises(ValueError, match=r"has the splits \['test', 'train'\], not 'validation'"):
+        read(folder, split="validation")
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    with pytest.raises(ValueError, match="holds no file that ends in"):
+        read(plain)
+    (plain / "b.jsonl").write_text('{"a": 1}')
+    (plain / "a.csv").write_text("b\n2\n")
+    (plain / "config.json").write_text('{"a": 9}')
+    assert read(plain) == [{"b": 2}, {"a": 1}]
+
+
+def test_a_stream_that_breaks_ends_with_a_reason(tmp_path, monkeypatch):
+    import datasets
+
+    def broken(*_, **__):
+        yield {"a": 1}
+        raise datasets.exceptions.DatasetGenerationError("x") from TypeError("Couldn't cast array of type string")
+
+    monkeypatch.setattr(datasets, "load_dataset", broken)
+    first, problem = read("somebody/something")
+    assert first == {"a": 1}
+    assert "the rest cannot be read: Couldn't cast array of type string. Download the files" in problem
+
+
 def test_tables_and_saved_data_sets(tmp_path):
     dataset = Dataset.from_list([{"a": {"b": 1}, "c": "x"}, {"a": {"d": 2}, "c": None}])
     dataset.to_parquet(tmp_path / "a.parquet")

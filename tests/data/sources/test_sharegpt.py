@@ -48,6 +48,7 @@ def test_apigen_mt(tmp_path, source):
     assert [len(reference(row)) for row in rows] == [1, 0, 0]
     assert reference(rows[0]) == [{"name": "get_user_details", "arguments": {"user_id": "ava_1"}}]
     assert all(row["prompt"][0] == {"role": "system", "content": APIGEN_MT["system"]} for row in rows)
+    assert [row["answer"] for row in rows] == [None, "Order #W1 is on its way.", "You are welcome."]
     assert rows[1]["prompt"][3]["tool_call_id"] == rows[1]["prompt"][2]["tool_calls"][0]["id"] == "call_0"
     assert parameters(rows[0])["get_user_details"] == TOOLS[0]["parameters"]
 
@@ -62,6 +63,64 @@ def test_every_place_of_calls(tmp_path):
     ]
     results = [(m["content"], m["tool_call_id"]) for m in rows[-1]["prompt"] if m["role"] == "tool"]
     assert results == [("A", "call_0"), ('{"name": "B"}', "call_1"), ("", "call_2")]
+
+
+def conversation(*turns):
+    return {"tools": TOOLS, "conversations": [{"from": sender, "value": value} for sender, value in turns]}
+
+
+DETAILS = '{"name": "get_user_details", "arguments": {"user_id": "a"}}'
+THINK = '{"name": "think", "arguments": {"thought": "t"}}'
+
+
+def test_what_the_assistant_says_in_a_row_is_one_step(tmp_path):
+    """Two call turns are parallel calls, and a text between them stands beside them: no call lacks its result."""
+    record = conversation(
+        ("human", "Look up a."), ("gpt", "Let me look."), ("function_call", DETAILS), ("function_call", THINK),
+        ("observation", "A"), ("observation", "T"), ("gpt", "It is A."), ("gpt", "Anything else?"),
+    )  # fmt: skip
+    (call, text), skipped = convert_records(tmp_path, "sharegpt", [record])
+    assert skipped == []
+    assert [c["name"] for c in reference(call)] == ["get_user_details", "think"]
+    assert [m["role"] for m in call["prompt"]] == ["user"]
+    assert text["answer"] == "It is A.\nAnything else?"
+    assert [m["role"] for m in text["prompt"]] == ["user", "assistant", "tool", "tool"]
+    step, *results = text["prompt"][1:]
+    assert step["content"] == "Let me look."
+    assert [c["id"] for c in step["tool_calls"]] == [m["tool_call_id"] for m in results] == ["call_0", "call_1"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[get_user_details(user_id='a')]",
+        """<functioncall> {"name": "get_user_details", "arguments": '{"user_id": "a"}'} <|endoftext|>""",
+        DETAILS,
+        f"Looking.\n<tool_call>{DETAILS}</tool_call>",
+    ],
+)
+def test_calls_in_a_text_turn_are_read(tmp_path, value):
+    rows, skipped = convert_records(
+        tmp_path, "sharegpt", [conversation(("human", "a?"), ("gpt", value), ("tool", "A"), ("gpt", "A."))]
+    )
+    assert skipped == []
+    assert [reference(row) for row in rows] == [[{"name": "get_user_details", "arguments": {"user_id": "a"}}], []]
+    assert rows[1]["prompt"][2]["tool_call_id"] == "call_0"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (f"{DETAILS}</tool_call>", "a tag is missing"),
+        ("[launch(a=1)]", "not among the functions"),
+        ("I call get_user_details(user_id='a') now.", "cannot be read"),
+        ("[get_user_details(user_id=x.y)]", "cannot be read"),
+    ],
+)
+def test_what_looks_like_a_call_is_never_a_text(tmp_path, value, reason):
+    rows, (skipped,) = convert_records(tmp_path, "sharegpt", [conversation(("human", "a?"), ("gpt", value))])
+    assert rows == []
+    assert reason in skipped.reason
 
 
 def calls(value):

@@ -64,6 +64,7 @@ def test_each_assistant_step_is_a_row(tmp_path):
         [],
         ["Get Top Market Trends"],
     ]
+    assert [row["answer"] for row in rows] == [None, "Here they are: [S&P 500].", None]
     assert reference(rows[2])[0]["arguments"] == {"trend_type": "CRYPTO", "limits": {"rows": 5}}
     assert [[m["role"] for m in row["prompt"]] for row in rows] == [
         ["user"],
@@ -123,6 +124,7 @@ def test_results_that_are_no_list_are_one_result(tmp_path):
         (turns(("user", "q"), ("assistant", "[getEvents(a=x.y)]")), "conversations", "message 1 holds a call that"),
         (turns(("user", "q"), ("assistant", "Sure: [getEvents()]")), "conversations", "with text beside it"),
         (turns(("user", "q"), ("assistant", "[getEvents(a=" + "[" * 500 + ")]")), "conversations", "cannot be read"),
+        (turns(("user", "q"), ("assistant", "<tool_call>{}")), "conversations", "a tag is missing"),
         (turns(("user", "q"), ("function_call", "{}")), "conversations", "does not know"),
     ],
 )

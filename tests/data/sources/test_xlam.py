@@ -77,6 +77,7 @@ def test_text_and_values_instead_of_strings(tmp_path):
     rows, skipped = convert_records(tmp_path, "xlam", records)
     assert skipped == []
     assert [len(reference(row)) for row in rows] == [0, 0, 2, 2]
+    assert [row["answer"] for row in rows] == ["None of these functions helps.", None, None, None]
     assert rows[3]["id"] == "xlam-3"
 
 
@@ -99,6 +100,7 @@ def test_text_and_values_instead_of_strings(tmp_path):
         ({"answers": '[{"name": "f", "arguments": {"a": NaN}}]'}, "answers", "NaN is not JSON"),
         ({"answers": '{"name": "f", "arguments": {}}'}, "answers", "must be a list of calls"),
         ({"answers": '[{"name": "f", "arguments": "x"}]'}, "answers", "must be an object"),
+        ({"answers": "Call trapezoidal_integration(a=1)."}, "answers", "holds a call, or a piece of one"),
         ({"answers": 5}, "answers", "must be a list of calls"),
     ],
 )

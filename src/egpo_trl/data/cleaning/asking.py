@@ -1,40 +1,17 @@
 """Asking the judge until it gives a verdict, within pace, budget and tries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from .candidates import Candidate
 from .config import CleaningConfig
+from .journal import Record
 from .judges import Judge, JudgeError, JudgeUnavailable, TransientJudgeError
 from .limits import Budget, Pace, backoff
 from .verdicts import InvalidVerdict, Verdict, parse_verdict
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A verdict with what it cost."""
-
-    verdict: Verdict
-    requests: int
-    tokens: int
-
-
 class NoVerdict(RuntimeError):
-    """
-    Replies that were no verdicts, until the tries were used up.
-
-    Args:
-        message (`str`):
-            What was wrong with the last one.
-        requests (`int`):
-            Requests spent.
-        tokens (`int`):
-            Tokens spent.
-    """
-
-    def __init__(self, message: str, requests: int, tokens: int) -> None:
-        super().__init__(message)
-        self.requests, self.tokens = requests, tokens
+    """Replies that were no verdicts, until the tries were used up; says what was wrong with the last one."""
 
 
 class Interviewer:
@@ -59,7 +36,7 @@ class Interviewer:
         self._budget.close()
         self._pace.close()
 
-    async def ask(self, messages: Sequence[Mapping[str, str]], judged: Candidate) -> Asked:
+    async def ask(self, messages: Sequence[Mapping[str, str]], judged: Candidate, record: Record) -> Verdict:
         """
         Ask for a verdict, again and again where need be.
 
@@ -68,10 +45,12 @@ class Interviewer:
                 The question.
             judged ([`Candidate`]):
                 The answer that it is about.
+            record ([`Record`]):
+                Gets the costs, of tries without a verdict too.
 
         Returns:
-            [`Asked`]:
-                The verdict and its costs.
+            [`Verdict`]:
+                The verdict.
 
         Raises:
             NoVerdict: If the last reply was none.
@@ -79,22 +58,22 @@ class Interviewer:
             BudgetSpent: If the budget leaves no request.
         """
         config = self._config
-        requests = tokens = invalid = 0
+        requests = invalid = 0
         while True:
             await self._pace.wait()
             self._budget.take_request()
             requests += 1
+            record.requests += 1
             try:
                 reply = await self._judge.ask(messages, config.judge_seed + invalid)
-                tokens += reply.tokens
+                record.tokens += reply.tokens
                 self._budget.tokens += reply.tokens
-                return Asked(parse_verdict(reply.text, judged), requests, tokens)
+                return parse_verdict(reply.text, judged)
             except InvalidVerdict as error:
                 invalid += 1
                 if requests > config.max_retries:
-                    raise NoVerdict(str(error), requests, tokens) from None
+                    raise NoVerdict(str(error)) from None
             except JudgeError as error:
-                error.requests, error.tokens = requests, tokens
                 if not isinstance(error, TransientJudgeError) or requests > config.max_retries:
                     raise
                 await self._wait_for_another_try(error, requests - 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...tool_calls.calls import MAX_CALLS, InvalidJSON, check_value, parse_reference
+from ..assistant_text import looks_like_call, read_written_calls
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def from_value(value: Any) -> Candidate:
 
     Args:
         value (`Any`):
-            JSON value: a list of calls, or a string.
+            JSON value: a list of calls, or a string. A string that is all calls (JSON, or `[f(a=1)]`) stands for them.
 
     Returns:
         [`Candidate`]:
@@ -63,7 +64,12 @@ def from_value(value: Any) -> Candidate:
     if isinstance(value, str):
         if not value.strip():
             raise ValueError("must not be blank")
-        return Candidate([], value)
+        calls = () if value.strip() == "[]" else read_written_calls(value)
+        if calls is None:
+            if looks_like_call(value, ()):
+                raise ValueError("is a text with a piece of a call in it; calls must be a list")
+            return Candidate([], value)
+        value = [{"name": call.name, "arguments": call.arguments} for call in calls]
     if not isinstance(value, list):
         raise ValueError("must be a list of calls, a string or null")
     if len(value) > MAX_CALLS:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..leaks import MIN_WORDS
 from ..loading import DEMO
 
 BACKENDS = ("openai", "transformers", "none")
@@ -83,8 +84,22 @@ class CleaningConfig:
             Budget: most requests, counted over resumptions. No limit by default.
         max_total_tokens (`int`, *optional*):
             Budget: most tokens of prompts and replies, counted over resumptions. No limit by default.
+        drop_duplicates (`bool`, *optional*, defaults to `True`):
+            Whether rows with the prompt and functions of an earlier one are dropped before they are judged.
+        benchmark_questions (`str`, *optional*):
+            Questions that must not be trained on: `"bfcl"` for those in the installed package `bfcl-eval`, a folder of
+            BFCL question files, or a file of canonical rows. Rows with one of them, word for word or nearly, are dropped
+            before they are judged.
+        leak_threshold (`float`, *optional*, defaults to `0.7`):
+            Similarity from which a message counts as such a question, see [`~egpo_trl.data.leaks.BenchmarkLeaks`]; 1
+            lets all through that do not share every three-word run.
+        leak_min_words (`int`, *optional*, defaults to `5`):
+            Fewest words of a question that is looked for.
         ast_evaluation (`bool`, *optional*, defaults to `True`):
             Whether the AST evaluation follows.
+        call_needed (`str`, *optional*):
+            Whether the queries need a call, for the AST evaluation: `"always"`, `"never"`, or the name of a column that
+            holds true, false, or null where nobody knows. By default nobody does.
         output_format (`str`, *optional*, defaults to `"parquet"`):
             `"parquet"` or `"jsonl"`.
         fsync (`str`, *optional*, defaults to `"always"`):
@@ -138,7 +153,20 @@ class CleaningConfig:
     )
     max_requests: int | None = field(default=None, metadata={"help": "Budget: most requests, over resumptions."})
     max_total_tokens: int | None = field(default=None, metadata={"help": "Budget: most tokens, over resumptions."})
+    drop_duplicates: bool = field(
+        default=True, metadata={"help": "Drop rows with the prompt and functions of an earlier one."}
+    )
+    benchmark_questions: str | None = field(
+        default=None,
+        metadata={"help": "Questions to keep out: 'bfcl' (installed), a folder of BFCL files, or a file of rows."},
+    )
+    leak_threshold: float = field(default=0.7, metadata={"help": "Similarity from which a message is a question."})
+    leak_min_words: int = field(default=MIN_WORDS, metadata={"help": "Fewest words of a question that is looked for."})
     ast_evaluation: bool = field(default=True, metadata={"help": "Whether the AST evaluation follows."})
+    call_needed: str | None = field(
+        default=None,
+        metadata={"help": "Whether the queries need a call: 'always', 'never', or a column with true, false or null."},
+    )
     output_format: str = field(
         default="parquet", metadata={"help": "Format of the cleaned rows.", "choices": OUTPUT_FORMATS}
     )
@@ -165,7 +193,7 @@ class CleaningConfig:
             ("max_regenerations", 0), ("temperature", 0), ("max_retries", 0), ("backoff_seconds", 0),
             ("max_backoff_seconds", 0), ("max_retry_after", 0), ("max_tokens", 1), ("judge_batch_size", 1),
             ("concurrency", 1), ("max_response_bytes", 1), ("requests_per_minute", 1), ("max_requests", 1),
-            ("max_total_tokens", 1),
+            ("max_total_tokens", 1), ("leak_min_words", 1),
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not value >= least:
@@ -174,6 +202,10 @@ class CleaningConfig:
             raise ValueError(f"request_timeout must be positive, got {self.request_timeout}.")
         if self.base_url is not None and "@" in urlsplit(self.base_url).netloc:
             raise ValueError("base_url must not hold credentials, which the manifest would show; use api_key_env.")
+        if not 0 < self.leak_threshold <= 1:
+            raise ValueError(f"leak_threshold must be above 0 and at most 1, got {self.leak_threshold}.")
+        if self.call_needed is not None and not self.ast_evaluation:
+            raise ValueError("call_needed is looked at by the AST evaluation: leave ast_evaluation on.")
         if not self.output_dir:
             raise ValueError("output_dir must name a folder.")
 

@@ -55,7 +55,7 @@ async def evaluate(
         max_regenerations (`int`):
             Corrections that are evaluated.
         save (`Callable`):
-            Called with the record after each verdict, before the next question is asked.
+            Called with the record after each verdict, before the next question is asked; its costs start again at 0.
 
     Raises:
         JudgeError: If a question failed for good.
@@ -64,12 +64,11 @@ async def evaluate(
     while record.outcome is None:
         candidate = final_candidate(row, record)
         try:
-            asked = await interviewer.ask(prompts.render(row, candidate), candidate)
+            verdict = await interviewer.ask(prompts.render(row, candidate), candidate, record)
         except NoVerdict as error:
-            drop(record, INVALID_VERDICT, str(error), error.requests, error.tokens)
+            drop(record, INVALID_VERDICT, str(error))
             save(record)
             return
-        verdict = asked.verdict
         attempt = len(record.attempts)
         record.attempts.append(
             {
@@ -79,7 +78,6 @@ async def evaluate(
                 "corrected": None if verdict.corrected is None else verdict.corrected.value,
             }
         )
-        record.requests, record.tokens = asked.requests, asked.tokens
         if verdict.correct:
             record.outcome = "corrected" if attempt else "kept"
         elif verdict.corrected is None:
@@ -89,9 +87,9 @@ async def evaluate(
         save(record)
 
 
-def drop(record: Record, reason: str, detail: str, requests: int = 0, tokens: int = 0) -> None:
+def drop(record: Record, reason: str, detail: str) -> None:
     """Give a row up that the judge did not judge; the detail stands as reason of an attempt without a verdict."""
     record.attempts.append(
         {"attempt": len(record.attempts), "correct": None, "reason": detail[:500], "corrected": None}
     )
-    record.outcome, record.reason, record.requests, record.tokens = "dropped", reason, requests, tokens
+    record.outcome, record.reason = "dropped", reason

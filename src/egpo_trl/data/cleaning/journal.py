@@ -38,7 +38,7 @@ class Record:
         reason (`str`, *optional*):
             Why the row was dropped.
         requests (`int`):
-            Requests since the record before.
+            Requests since the record before, those without a verdict included.
         tokens (`int`):
             Tokens since the record before.
     """

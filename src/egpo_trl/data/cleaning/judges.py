@@ -24,10 +24,7 @@ class Reply:
 
 
 class JudgeError(RuntimeError):
-    """A question that the judge did not answer, with what was spent on it before it was given up."""
-
-    requests = 0
-    tokens = 0
+    """A question that the judge did not answer."""
 
 
 class TransientJudgeError(JudgeError):

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -19,9 +20,9 @@ class CleaningStopped(RuntimeError):
     """A run that ended before all rows were judged; running it again goes on where it was."""
 
 
-def _due(rows: Iterable[Mapping[str, Any]], malformed: bytes, journal: Journal) -> Iterator[tuple[int, Any]]:
+def _due(rows: Iterable[Mapping[str, Any]], unfit: bytes, journal: Journal) -> Iterator[tuple[int, Any]]:
     for index, row in enumerate(rows):
-        if not malformed[index] and not journal.is_finished(index):
+        if not unfit[index] and not journal.is_finished(index):
             yield index, row
 
 
@@ -77,8 +78,12 @@ async def _judge_all(
 ) -> None:
     budget = Budget(config.max_requests, config.max_total_tokens, journal.requests, journal.tokens)
     interviewer = Interviewer(judge, config, budget)
-    due = _due(rows, surveyed.malformed, journal)
+    due = _due(rows, surveyed.unfit, journal)
     problems: list[Exception] = []
+
+    def save(record: Record) -> None:
+        journal.append(record)
+        record.requests = record.tokens = 0
 
     async def work() -> None:
         for index, row in due:  # the workers share one iterator
@@ -86,20 +91,25 @@ async def _judge_all(
                 return
             row_id = row.get("id")
             record = journal.read(index) or Record(index, None if row_id is None else str(row_id))
+            record.requests = record.tokens = 0  # those before are counted
             try:
-                await evaluate(row, record, interviewer, prompts, config.max_regenerations, journal.append)
+                await evaluate(row, record, interviewer, prompts, config.max_regenerations, save)
             except JudgeError as error:
                 if config.on_judge_failure == "stop" or isinstance(error, JudgeUnavailable):
                     problems.append(_stopped(f"row {index} (id {row_id!r}): {error}", error))
                     break
-                drop(record, JUDGE_FAILED, str(error), error.requests, error.tokens)
-                journal.append(record)
+                drop(record, JUDGE_FAILED, str(error))
+                save(record)
             except BudgetSpent as error:
                 problems.append(_stopped(str(error), error))
                 break
             except Exception as error:
                 problems.append(error)
                 break
+            finally:
+                if record.requests:  # what a question cost that got no verdict counts too
+                    with contextlib.suppress(OSError):  # a journal that cannot be written has stopped the run already
+                        save(record)
             on_finished()
         if problems:
             interviewer.close()  # answers in flight still reach the journal
@@ -109,7 +119,7 @@ async def _judge_all(
     finally:
         await judge.close()
     if problems:
-        done = f"{journal.finished:,} of {surveyed.rows - sum(surveyed.malformed):,} rows are judged"
+        done = f"{journal.finished:,} of {surveyed.fit:,} rows are judged"
         if isinstance(problems[0], CleaningStopped):
             raise CleaningStopped(f"{problems[0]}\n{done}; run the same command again to go on.") from problems[0]
         raise problems[0]

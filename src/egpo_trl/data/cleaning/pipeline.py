@@ -23,20 +23,19 @@ from .judges import Judge, make_judge
 from .llm_stage import CleaningStopped, run_llm_stage
 from .output import WholeFile, checksum, with_answer, write_json
 from .prompts import load_prompts
-from .survey import Survey, malformation, survey
+from .selection import Row, RowEvaluation, Selection, call_is_needed, check_call_needed
+from .survey import MALFORMED, Survey, malformation, survey
 
 __all__ = ["CleaningReport", "CleaningStopped", "clean"]
-
-Row = Mapping[str, Any]
-RowEvaluation = Callable[[Row], str | None]
 
 _TITLES = {
     "input": "Input",
     "form": "Well-formed rows",
+    "selection": "Without duplicates and leaks",
     "llm": "After LLM evaluation",
     "ast": "After AST evaluation",
 }
-_VERSIONS = ("datasets", "pyarrow", "openai", "transformers")
+_VERSIONS = ("datasets", "pyarrow", "jsonschema", "openai", "transformers", "bfcl-eval")
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,11 @@ class CleaningReport:
             console.print(f"{name}: {getattr(self, name)}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _default_evaluation() -> RowEvaluation:
-    evaluation: RowEvaluation = import_module("..ast_evaluation", __package__).evaluate_row
-    return evaluation
+def _default_evaluation(call_needed: str | None = None) -> RowEvaluation:
+    evaluation: Callable[..., str | None] = import_module("..ast_evaluation", __package__).evaluate_row
+    if call_needed is None:
+        return evaluation
+    return lambda row: evaluation(row, call_needed=call_is_needed(row, call_needed))
 
 
 def clean(
@@ -120,16 +121,21 @@ def clean(
         rows = load_rows(config.dataset_name, config.dataset_config, config.dataset_split, config.num_demo_rows)
     if iter(rows) is rows:
         raise ValueError("rows are read several times: pass a list or a data set, not a generator.")
+    if evaluate_row is not None and config.call_needed is not None:
+        raise ValueError("call_needed is looked at by the packaged AST evaluation, not by one of your own.")
     if config.ast_evaluation and evaluate_row is None:
-        evaluate_row = _default_evaluation()
+        evaluate_row = _default_evaluation(config.call_needed)
     with_llm = judge is not None or config.judge_backend != "none"
     folder = Path(config.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    surveyed = survey(rows)
+    selection = Selection(config)
+    surveyed = survey(rows, selection.checks)
     if not surveyed.rows:
         raise ValueError(f"dataset_name: {config.dataset_name} has no rows.")
+    check_call_needed(rows, config.call_needed)
+    evaluation = evaluate_row if config.ast_evaluation else None
     if not with_llm:
-        return _write(config, rows, surveyed, None, evaluate_row if config.ast_evaluation else None, {})
+        return _write(config, rows, surveyed, selection, None, evaluation, {})
     prompts = load_prompts(config.system_prompt_file, config.user_prompt_file)
     judge = judge or make_judge(config)
     belongs_to = {
@@ -140,10 +146,9 @@ def clean(
     }
     with Journal(folder / "journal.jsonl", belongs_to, surveyed.rows, config.fsync) as journal:
         with _progress(show_progress) as progress:
-            total = surveyed.rows - sum(surveyed.malformed)
-            task = progress.add_task("LLM evaluation", total=total, completed=journal.finished)
+            task = progress.add_task("LLM evaluation", total=surveyed.fit, completed=journal.finished)
             run_llm_stage(rows, surveyed, journal, judge, prompts, config, lambda: progress.advance(task))
-        return _write(config, rows, surveyed, journal, evaluate_row if config.ast_evaluation else None, belongs_to)
+        return _write(config, rows, surveyed, selection, journal, evaluation, belongs_to)
 
 
 def _progress(show: bool) -> Progress:
@@ -155,6 +160,7 @@ def _write(
     config: CleaningConfig,
     rows: Iterable[Row],
     surveyed: Survey,
+    selection: Selection,
     journal: Journal | None,
     evaluate_row: RowEvaluation | None,
     belongs_to: Mapping[str, Any],
@@ -164,7 +170,7 @@ def _write(
     manifest = folder / "manifest.json"
     manifest.unlink(missing_ok=True)  # it describes the files beside it, which are about to change
     features = with_answer(getattr(rows, "features", None))
-    stages = {name: StageCount(name) for name in ("input", "form", "llm", "ast")}
+    stages = {name: StageCount(name) for name in _TITLES}
     with (
         WholeFile(folder / f"rows.{config.output_format}", features) as kept,
         WholeFile(folder / "dropped.jsonl") as dropped,
@@ -176,11 +182,16 @@ def _write(
 
         for index, row in enumerate(rows):
             stages["input"].rows += 1
-            problem = malformation(row, index) if surveyed.malformed[index] else None
+            problem = malformation(row, index) if surveyed.unfit[index] == MALFORMED else None
             if problem is not None:
                 drop("form", problem[0], problem[1], row)
                 continue
             stages["form"].rows += 1
+            unwanted = surveyed.reason(index)
+            if unwanted is not None:
+                drop("selection", unwanted, selection.detail(row), row)
+                continue
+            stages["selection"].rows += 1
             record = None if journal is None else journal.read(index)
             answer = from_row(row) if record is None else final_candidate(row, record)
             if record is not None and record.outcome == "dropped":
@@ -196,7 +207,11 @@ def _write(
                 continue
             stages["ast"].rows += 1
             kept.write(row)
-    used = {"llm": journal is not None, "ast": evaluate_row is not None}
+    used = {
+        "selection": bool(selection.checks),
+        "llm": journal is not None,
+        "ast": evaluate_row is not None,
+    }
     counts = {name: stage.as_dict() for name, stage in stages.items() if used.get(name, True)}
     write_json(
         {

@@ -29,7 +29,7 @@ SOURCES: dict[str, ModuleType] = {
     "bfcl": bfcl,
     "jsonl": jsonl,
 }
-_FIELDS = ("prompt", "tools", "reference")
+_FIELDS = ("prompt", "tools", "reference", "answer")
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,12 @@ def _check(row: Row) -> None:
     if problem is not None:
         field, reason = problem.split(", field ", 1)[1].split(": ", 1)
         raise Unconvertible(field.strip("'"), reason)
-    try:
-        for message in row["prompt"]:
-            message["content"].encode()
-    except UnicodeEncodeError:
-        raise Unconvertible("prompt", "holds a lone surrogate") from None
+    texts = [("prompt", message["content"]) for message in row["prompt"]] + [("answer", row["answer"] or "")]
+    for field, text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Unconvertible(field, "holds a lone surrogate") from None
 
 
 def _warn(skipped: Skipped) -> None:
@@ -151,8 +152,8 @@ def convert(
     Convert a data set to canonical rows.
 
     A conversation becomes one row for each assistant step behind a user message: the history is the prompt, the calls
-    of the step are the reference, which is empty for text. A record that cannot be converted is reported and left out
-    as a whole; conversion goes on.
+    of the step are the reference; for a text the reference is empty and the text is the answer. A record that cannot be
+    converted is reported and left out as a whole; conversion goes on.
 
     Args:
         name_or_path (`str`):
@@ -160,7 +161,7 @@ def convert(
         source (`str`):
             Format of its records, a key of [`SOURCES`].
         split (`str`, *optional*, defaults to `"train"`):
-            Split of a data set on the Hub.
+            Split of a data set on the Hub, or of a folder whose files or subfolders are named after splits.
         config (`str`, *optional*):
             Configuration of a data set on the Hub.
         on_skip (`Callable`, *optional*):
@@ -171,7 +172,8 @@ def convert(
 
     Returns:
         [`Conversion`]:
-            The rows, each with `prompt`, `tools`, `reference`, `id` and `source`; counts stand in its attributes.
+            The rows, each with `prompt`, `tools`, `reference`, `answer`, `id` and `source`; counts stand in its
+            attributes.
 
     Raises:
         FileNotFoundError: If `name_or_path` looks like a file and there is none.

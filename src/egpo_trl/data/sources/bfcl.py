@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from . import records
-from .conversation import Conversation, Row, dump_json, tools_of
+from .conversation import Conversation, Row, dump_json, make_row, tools_of
 from .messages import add_messages
 from .records import Record, Unconvertible
 
@@ -96,11 +96,10 @@ def convert_record(record: Mapping[str, Any], reference: str = "exact") -> list[
     question = record.get("question")
     if not isinstance(question, list) or len(question) != 1:
         raise Unconvertible("question", "must be a list of one turn")
-    add_messages(conversation, question[0])
+    add_messages(conversation, question[0], calls_in_text=False)
     schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in conversation.tools}
     calls = [_call(answer, reference, schemas) for answer in _answers(record)]
-    tools = dump_json(conversation.tools)
-    return [{"prompt": conversation.messages, "tools": tools, "reference": dump_json(calls)}]
+    return [make_row(conversation.messages, dump_json(conversation.tools), calls)]
 
 
 def _answers(record: Mapping[str, Any]) -> list[Any]:

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from ...tool_calls.calls import InvalidJSON, ToolCall, call_from_object, load_json
+from ...tool_calls.calls import InvalidJSON, ToolCall, load_json
+from ..assistant_text import read_assistant
 from ..json_schema import to_tools
 from .records import Unconvertible
 
@@ -16,6 +18,9 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 class Conversation:
     """
     Messages as they come; [`rows`] then makes one canonical row of each assistant step.
+
+    A step is all that the assistant says before somebody else speaks: calls and texts of messages in a row are one
+    message with all calls and the texts beside them, so that every call stands before its result.
 
     Args:
         tools (`list[dict]`):
@@ -28,20 +33,35 @@ class Conversation:
         self.tools = tools
         self.field = field
         self.messages: list[dict[str, Any]] = []
-        self._references: dict[int, list[dict[str, Any]]] = {}  # position of an assistant step -> its calls
+        self._steps: dict[int, _Step] = {}  # by position of their message
         self._unanswered: list[dict[str, Any]] = []  # calls of the last step that have no result yet
         self._num_calls = 0
 
+    @property
+    def names(self) -> set[str]:
+        """Names of the functions on offer."""
+        return {tool["function"]["name"] for tool in self.tools}
+
     def add_text(self, role: str, content: Any, position: int = 0) -> None:
         """Add a system, user or assistant message, in the record at `position`; an empty system message is none."""
-        text = text_of(content)
-        if text is None or (not text.strip() and role != "system"):
-            raise Unconvertible(self.field, f"message {position} has no content")
-        if not text.strip():
-            return
+        text = self._text(role, content, position)
         if role == "assistant":
-            self._references[len(self.messages)] = []
-        self.messages.append({"role": role, "content": text})
+            self._add_to_step(text, text, ())
+        elif text:
+            self.messages.append({"role": role, "content": text})
+
+    def add_assistant(self, content: Any, position: int = 0) -> None:
+        """Add an assistant message, in the record at `position`, whose calls may stand in its text."""
+        text = self._text("assistant", content, position)
+        calls, beside = self.read_calls(text, position)
+        self._add_to_step(beside if calls else text, beside, calls)
+
+    def read_calls(self, text: str, position: int) -> tuple[Sequence[ToolCall], str]:
+        """Calls in a text and the text beside them, see [`~egpo_trl.data.assistant_text.read_assistant`]."""
+        try:
+            return read_assistant(text, self.names)
+        except ValueError as error:
+            raise Unconvertible(self.field, f"message {position} {error}") from None
 
     def add_calls(self, calls: Sequence[ToolCall], content: Any = "", ids: Sequence[Any] = ()) -> None:
         """
@@ -55,15 +75,29 @@ class Conversation:
             ids (`Sequence[Any]`, *optional*):
                 Their ids in the record, which results refer to; the row numbers the calls anew.
         """
-        self._references[len(self.messages)] = [{"name": call.name, "arguments": call.arguments} for call in calls]
-        self._unanswered, written = [], []
+        text = text_of(content) or ""
+        self._add_to_step(text, text, calls, ids)
+
+    def _text(self, role: str, content: Any, position: int) -> str:
+        text = text_of(content)
+        if text is None or (not text.strip() and role != "system"):
+            raise Unconvertible(self.field, f"message {position} has no content")
+        return text if text.strip() else ""
+
+    def _add_to_step(self, content: str, text: str, calls: Sequence[ToolCall], ids: Sequence[Any] = ()) -> None:
+        if not self.messages or self.messages[-1]["role"] != "assistant":
+            self._unanswered = []
+            self.messages.append({"role": "assistant", "content": ""})
+        message, step = self.messages[-1], self._steps.setdefault(len(self.messages) - 1, _Step())
+        step.calls += [{"name": call.name, "arguments": call.arguments} for call in calls]
+        step.texts += [text] if text.strip() else []
+        message["content"] = "\n".join(part for part in (message["content"], content) if part)
         for call, given in zip_longest(calls, ids[: len(calls)]):
             call_id = f"call_{self._num_calls}"
             self._num_calls += 1
             self._unanswered.append({"tool_call_id": call_id, "name": call.name, "given": given})
             function = {"name": call.name, "arguments": dump_json(call.arguments)}
-            written.append({"id": call_id, "type": "function", "function": function})
-        self.messages.append({"role": "assistant", "content": text_of(content) or "", "tool_calls": written})
+            message.setdefault("tool_calls", []).append({"id": call_id, "type": "function", "function": function})
 
     def add_result(self, content: Any, name: Any = None, given: Any = None) -> None:
         """Add a tool result: of the unanswered call with the id `given`, else of the function `name`, else the first."""
@@ -87,7 +121,7 @@ class Conversation:
 
         Returns:
             `list[dict]`:
-                Rows with `prompt`, `tools` and `reference`.
+                Rows with `prompt`, `tools`, `reference`, and as `answer` the text of a step without calls.
 
         Raises:
             Unconvertible: If there is no such step.
@@ -95,13 +129,27 @@ class Conversation:
         tools = dump_json(self.tools)
         first_user = next((i for i, m in enumerate(self.messages) if m["role"] == "user"), len(self.messages))
         rows = [
-            {"prompt": self.messages[:position], "tools": tools, "reference": dump_json(reference)}
-            for position, reference in self._references.items()
+            make_row(self.messages[:position], tools, step.calls, "\n".join(step.texts))
+            for position, step in self._steps.items()
             if position > first_user
         ]
         if not rows:
             raise Unconvertible(self.field, "has no assistant message behind a user message")
         return rows
+
+
+@dataclass
+class _Step:
+    """What the assistant says between two others: calls as JSON values, and texts."""
+
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+
+def make_row(prompt: list[dict[str, Any]], tools: str, calls: list[dict[str, Any]], answer: str | None = None) -> Row:
+    """A row without `id` and `source`; the text of the right answer is kept where no call is right."""
+    kept = answer if not calls and answer and answer.strip() else None
+    return {"prompt": prompt, "tools": tools, "reference": dump_json(calls), "answer": kept}
 
 
 def dump_json(value: Any) -> str:
@@ -141,15 +189,3 @@ def json_field(record: Mapping[str, Any], field: str) -> Any:
         return load_json(value)
     except InvalidJSON as error:
         raise Unconvertible(field, f"is not JSON: {error}") from None
-
-
-def call_of(value: Any) -> ToolCall:
-    """A call from its object, with or without the wrapper `{"function": …}`; arguments may be a JSON string."""
-    if isinstance(value, Mapping) and isinstance(value.get("function"), Mapping):
-        value = value["function"]
-    if not isinstance(value, Mapping):
-        raise ValueError("a call must be an object")
-    arguments = value.get("arguments")
-    if isinstance(arguments, str):
-        arguments = load_json(arguments) if arguments.strip() else {}
-    return call_from_object({"name": value.get("name"), "arguments": {} if arguments is None else arguments})

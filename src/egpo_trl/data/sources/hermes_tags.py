@@ -1,58 +1,43 @@
-"""The tags of the Hermes function-calling format: `<tool_call>` around calls, `<tool_response>` around results."""
+"""The `<tool_response>` tags of the Hermes function-calling format."""
 
-import re
+from collections.abc import Collection
 from typing import Any
 
-from ...tool_calls.calls import MAX_CALLS, InvalidJSON, State, ToolCall, call_from_object, load_json
-from ...tool_calls.hermes import read_hermes
+from ...tool_calls.calls import InvalidJSON, load_json
 from ...tool_calls.pythonic import read_literal
-from .records import Unconvertible
 
-_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
-_RESULT = re.compile(r"<tool_response>(.*?)</tool_response>", re.DOTALL)
+_OPEN, _CLOSE = "<tool_response>", "</tool_response>"
 
 
-def read_calls(text: str, position: int) -> tuple[tuple[ToolCall, ...], str]:
+def read_results(value: Any, names: Collection[str]) -> list[tuple[Any, str | None]]:
     """
-    Calls of an assistant message, as JSON or as the Python literals that parts of the data set hold.
+    Results in a tool message, one for each pair of tags, or the message as it is.
 
     Args:
-        text (`str`):
-            Content of the message.
-        position (`int`):
-            Place of the message, for errors.
+        value (`Any`):
+            The message.
+        names (`Collection[str]`):
+            Names of the functions of the record.
 
     Returns:
-        `tuple`:
-            The calls, and the text beside them.
-
-    Raises:
-        Unconvertible: If a call cannot be read.
+        `list[tuple[Any, str | None]]`:
+            Each result, and the function that it names as `{"name", "content"}` does.
     """
-    beside = _CALL.sub("", text).strip()
-    answer = read_hermes(text)
-    if answer.state is State.CALL:
-        return answer.calls, ""
-    blocks = _CALL.findall(text)
-    try:
-        if not 0 < len(blocks) <= MAX_CALLS or "tool_call>" in beside:
-            raise ValueError("a tag is missing")
-        return tuple(call_from_object(_value(block)) for block in blocks), beside
-    except ValueError as error:
-        raise Unconvertible("conversations", f"message {position} holds a call that cannot be read: {error}") from None
+    if not isinstance(value, str):
+        return [(value, _name(value, names))]
+    _, *parts = value.split(_OPEN)
+    found = [part.split(_CLOSE, 1)[0].strip() for part in parts if _CLOSE in part]
+    return [(text, _name(text, names)) for text in found or [value]]
 
 
-def _value(text: str) -> Any:
-    try:
-        return load_json(text)
-    except InvalidJSON as error:
+def _name(result: Any, names: Collection[str]) -> str | None:
+    if isinstance(result, str) and result.lstrip().startswith("{"):
         try:
-            return read_literal(text.strip())
-        except ValueError:
-            raise error from None
-
-
-def read_results(value: Any) -> list[Any]:
-    """Results in a tool message, one for each pair of tags, or the message as it is."""
-    found = _RESULT.findall(value) if isinstance(value, str) else []
-    return [text.strip() for text in found] or [value]
+            result = load_json(result)
+        except InvalidJSON:
+            try:
+                result = read_literal(result.strip())
+            except ValueError:
+                return None
+    name = result.get("name") if isinstance(result, dict) else None
+    return name if isinstance(name, str) and name in names else None

@@ -1,10 +1,11 @@
-"""Rows of a user's own: `prompt`, `tools` and `reference`, as values or as JSON strings."""
+"""Rows of a user's own: `prompt`, `tools` and `reference`, as values or as JSON strings, and `answer`."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from ...tool_calls.calls import parse_reference
-from .conversation import Conversation, Row, dump_json, json_field, tools_of
+from ..assistant_text import looks_like_call
+from .conversation import Conversation, Row, dump_json, json_field, make_row, tools_of
 from .messages import add_messages
 from .records import Unconvertible
 
@@ -20,7 +21,7 @@ def convert_record(record: Mapping[str, Any]) -> list[Row]:
     if isinstance(prompt, str) and not prompt.lstrip().startswith("[{"):
         conversation.add_text("user", prompt)
     else:
-        add_messages(conversation, json_field(record, "prompt"))
+        add_messages(conversation, json_field(record, "prompt"), calls_in_text=False)
     if not conversation.messages:
         raise Unconvertible("prompt", "has no message with content")
     try:
@@ -30,5 +31,9 @@ def convert_record(record: Mapping[str, Any]) -> list[Row]:
     except ValueError as error:
         raise Unconvertible("reference", str(error)) from None
     reference = [{"name": call.name, "arguments": call.arguments} for call in calls]
-    tools = dump_json(conversation.tools)
-    return [{"prompt": conversation.messages, "tools": tools, "reference": dump_json(reference)}]
+    answer = record.get("answer")
+    if not calls and not isinstance(answer, str | None):
+        raise Unconvertible("answer", f"must be a text, got {type(answer).__name__}")
+    if not calls and answer and looks_like_call(answer, conversation.names):
+        raise Unconvertible("answer", "holds a call, or a piece of one; calls belong in 'reference'")
+    return [make_row(conversation.messages, dump_json(conversation.tools), reference, answer)]

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..assistant_text import call_of
 from . import sharegpt
-from .conversation import Conversation, Row, call_of, json_field, tools_of
+from .conversation import Conversation, Row, json_field, text_of, tools_of
+from .hermes_tags import read_results
 from .records import Unconvertible
 
 _ROLES = {"developer": "system", "function": "tool"}
@@ -23,7 +25,9 @@ def convert_record(record: Mapping[str, Any], keep_system: bool = True) -> list[
     return conversation.rows()
 
 
-def add_messages(conversation: Conversation, messages: Any, keep_system: bool = True) -> None:
+def add_messages(
+    conversation: Conversation, messages: Any, keep_system: bool = True, calls_in_text: bool = True
+) -> None:
     """
     Add messages in the form of the chat-completions API to a conversation.
 
@@ -34,6 +38,8 @@ def add_messages(conversation: Conversation, messages: Any, keep_system: bool = 
             List of messages.
         keep_system (`bool`, *optional*, defaults to `True`):
             Whether system messages are added.
+        calls_in_text (`bool`, *optional*, defaults to `True`):
+            Whether calls are looked for in the text of assistant messages.
 
     Raises:
         Unconvertible: If it is no such list.
@@ -52,9 +58,20 @@ def add_messages(conversation: Conversation, messages: Any, keep_system: bool = 
                 read = [call_of(call) for call in calls]
             except ValueError as error:
                 raise Unconvertible(field, f"message {position}: {error}") from None
-            conversation.add_calls(read, message.get("content"), [call.get("id") for call in calls])
+            text = text_of(message.get("content")) or ""
+            if calls_in_text and text:
+                again, text = conversation.read_calls(text, position)
+                if again and list(again) != read:
+                    raise Unconvertible(
+                        field, f"message {position} holds other calls in its text than in 'tool_calls'"
+                    )
+            conversation.add_calls(read, text, [call.get("id") for call in calls])
         elif role == "tool":
-            conversation.add_result(message.get("content"), message.get("name"), message.get("tool_call_id"))
+            content = message.get("content")
+            for result, name in read_results(content, conversation.names) if calls_in_text else [(content, None)]:
+                conversation.add_result(result, message.get("name") or name, message.get("tool_call_id"))
+        elif role == "assistant" and calls_in_text:
+            conversation.add_assistant(message.get("content"), position)
         elif role != "system" or keep_system:
             conversation.add_text(role, message.get("content"), position)
 

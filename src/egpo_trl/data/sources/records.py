@@ -1,5 +1,6 @@
 """Raw records from a file, a folder or the Hub, one at a time: memory does not grow with the number of records."""
 
+import glob
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import IO, Any
 
 _JSON = (".jsonl", ".json", ".ndjson")
 _TABLES = {".parquet": "parquet", ".csv": "csv"}
-_NO_RECORDS = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json"}
 _CHUNK = 1 << 20
 _MAX_RECORD = 64 << 20  # characters that one element of a JSON array may have
 _DECODER = json.JSONDecoder()
@@ -51,10 +51,11 @@ def read_records(
 
     Args:
         name_or_path (`str`):
-            A file (`.jsonl`, `.json` with lines or one array, `.parquet`, `.csv`), a folder written by
+            A file (`.jsonl`, `.json` with lines or arrays, `.parquet`, `.csv`), a folder written by
             `Dataset.save_to_disk` or with such files, or a data set on the Hub.
         split (`str`, *optional*, defaults to `"train"`):
-            Split of a saved data set or of one on the Hub.
+            Split of a saved data set, of one on the Hub, or of a folder: `datasets` tells the splits of its files by
+            their names and folders (`train-0.jsonl`, `test/a.json`); without such names all are `"train"`.
         config (`str`, *optional*):
             Configuration of a data set on the Hub.
 
@@ -63,19 +64,39 @@ def read_records(
             Records; an [`Unconvertible`] stands where one cannot be read.
 
     Raises:
-        ValueError: If a saved data set lacks the split.
+        ValueError: If a folder or a saved data set lacks the split.
     """
     path = Path(name_or_path)
     if path.is_file():
         return _read_file(path)
     if path.is_dir() and not any((path / name).exists() for name in ("dataset_info.json", "dataset_dict.json")):
-        files = sorted(file for file in path.iterdir() if file.suffix in _JSON and file.name not in _NO_RECORDS)
-        if files:
-            return (record for file in files for record in _read_file(file))
+        files = _files_of(path, split)
+        return (record for file in files for record in _read_file(file))
     return _stream(name_or_path, split, config)
 
 
-def _stream(name_or_path: str, split: str, config: str | None) -> Iterator[Record]:
+def _files_of(folder: Path, split: str) -> list[Path]:
+    """Data files of a split in a folder, as `datasets` tells them apart."""
+    from datasets.data_files import DataFilesDict, EmptyDatasetError, get_data_patterns
+
+    base = glob.escape(str(folder.resolve()))
+    try:
+        found = DataFilesDict.from_patterns(get_data_patterns(base), base_path=base)
+    except (EmptyDatasetError, FileNotFoundError):
+        found = {}
+    splits: dict[str, list[Path]] = {}
+    for name, files in found.items():
+        for file in map(Path, files):
+            if file.suffix in (*_JSON, *_TABLES) and file.name != "state.json":
+                splits.setdefault(str(name), []).append(file)
+    if not splits:
+        raise ValueError(f"{str(folder)!r} holds no file that ends in {', '.join((*_JSON, *_TABLES))}.")
+    if split not in splits:
+        raise ValueError(f"{str(folder)!r} has the splits {sorted(splits)}, not {split!r}.")
+    return sorted(splits[split])
+
+
+def _stream(name_or_path: str, split: str, config: str | None) -> Iterator[Record | Unconvertible]:
     from datasets import load_dataset
 
     path = Path(name_or_path)
@@ -83,7 +104,19 @@ def _stream(name_or_path: str, split: str, config: str | None) -> Iterator[Recor
         from ..loading import load_rows
 
         return map(_without_padding, load_rows(name_or_path, split=split))  # memory-mapped
-    return map(_without_padding, load_dataset(name_or_path, config, split=split, streaming=True))
+    return _guarded(load_dataset(name_or_path, config, split=split, streaming=True))
+
+
+def _guarded(rows: Iterable[Any]) -> Iterator[Record | Unconvertible]:
+    """Records of a stream. `datasets` ends a stream at the first record whose form differs from that of the first ones."""
+    from datasets.exceptions import DatasetsError
+    from pyarrow import ArrowException
+
+    try:
+        yield from map(_without_padding, rows)
+    except (ValueError, ArrowException, DatasetsError) as error:
+        told = str(error.__cause__ or error)[:200]
+        yield Unconvertible("", f"the rest cannot be read: {told}. Download the files and convert their folder.")
 
 
 def _without_padding(value: Any) -> Any:
@@ -98,7 +131,7 @@ def _read_file(path: Path) -> Iterator[Record | Unconvertible]:
         from datasets import load_dataset
 
         table = load_dataset(_TABLES[path.suffix], data_files=str(path), split="train", streaming=True)
-        return map(_without_padding, table)
+        return _guarded(table)
     return _read_json(path)
 
 
@@ -133,27 +166,33 @@ def _lines(lines: Iterable[bytes]) -> Iterator[Any]:
 
 
 def _array_elements(file: IO[str]) -> Iterator[Any]:
-    """Elements of one JSON array, decoded as they are read. What follows a broken element cannot be told apart."""
-    buffer = " "
-    while buffer.isspace():
-        buffer = file.read(_CHUNK).lstrip("\ufeff")
-    buffer, position, size = buffer.lstrip()[1:], 0, _CHUNK
+    """
+    Elements of one JSON array or of several in a row, decoded as they are read. What follows a broken element cannot be
+    told apart.
+    """
+    buffer, position, size, inside = "", 0, _CHUNK, False
     while True:
-        while position < len(buffer) and buffer[position] in " \t\r\n,":
+        while position < len(buffer) and buffer[position] in " \t\r\n,\ufeff":
             position += 1
-        if buffer.startswith("]", position):
-            return
-        try:
-            value, end = _DECODER.raw_decode(buffer, position)
-        except RecursionError:
-            yield Unconvertible("", "the rest of the array cannot be read: nested too deeply")
-            return
-        except ValueError as error:
-            more = file.read(size) if len(buffer) - position < _MAX_RECORD else ""
-            if not more:
-                yield Unconvertible("", f"the rest of the array cannot be read: {str(error)[:200]}")
+        if position == len(buffer):
+            buffer, position = file.read(_CHUNK), 0
+            if not buffer:
+                if inside:
+                    yield Unconvertible("", "the rest of the array cannot be read: it does not end")
                 return
-            buffer, position, size = buffer[position:] + more, 0, 2 * size
-            continue
-        yield value
-        position, size = end, _CHUNK
+        elif buffer[position] == ("]" if inside else "["):
+            inside, position = not inside, position + 1
+        else:
+            try:
+                value, position = _DECODER.raw_decode(buffer, position)
+                size = _CHUNK
+                yield value
+            except RecursionError:
+                yield Unconvertible("", "the rest of the array cannot be read: nested too deeply")
+                return
+            except ValueError as error:
+                more = file.read(size) if len(buffer) - position < _MAX_RECORD else ""
+                if not more:
+                    yield Unconvertible("", f"the rest of the array cannot be read: {str(error)[:200]}")
+                    return
+                buffer, position, size = buffer[position:] + more, 0, 2 * size

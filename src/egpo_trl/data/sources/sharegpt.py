@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...tool_calls.calls import ToolCall, load_json
+from ..assistant_text import call_of
 from ..json_schema import to_tools
-from .conversation import Conversation, Row, call_of, json_field, tools_of
-from .hermes_tags import read_calls, read_results
+from .conversation import Conversation, Row, json_field, tools_of
+from .hermes_tags import read_results
 from .records import Unconvertible
 
 _ROLES = {
@@ -49,7 +50,8 @@ def convert_record(record: Mapping[str, Any], keep_system: bool = True) -> list[
     """
     Rows of a record; see [`~egpo_trl.data.sources.convert`].
 
-    The calls of a step stand in a `function_call` turn (one object or a list) or in `<tool_call>` tags of a `gpt` turn.
+    The calls of a step stand in a `function_call` turn (one object or a list) or in a `gpt` turn, in any syntax that
+    [`~egpo_trl.data.assistant_text.read_assistant`] knows.
     """
     conversation = Conversation(tools_of(record) if record.get("tools") is not None else _tools_in_system(record))
     if keep_system and isinstance(record.get("system"), str):
@@ -61,11 +63,10 @@ def convert_record(record: Mapping[str, Any], keep_system: bool = True) -> list[
         elif role == "calls":
             conversation.add_calls(_call_turn(value, position))
         elif role == "tool":
-            for result in read_results(value):
-                conversation.add_result(result)
-        elif role == "assistant" and isinstance(value, str) and "<tool_call>" in value:
-            calls, text = read_calls(value, position)
-            conversation.add_calls(calls, text)
+            for result, name in read_results(value, conversation.names):
+                conversation.add_result(result, name)
+        elif role == "assistant":
+            conversation.add_assistant(value, position)
         else:
             conversation.add_text(role, value, position)
     return conversation.rows()

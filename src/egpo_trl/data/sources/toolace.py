@@ -31,6 +31,8 @@ def convert_record(record: Mapping[str, Any], keep_system: bool = False) -> list
             _add_results(conversation, value)
         elif role == "assistant" and isinstance(value, str) and (calls := _calls(value, names, position)):
             conversation.add_calls(calls)
+        elif role == "assistant":
+            conversation.add_assistant(value, position)
         elif role == "calls":
             raise Unconvertible("conversations", f"message {position} has a role that ToolACE does not know")
         else:

@@ -13,13 +13,14 @@ def convert_record(record: Mapping[str, Any]) -> list[Row]:
     Rows of a record; see [`~egpo_trl.data.sources.convert`].
 
     A parameter is required unless its type says `optional` or it has a default value. Answers that are text make the
-    reference empty.
+    reference empty and become the answer.
     """
     conversation = Conversation(tools_of(record), "query")
     conversation.add_text("user", record.get("query"))
     answers = record.get("answers")
     if isinstance(answers, str) and answers.strip() and answers.lstrip()[0] not in "[{":
-        conversation.add_text("assistant", answers)
+        conversation.field = "answers"
+        conversation.add_assistant(answers, 1)
         return conversation.rows()
     try:
         calls = parse_reference(json_field(record, "answers"))
