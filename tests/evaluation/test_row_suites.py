@@ -94,7 +94,7 @@ def test_the_commands(tmp_path, capsys):
     main(["evaluate", "demo", *COMMON, "--output", str(one)])
     shown = capsys.readouterr()
     assert "95 % interval" in shown.out
-    assert "Prompts: style native, rendered by the chat template" in shown.out
+    assert "Messages: style native, rendered by the chat template" in shown.out
     assert str(one / "summary.md") in shown.out
     assert "demo" not in shown.err  # no progress bar without a terminal
     main(["evaluate", "demo", *COMMON, "--output", str(two), "--temperature", "1", "--num_samples", "2"])

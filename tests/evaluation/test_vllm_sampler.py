@@ -108,7 +108,7 @@ def test_adapters_are_vllms_own(vllm, tmp_path):
 def test_a_whole_run(vllm, tmp_path):
     done = evaluate(DemoSuite(num_rows=5), config(tmp_path))
     assert done.summary.rows[-1].n == 5
-    assert "back end vllm" in " ".join(done.summary.notes)
+    assert "Back end vllm" in " ".join(done.summary.notes)
 
 
 def test_without_vllm(monkeypatch, tmp_path):
