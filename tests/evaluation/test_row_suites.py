@@ -1,7 +1,9 @@
 """The embedded world and rows of one's own, judged as training judges them; the two commands from start to end."""
 
 import json
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from datasets import Dataset
@@ -16,6 +18,8 @@ from egpo_trl.evaluation.records import Completion, Sample
 from egpo_trl.evaluation.row_suites import DemoSuite, RowsSuite
 from egpo_trl.evaluation.sampler import PromptFormat
 from egpo_trl.rewards import ToolCallReward
+
+DOCS = Path(__file__).parents[2] / "docs" / "evaluation.md"
 
 
 def test_equal_to_the_report_of_training(tmp_path):
@@ -84,6 +88,15 @@ def test_rows_of_your_own(tmp_path):
         RowsSuite(dataset_name=str(file)).items()
     with pytest.raises(FileNotFoundError, match="there is no file"):
         RowsSuite(dataset_name=str(tmp_path / "none.jsonl")).items()
+
+
+def test_the_example_of_the_docs(tmp_path, monkeypatch, capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, str(DOCS), "exec"), {"__name__": "example"})
+    assert "europe" in capsys.readouterr().out
+    lines = (tmp_path / "runs" / "capitals" / "completions.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines[1:]] == [0, 1]
 
 
 COMMON = ["--model", "demo", "--num_rows", "4", "--max_new_tokens", "24"]

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ADAPTER_FILE = "adapter_config.json"
-_HASHED = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
-_NOT_HASHED = ("trainer_state.json", "before.json", "after.json", "run_config.json")
+_FILES = (  # that from_pretrained reads; an evaluation may write into the same folder
+    "config.json", "generation_config.json", ADAPTER_FILE, "added_tokens.json", "special_tokens_map.json", "vocab.*",
+    "merges.txt", "tokenizer*", "chat_template*", "*.model", "*.safetensors*", "pytorch_model*.bin*", "adapter_model.bin",
+)  # fmt: skip
 _BLOCK = 1 << 16
 _BLOCKS = 64  # of a file that is larger
 
@@ -76,9 +78,7 @@ def checksum_of(name: str) -> str | None:
     if not folder.is_dir():
         return None
     total = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        if not file.is_file() or file.suffix not in _HASHED or file.name in _NOT_HASHED:
-            continue
+    for file in sorted({file for pattern in _FILES for file in folder.glob(pattern) if file.is_file()}):
         size = file.stat().st_size
         total.update(f"{file.name} {size}\n".encode())
         step = max(_BLOCK, size // _BLOCKS)
