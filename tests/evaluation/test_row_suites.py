@@ -131,6 +131,7 @@ def test_the_commands(tmp_path, capsys):
             ["evaluate", "demo", "--model", "demo", "--output", "OUT", "--device", "tpu-9"],
             "egpo-trl evaluate demo: device",
         ),
+        (["evaluate", "demo", "--model", "OUT", "--output", "OUT2"], "model: '.*' holds no model"),
         (["compare", "OUT", "OUT2"], "holds no finished evaluation"),
         (["compare", "A=OUT,OUT2", "B=OUT"], "'A' names several runs"),
         (["compare", "OUT", "OUT2", "--resamples", "0"], "--resamples must be at least 1"),

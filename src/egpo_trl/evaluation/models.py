@@ -94,6 +94,14 @@ def checksum_of(name: str) -> str | None:
     return total.hexdigest()[:16]
 
 
+def check_folder(name: str) -> None:
+    """Raise `ValueError` if a name is that of a folder, or can be nothing else, and no model is there."""
+    folder = Path(name)
+    holds_model = any((folder / file).is_file() for file in ("config.json", ADAPTER_FILE))
+    if (folder.exists() or folder.is_absolute() or name.startswith(".")) and not holds_model:
+        raise ValueError(f"model: {name!r} holds no model (config.json) and no adapter ({ADAPTER_FILE}).")
+
+
 def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerBase":
     """
     Tokenizer of a model, with a chat template.
@@ -113,6 +121,8 @@ def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerB
     """
     from transformers import AutoTokenizer
 
+    if name != config.tokenizer:
+        check_folder(name)
     source = name
     if is_adapter(name) and not (Path(name) / "tokenizer_config.json").is_file():
         source = base_of_adapter(name)
