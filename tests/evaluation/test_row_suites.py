@@ -14,7 +14,7 @@ from egpo_trl.demo.world import make_rows
 from egpo_trl.evaluation.config import EvaluationConfig
 from egpo_trl.evaluation.evaluate import evaluate
 from egpo_trl.evaluation.exact_match import exact_match, judge_rows, reasons
-from egpo_trl.evaluation.records import Completion, Sample
+from egpo_trl.evaluation.records import Completion, Item, Sample
 from egpo_trl.evaluation.row_suites import DemoSuite, RowsSuite
 from egpo_trl.evaluation.sampler import PromptFormat
 from egpo_trl.rewards import ToolCallReward
@@ -39,11 +39,10 @@ def test_equal_to_the_report_of_training(tmp_path):
     assert found == reasons(judged)
 
 
-def judge(suite, row, text, prompts=None):
+def judge(suite, row, text, prompts=None, finish_reason="stop"):
     suite.begin(prompts or PromptFormat())
-    from egpo_trl.evaluation.records import Item
-
-    (scored,) = suite.score([Sample(Item("i", "c", row), 0, (Completion(text),))], None)
+    completion = Completion(text, finish_reason=finish_reason)
+    (scored,) = suite.score([Sample(Item("i", "c", row), 0, (completion,))], None)
     return scored.score, scored.reason
 
 
@@ -57,6 +56,11 @@ def test_options_reach_the_reward():
     assert judge(DemoSuite(thinking="off", dots_as_underscores=True, allow_text=True), row, f"So: {hermes}")[0] == 1.0
     paper = PromptFormat("paper")
     assert judge(DemoSuite(dots_as_underscores=True), row, "<think>t</think>[a_b()]", paper) == (1.0, "correct")
+    text = {**row, "reference": "[]"}
+    assert judge(DemoSuite(thinking="off"), text, "No tool fits") == (1.0, "correct")
+    assert judge(DemoSuite(thinking="off"), text, "No tool fits", finish_reason="length") == (0.0, "truncated")
+    off = DemoSuite(thinking="off", dots_as_underscores=True)
+    assert judge(off, row, hermes, finish_reason="length") == (1.0, "correct")
     with pytest.raises(ValueError, match="thinking must be one of"):
         DemoSuite(thinking="maybe")
     with pytest.raises(ValueError, match="num_rows must be at least 1"):

@@ -15,7 +15,7 @@ from ..data.cleaning.limits import Pace
 from ..prompts import template_messages
 from .config import EvaluationConfig
 from .records import Completion, digest
-from .sampler import PromptFormat, Request, SamplingStopped
+from .sampler import PromptFormat, Request, SamplingStopped, prompt_format
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -47,12 +47,7 @@ class EndpointSampler:
 
             assert config.tokenizer is not None
             tokenizer = load_tokenizer(config, config.tokenizer)
-        self.prompts = PromptFormat(
-            style=config.prompt_style,
-            think_tags=None if config.think_tags is None else (config.think_tags[0], config.think_tags[1]),
-            chat_template_kwargs=config.template_kwargs,
-            tokenizer=tokenizer,
-        )
+        self.prompts = prompt_format(config, tokenizer)
         if tokenizer is not None:
             from .rendering import PromptRenderer
 
