@@ -8,10 +8,9 @@ import threading
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..data.cleaning.asking import wait_for_another_try
 from ..data.cleaning.endpoint import body_of, make_client
 from ..data.cleaning.judges import JudgeError, JudgeUnavailable, RejectedQuestion, TransientJudgeError
-from ..data.cleaning.limits import Pace
+from ..data.cleaning.limits import Pace, wait_for_another_try
 from ..prompts import template_messages
 from .config import EvaluationConfig
 from .records import Completion, digest
