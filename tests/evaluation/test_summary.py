@@ -65,9 +65,12 @@ def test_markdown():
     text = Summary(rows, 2, {1: {"a": 0.5, "all": 0.5}}, reasons, notes=["A note."]).markdown()
     assert "| a | 1,234 | 50.0 | 40.0 to 60.0 | 50.0 |" in text
     assert "| **all** |" in text
-    assert "| reason 0 | 100 |" in text
-    assert "| 6 other reasons |" in text
+    assert "| reason | samples | a | b |" in text
+    assert "| reason 0 | 100 | 100 | 0 |" in text
+    assert "6 other reasons: 391 samples." in text
     assert text.endswith("A note.\n")
+    many = {str(number): {"correct": 1} for number in range(9)}
+    assert "| correct | 9 |\n" in Summary(rows[:1], reasons=many).markdown()
     assert "odd \\| one more" in Summary(rows[:1], reasons={"b": reasons["b"]}).markdown()
 
 
