@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from .candidates import Candidate
 from .config import CleaningConfig
 from .journal import Record
-from .judges import Judge, JudgeError, JudgeUnavailable, TransientJudgeError
-from .limits import Budget, Pace, backoff
+from .judges import Judge, JudgeError, TransientJudgeError
+from .limits import Budget, Pace, wait_for_another_try
 from .verdicts import InvalidVerdict, Verdict, parse_verdict
 
 
@@ -76,15 +76,4 @@ class Interviewer:
             except JudgeError as error:
                 if not isinstance(error, TransientJudgeError) or requests > config.max_retries:
                     raise
-                await self._wait_for_another_try(error, requests - 1)
-
-    async def _wait_for_another_try(self, error: TransientJudgeError, tries: int) -> None:
-        config = self._config
-        asked = error.retry_after
-        if asked is not None and asked > config.max_retry_after:
-            raise JudgeUnavailable(
-                f"the server asks to wait {asked:.0f} s, longer than max_retry_after ({config.max_retry_after:g}): {error}"
-            )
-        if asked is not None:
-            self._pace.hold(asked)
-        await self._pace.sleep(max(asked or 0.0, backoff(tries, config.backoff_seconds, config.max_backoff_seconds)))
+                await wait_for_another_try(error, requests - 1, self._pace, config)
