@@ -1,0 +1,160 @@
+"""Confidence intervals of scores, and the unbiased estimator of pass@k. Pure functions."""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+Interval = tuple[float, float]
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+
+
+def wilson_interval(successes: float, trials: int, confidence: float = CONFIDENCE) -> Interval:
+    """
+    Wilson's score interval of a proportion (Wilson 1927), without continuity correction.
+
+    Args:
+        successes (`float`):
+            How many trials succeeded.
+        trials (`int`):
+            How many there were, at least one.
+        confidence (`float`, *optional*, defaults to `0.95`):
+            Confidence level.
+
+    Returns:
+        `tuple[float, float]`:
+            Lower and upper end, within 0 and 1.
+
+    Raises:
+        ValueError: If there are no trials, or more successes than trials.
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes in {trials} trials is no proportion.")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = successes / trials
+    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    return low, 1.0 if successes == trials else min(1.0, centre + half)
+
+
+def resampled_means(
+    values: Sequence[float] | NDArray[np.float64], resamples: int = RESAMPLES, seed: int = 0
+) -> NDArray[np.float64]:
+    """
+    Means of bootstrap resamples.
+
+    Args:
+        values (`Sequence[float]`):
+            Independent values, one for each prompt.
+        resamples (`int`, *optional*, defaults to `10000`):
+            How many resamples.
+        seed (`int`, *optional*, defaults to `0`):
+            Seed of the resampling.
+
+    Returns:
+        `numpy.ndarray`:
+            The means, shape (resamples,).
+    """
+    array = np.asarray(values, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    distinct, counts = np.unique(array, return_counts=True)  # how often each value is drawn is all that a mean needs
+    drawn = rng.multinomial(len(array), counts / len(array), size=resamples)
+    means: NDArray[np.float64] = drawn @ distinct / len(array)
+    return means
+
+
+def percentile_interval(estimates: NDArray[np.float64], confidence: float = CONFIDENCE) -> Interval:
+    """
+    Percentile interval of bootstrap estimates.
+
+    Args:
+        estimates (`numpy.ndarray`):
+            Estimates of the resamples.
+        confidence (`float`, *optional*, defaults to `0.95`):
+            Confidence level.
+
+    Returns:
+        `tuple[float, float]`:
+            Lower and upper end.
+    """
+    low, high = np.quantile(estimates, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return float(low), float(high)
+
+
+def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """
+    Interval of a mean score over prompts: Wilson's where every value is 0 or 1, else a percentile bootstrap.
+
+    Args:
+        values (`Sequence[float]`):
+            Score of each prompt, its mean over the samples where there are several; between 0 and 1.
+        confidence (`float`, *optional*, defaults to `0.95`):
+            Confidence level.
+
+    Returns:
+        `tuple[float, float]`:
+            Lower and upper end.
+    """
+    if all(value in (0, 1) for value in values):
+        return wilson_interval(sum(values), len(values), confidence)
+    return percentile_interval(resampled_means(values), confidence)
+
+
+def combined_interval(weights: Sequence[float], estimates: Sequence[float], intervals: Sequence[Interval]) -> Interval:
+    """
+    Interval of a weighted sum of independent estimates, from their own intervals (Zou and Donner 2008, MOVER).
+
+    With one estimate of weight 1 it is that estimate's interval. It does not collapse where all scores of a category
+    are 0 or 1, as a bootstrap would.
+
+    Args:
+        weights (`Sequence[float]`):
+            Weights, not negative.
+        estimates (`Sequence[float]`):
+            Estimates.
+        intervals (`Sequence[tuple[float, float]]`):
+            Their intervals, of one confidence level.
+
+    Returns:
+        `tuple[float, float]`:
+            Lower and upper end.
+    """
+    total = sum(weight * estimate for weight, estimate in zip(weights, estimates, strict=True))
+    down = up = 0.0
+    for weight, estimate, (low, high) in zip(weights, estimates, intervals, strict=True):
+        down += (weight * (estimate - low)) ** 2
+        up += (weight * (high - estimate)) ** 2
+    return total - math.sqrt(down), total + math.sqrt(up)
+
+
+def pass_at_k(samples: int, correct: int, k: int) -> float:
+    """
+    Unbiased estimate of the chance that at least one of k samples is right (Chen et al. 2021, arXiv 2107.03374).
+
+    1 - C(n - c, k) / C(n, k), as a product, so that no binomial overflows.
+
+    Args:
+        samples (`int`):
+            Samples of the prompt, n.
+        correct (`int`):
+            Those that are right, c.
+        k (`int`):
+            How many may be tried, at most n.
+
+    Returns:
+        `float`:
+            Between 0 and 1.
+
+    Raises:
+        ValueError: If not 0 <= c <= n and 1 <= k <= n.
+    """
+    if not 0 <= correct <= samples or not 1 <= k <= samples:
+        raise ValueError(f"pass@{k} of {samples} samples with {correct} right is not defined.")
+    if samples - correct < k:
+        return 1.0
+    return 1.0 - math.prod(1.0 - k / number for number in range(samples - correct + 1, samples + 1))
