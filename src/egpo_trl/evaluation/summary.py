@@ -59,6 +59,8 @@ class Summary:
             Anything else that the suite reports, as JSON values.
         notes (`Sequence[str]`):
             Lines of text to stand below the table.
+        gold (`Mapping[str, float]`):
+            What the benchmark's own references score, by row, where they do not score 1.
     """
 
     rows: Sequence[SummaryRow]
@@ -67,6 +69,7 @@ class Summary:
     reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    gold: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -74,12 +77,14 @@ class Summary:
 
     def markdown(self) -> str:
         """The tables as Markdown, scores in percent."""
-        lines = ["| category | n | score, % | 95 % interval |" + "".join(f" pass@{k}, % |" for k in self.pass_at_k)]
-        lines.append("|---|---:|---:|---:|" + "---:|" * len(self.pass_at_k))
+        further = [f"pass@{k}, %" for k in self.pass_at_k] + ["gold, %"] * bool(self.gold)
+        lines = ["| category | n | score, % | 95 % interval |" + "".join(f" {name} |" for name in further)]
+        lines.append("|---|---:|---:|---:|" + "---:|" * len(further))
         for row in self.rows:
             name = row.category if row.weights is None else f"**{row.category}**"
             cells = [name, f"{row.n:,}", f"{100 * row.score:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}"]
             cells += [f"{100 * values[row.category]:.1f}" for values in self.pass_at_k.values()]
+            cells += [f"{100 * self.gold[row.category]:.1f}"] * bool(self.gold)
             lines.append("| " + " | ".join(cells) + " |")
         lines += ["", "| reason | samples |", "|---|---:|"]
         total = Counter[str]()

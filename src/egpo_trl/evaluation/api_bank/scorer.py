@@ -7,6 +7,7 @@ and whose absence changes no score, or only scores that say so, get stand-ins.
 import argparse
 import ast
 import json
+import os
 import random
 import signal
 import sys
@@ -167,6 +168,7 @@ def main() -> None:
     confine(options.seconds, Path.cwd().parent)
     sys.path.insert(0, str(Path.cwd()))
     sys.modules |= stand_ins()
+    os.environ["ALL_PROXY"] = ""  # the tool Translate puts back what it finds, and fails where it finds nothing
     paths = dict(zip(_PATHS, (options.data, options.predictions), strict=True))
     script = Path("evaluator_by_json.py")
     definitions, main_part = split_script(script.read_text(encoding="utf-8"), paths)
