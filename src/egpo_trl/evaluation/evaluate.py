@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import EvaluationConfig
+from .gold_sampler import GOLD, GoldSampler
 from .journal import CompletionJournal
 from .records import Item, Sample, Scored, digest
 from .runner import run_conversations
@@ -37,6 +38,8 @@ def make_sampler(config: EvaluationConfig) -> Sampler:
     Raises:
         ValueError: If something that it needs is missing.
     """
+    if config.model == GOLD:
+        return GoldSampler()
     if config.backend == "openai":
         from .endpoint_sampler import EndpointSampler
 
@@ -107,6 +110,8 @@ def notes_of(samples: Sequence[Sample], sampler: Sampler) -> list[str]:
     counts = Counter(one.finish_reason for sample in samples for one in sample.completions)
     identity, prompts = sampler.identity, sampler.prompts
     by = "the endpoint" if prompts.tokenizer is None else f"the chat template {identity.get('template')}"
+    if identity["backend"] == GOLD:
+        return ["The model is the references themselves: no prompt was rendered."]
     lines = [f"Prompts: style {prompts.style}, rendered by {by}; back end {identity['backend']}."]
     if counts["prompt_too_long"]:
         lines.append(

@@ -104,11 +104,13 @@ class Summary:
 
         table = Table(title=f"{escape(title)}, in %")
         table.add_column("category")
-        for name in ("n", "score", "95 % interval", *(f"pass@{k}" for k in self.pass_at_k)):
+        further = [f"pass@{k}" for k in self.pass_at_k] + ["gold"] * bool(self.gold)
+        for name in ("n", "score", "95 % interval", *further):
             table.add_column(name, justify="right")
         for row in self.rows:
             cells = [f"{row.n:,}", f"{100 * row.score:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}"]
             cells += [f"{100 * values[row.category]:.1f}" for values in self.pass_at_k.values()]
+            cells += [f"{100 * self.gold[row.category]:.1f}"] * bool(self.gold)
             table.add_row(escape(row.category), *cells, style="bold" if row.weights is not None else None)
         console = Console()
         console.print(table)

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,13 +33,13 @@ _ANSWER_FORMAT = re.compile(r"\[\"([A-Z][^\"\n]*)\"\]")  # English in both langu
 _PREFERENCE = "normal_preference"
 
 
-def find_categories(names: Sequence[str]) -> tuple[str, ...]:
+def find_categories(names: str) -> tuple[str, ...]:
     """
-    Categories of the names that a user may give.
+    Categories that a list of categories and groups names.
 
     Args:
-        names (`Sequence[str]`):
-            Categories, or groups of them: `"normal"`, `"special"`, `"atom"`, `"single_turn"`, `"multi_turn"`.
+        names (`str`):
+            Such as `"atom,special_incomplete"`; groups are the keys of [`GROUPS`].
 
     Returns:
         `tuple[str, ...]`:
@@ -49,17 +49,17 @@ def find_categories(names: Sequence[str]) -> tuple[str, ...]:
         ValueError: If a name is unknown or one of the agent part.
     """
     found: dict[str, None] = {}
-    for name in names:
+    for name in names.replace(",", " ").split():
         if name in _AGENT:
             raise ValueError(
-                f"--category {name}: ACEBench's agent part is not covered: its dialogues need a strong language model "
+                f"category {name}: ACEBench's agent part is not covered: its dialogues need a strong language model "
                 "that plays the user, so that scores depend on that model. Use 'normal' and 'special'."
             )
         if name not in GROUPS and name not in NORMAL + SPECIAL:
-            raise ValueError(f"--category must be among {', '.join((*GROUPS, *NORMAL, *SPECIAL))}, got {name!r}.")
+            raise ValueError(f"category must be among {', '.join((*GROUPS, *NORMAL, *SPECIAL))}, got {name!r}.")
         found |= dict.fromkeys(GROUPS.get(name, (name,)))
     if not found:
-        raise ValueError("--category must name at least one category.")
+        raise ValueError("category must name at least one category.")
     return tuple(found)
 
 
@@ -89,6 +89,12 @@ class Entry:
         return self.id.rsplit("_", 1)[0]
 
 
+def data_files(language: str, category: str) -> tuple[str, str]:
+    """Paths of the questions and the answers of a category in a checkout."""
+    folder, file = f"data_all/data_{language}", f"data_{category}.json"
+    return f"{folder}/{file}", f"{folder}/possible_answer/{file}"
+
+
 def read_entries(checkout: Path, language: str, category: str) -> list[Entry]:
     """
     Entries of a category.
@@ -108,10 +114,9 @@ def read_entries(checkout: Path, language: str, category: str) -> list[Entry]:
     Raises:
         ValueError: If a file is broken, or the answers are not those of the questions.
     """
-    folder = checkout / "data_all" / f"data_{language}"
-    path, answer_path = folder / f"data_{category}.json", folder / "possible_answer" / f"data_{category}.json"
+    path, answer_path = (checkout / file for file in data_files(language, category))
     questions, answers = read_json_lines(path), read_json_lines(answer_path)
-    kinds = {"id": str, "question": str, "function": (list, dict)}
+    kinds: Mapping[str, Any] = {"id": str, "question": str, "function": (list, dict)}
     for number, question in enumerate(questions, start=1):
         wrong = next((key for key, kind in kinds.items() if not isinstance(question.get(key), kind)), None)
         if wrong is not None:

@@ -1,6 +1,7 @@
 """Scoring answers with ACEBench's own `eval_main.py`: its layout written, its verdicts read."""
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,10 @@ class OfficialScores:
     verdicts: Mapping[str, str]
     accuracies: Mapping[str, float]
     aggregates: Mapping[str, float]
+
+    def verdicts_of(self, category: str) -> dict[str, str]:
+        """Verdicts of one category."""
+        return {name: verdict for name, verdict in self.verdicts.items() if re.fullmatch(rf"{category}[\d_]+", name)}
 
 
 def score_answers(

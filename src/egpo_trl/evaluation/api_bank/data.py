@@ -14,12 +14,13 @@ from ..checkouts import read_json_lines
 
 DIALOGUES = {1: "lv1-lv2-samples/level-1-given-desc", 2: "lv1-lv2-samples/level-2-toolsearcher"}
 QUESTIONS = {1: "json_test_data/level-1-api.json", 2: "json_test_data/level-2-api.json"}
-UNSCORABLE = {
+_UNSCORABLE = {
     "ToolSearcher": "tool_search",  # compares embeddings of a sentence encoder
     "Translate": "web",
     "Dictionary": "web",
     "SearchEngine": "web",  # needs NLTK's tokenizer data
 }
+CATEGORIES = ("calls", "web", "tool_search")
 _API_MARK = "API descriptions:"
 _YEAR = re.compile(r"\bcurrent year is (\d{4})\b")
 _CALL_NAME = re.compile(r"\[(\w+)\(")
@@ -62,6 +63,11 @@ class Question:
         """Name of the function that the reference calls."""
         found = _CALL_NAME.search(self.expected)
         return found[1] if found else ""
+
+    @property
+    def category(self) -> str:
+        """`"calls"`, or for functions that have stand-ins `"web"` or `"tool_search"`."""
+        return _UNSCORABLE.get(self.function, "calls")
 
 
 def read_questions(checkout: Path, level: int) -> list[Question]:
@@ -139,7 +145,7 @@ def make_row(question: Question) -> dict[str, Any]:
 
     Returns:
         `dict`:
-            `id`, `prompt`, `tools` and `gold`.
+            `id`, `prompt` and `tools`.
 
     Raises:
         ValueError: If the question cannot be understood.
@@ -157,12 +163,7 @@ def make_row(question: Question) -> dict[str, Any]:
             conversation.add_text("user" if turn["role"] == "User" else "assistant", turn["text"])
     if conversation.messages[-1]["role"] != "user":
         conversation.add_text("user", "Now make the call that comes next.")
-    return {
-        "id": question.id,
-        "prompt": conversation.messages,
-        "tools": dump_json(tools),
-        "gold": question.expected,
-    }
+    return {"id": question.id, "prompt": conversation.messages, "tools": dump_json(tools)}
 
 
 def make_official_row(question: Question) -> dict[str, Any]:
@@ -175,10 +176,10 @@ def make_official_row(question: Question) -> dict[str, Any]:
 
     Returns:
         `dict`:
-            `id`, `prompt`, an empty list of `tools`, and `gold`.
+            `id`, `prompt`, and an empty list of `tools`.
     """
     prompt = [{"role": "system", "content": question.instruction}, {"role": "user", "content": question.input}]
-    return {"id": question.id, "prompt": prompt, "tools": "[]", "gold": question.expected}
+    return {"id": question.id, "prompt": prompt, "tools": "[]"}
 
 
 def _functions(instruction: str) -> list[dict[str, Any]]:
