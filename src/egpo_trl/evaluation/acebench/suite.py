@@ -98,8 +98,8 @@ class ACEBench(CheckoutSuite):
 
     def conversation(self, item: Item) -> Conversation:
         """One step for each turn; see [`items`]."""
-        for row in item.row["turns"]:  # not `yield from`: a list takes no `send`
-            yield row  # noqa: UP028
+        for row in item.row["turns"]:  # noqa: UP028 - a list takes no `send`
+            yield row
 
     def score(self, samples: Sequence[Sample], output_dir: Path) -> Sequence[Scored]:
         """
