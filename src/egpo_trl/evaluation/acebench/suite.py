@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ...tool_calls.calls import parse_tools
 from ...tool_calls.named_calls import write_calls
 from ..checkout_suite import CheckoutSuite
 from ..checkouts import Repository
@@ -136,7 +135,7 @@ class ACEBench(CheckoutSuite):
             answers = dict.fromkeys(rows, "")
             for sample in (one for one in own if one.unscorable is None):
                 for row, completion in zip(sample.item.row["turns"], sample.completions, strict=True):
-                    answers[row["id"]] = text.of(completion, list(parse_tools(row["tools"])), row["tools"])
+                    answers[row["id"]] = text.of(completion, row["tools"])
             result = judge(answers, f"sample_{number}")
             self._scores.append(result)
             scored += [_scored(sample, result.verdicts) for sample in own]

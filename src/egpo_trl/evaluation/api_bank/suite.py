@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from ...tool_calls.calls import parse_tools
 from ..checkout_suite import CheckoutSuite
 from ..checkouts import Repository
 from ..gold_sampler import GOLD
@@ -120,8 +119,7 @@ class APIBank(CheckoutSuite):
             own = [sample for sample in samples if sample.number == number]
             answers = dict.fromkeys(rows, "")
             for sample in (one for one in own if one.unscorable is None):
-                tools = sample.item.row["tools"]
-                answers[sample.item.id] = text.of(sample.completions[-1], list(parse_tools(tools)), tools)
+                answers[sample.item.id] = text.of(sample.completions[-1], sample.item.row["tools"])
             result = judge(answers, f"sample_{number}")
             self._scores.append(result)
             for sample in own:
