@@ -61,10 +61,14 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
     command = f"evaluate {words[0]}"
     config, suite = parse(command, (EvaluationConfig, suite_class(words[0])), words[1:])
 
+    from transformers.utils.logging import disable_progress_bar
+
     from ..evaluation.evaluate import TABLE
     from ..evaluation.evaluate import evaluate as run_evaluation
     from ..evaluation.sampler import SamplingStopped
 
+    if not sys.stderr.isatty():
+        disable_progress_bar()  # of transformers, which loads weights with one
     try:
         with one_message(command):
             done = run_evaluation(suite, config, show_progress=sys.stderr.isatty())

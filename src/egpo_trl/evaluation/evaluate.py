@@ -112,7 +112,10 @@ def notes_of(samples: Sequence[Sample], sampler: Sampler) -> list[str]:
     by = "the endpoint" if prompts.tokenizer is None else f"the chat template {identity.get('template')}"
     if identity["backend"] == GOLD:
         return ["The model is the references themselves: no prompt was rendered."]
-    lines = [f"Prompts: style {prompts.style}, rendered by {by}; back end {identity['backend']}."]
+    lines = [
+        f"Messages: style {prompts.style}, rendered by {by}; prompts that a suite renders itself are taken as they are. "
+        f"Back end {identity['backend']}."
+    ]
     if counts["prompt_too_long"]:
         lines.append(
             f"{counts['prompt_too_long']:,} prompts are longer than the model's context: not sampled, worth 0."

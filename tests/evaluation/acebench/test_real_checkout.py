@@ -1,6 +1,8 @@
 """The official code and data, from a checkout that the environment variable EGPO_ACEBENCH names."""
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +31,14 @@ if "EGPO_ACEBENCH" in os.environ:  # names a checkout; there is no such test oth
         for name, value in official["sums"].items():
             if name != "Summary":
                 assert summary.gold[name] == pytest.approx(value, abs=6e-4)
+
+    @pytest.mark.parametrize(("language", "failures", "left"), [("en", 69, 2), ("zh", 10, 6)])
+    def test_most_references_that_fail_do_so_for_their_blanks(language, failures, left, tmp_path):
+        copy = Path(shutil.copytree(os.environ["EGPO_ACEBENCH"], tmp_path / "ACEBench"))
+        script = copy / "eval_main.py"
+        kept = script.read_text().replace('model_result_item_raw = "".join(model_result_item_raw.split())', "pass")
+        for source, expected in ((script.read_text(), failures), (kept, left)):
+            script.write_text(source)
+            suite = ACEBench(repo=str(copy), language=language, category="normal")
+            _, summary = scores_of(suite, lambda row: "", tmp_path)
+            assert len(summary.extra["gold_failures"]) == expected
