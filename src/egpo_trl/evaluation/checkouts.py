@@ -189,7 +189,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         ValueError: If a line holds anything else; the message names file and line.
     """
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         try:

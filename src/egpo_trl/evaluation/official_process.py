@@ -1,6 +1,7 @@
 """Running a benchmark's own scoring code, from a user's checkout, in a process with bounds on what it may do."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 MEMORY_GIB = 4
 FILE_MIB = 1024
+UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # in JSON, or in a spreadsheet
 _TAIL = 1500  # characters of the process's output that an error quotes
 _KEPT = ("PATH", "SYSTEMROOT", "LANG", "LC_ALL", "LD_LIBRARY_PATH")  # of the environment: no tokens, no proxies
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -1,16 +1,15 @@
 """What of a completion an official scorer sees: the answer behind the chain of thought, in the benchmark's syntax."""
 
-import re
 from collections.abc import Callable, Iterable
 
 from ..rewards import ToolCallReward
 from ..tool_calls.calls import State, ToolCall
 from ..tool_calls.thinking import split_completion
+from .official_process import UNWRITABLE
 from .records import Completion
 from .sampler import PromptFormat
 
 MAX_CHARACTERS = 20_000  # a longer answer is shown as empty, so that no scorer spends minutes on it
-_UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 Writer = Callable[[Iterable[ToolCall]], str]
 
@@ -61,7 +60,7 @@ class OfficialText:
             verdict = self._reward.judge(completion.text, "[]", tools, token_ids=ids)
             if verdict.state is State.CALL:
                 text = self._write(verdict.calls)
-        return "" if len(text) > MAX_CHARACTERS else _UNWRITABLE.sub("\ufffd", text)
+        return "" if len(text) > MAX_CHARACTERS else UNWRITABLE.sub("\ufffd", text)
 
     def _behind_thought(self, text: str) -> str:
         start, end = self._tags

@@ -38,3 +38,11 @@ def test_a_checker_that_raises_makes_its_answer_wrong():
         "valid": False, "error": ["scorer_error: KeyError"], "error_type": "scorer_error: KeyError",
     }  # fmt: skip
     assert verdicts == {"c": [True, "value_error"], "d": ["scorer_error: KeyError"]}
+
+
+def test_what_the_checker_quotes_can_be_written():
+    def checker(functions, answer, reference, question, category):
+        return {"valid": False, "error": [f"real: {answer}", {"x": answer}], "error_type": "value_error"}
+
+    result = record_verdicts(checker, defaultdict(list))([], "\ud800\x01é", 1, "", "c")
+    assert result["error"] == ["real: \ufffd\ufffdé", {"x": "\ufffd\ufffdé"}]

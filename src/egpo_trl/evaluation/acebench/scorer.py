@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..official_process import confine
+from ..official_process import UNWRITABLE, confine
 
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -79,6 +79,7 @@ def record_verdicts(checker: Callable[..., Any], verdicts: dict[str, list[Any]])
         try:
             result = checker(functions, answer, reference, question, category)
             verdicts[category].append(True if result["valid"] else str(result.get("error_type")))
+            result = _writable(result)  # quotes the answer, whose strings may hold what no file takes
         except Exception as error:
             kind = f"scorer_error: {type(error).__name__}"
             verdicts[category].append(kind)
@@ -86,6 +87,15 @@ def record_verdicts(checker: Callable[..., Any], verdicts: dict[str, list[Any]])
         return result
 
     return recorded
+
+
+def _writable(value: Any) -> Any:
+    """The value with strings that the official score files and spreadsheets can hold."""
+    if isinstance(value, str):
+        return UNWRITABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {key: _writable(item) for key, item in value.items()}
+    return [_writable(item) for item in value] if isinstance(value, list) else value
 
 
 def main() -> None:
