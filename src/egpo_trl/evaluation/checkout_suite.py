@@ -41,7 +41,9 @@ class CheckoutSuite(Suite):
     extra: ClassVar[str]  # of this package, with what the official scorer imports
     imports: ClassVar[tuple[str, ...]]
 
-    repo: str | None = field(default=None, metadata={"help": "Checkout of the official repository."})
+    repo: str | None = field(
+        default=None, metadata={"help": "Checkout of the official repository.", "identity": False}
+    )
     benchmark_prompt: str = field(
         default="training",
         metadata={
@@ -52,7 +54,8 @@ class CheckoutSuite(Suite):
     max_per_category: int | None = field(default=None, metadata={"help": "Most items of each category."})
     subset: str = field(default="even", metadata={"help": "Which items: 'even' or 'shortest'.", "choices": SUBSETS})
     scorer_timeout: float = field(
-        default=600.0, metadata={"help": "Longest duration of one run of the official scorer, in seconds."}
+        default=600.0,
+        metadata={"help": "Longest duration of one run of the official scorer, in seconds.", "identity": False},
     )
 
     def __post_init__(self) -> None:

@@ -120,16 +120,24 @@ def test_an_entry_that_cannot_be_understood_is_named(checkout):
 
 def test_the_command_from_start_to_end(checkout, tmp_path, capsys):
     output = tmp_path / "run"
-    evaluate(
-        ["acebench", "--model", "gold", "--repo", str(checkout), "--category", CATEGORIES, "--output", str(output)]
-    )
+    words = ["acebench", "--model", "gold", "--category", CATEGORIES, "--output", str(output), "--repo"]
+    evaluate([*words, str(checkout)])
     assert "100.0" in capsys.readouterr().out
     summary = json.loads((output / "summary.json").read_text())
     assert {row["category"]: row["score"] for row in summary["rows"]}[MULTI] == 1.0
     assert len((output / "scores.jsonl").read_text().splitlines()) == 8
-    (checkout / "eval_main.py").write_text("raise RuntimeError('broken')")
+
+
+def test_a_scorer_that_fails_loses_no_completion(checkout, tmp_path):
+    output = tmp_path / "run"
+    words = ["acebench", "--model", "gold", "--category", CATEGORIES, "--output", str(output), "--repo"]
+    script = checkout / "eval_main.py"
+    source = script.read_text()
+    script.write_text("raise RuntimeError('broken')")
     with pytest.raises(SystemExit, match="RuntimeError: broken"):
-        evaluate(
-            ["acebench", "--model", "gold", "--repo", str(checkout), "--category", CATEGORIES, "--output", str(output)]
-        )
-    assert len((output / "completions.jsonl").read_text().splitlines()) > 8  # nothing is lost
+        evaluate([*words, str(checkout)])
+    journal = (output / "completions.jsonl").read_bytes()
+    script.write_text(source)
+    evaluate([*words, str(checkout.rename(tmp_path / "elsewhere")), "--scorer_timeout", "900"])
+    assert (output / "summary.json").is_file()
+    assert (output / "completions.jsonl").read_bytes() == journal
