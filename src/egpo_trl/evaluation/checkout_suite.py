@@ -36,14 +36,13 @@ class CheckoutSuite(Suite):
             Longest duration of one run of the official scorer, in seconds.
     """
 
+    incidental: ClassVar[frozenset[str]] = frozenset({"repo", "scorer_timeout"})
     repository: ClassVar[Repository]
     package: ClassVar[str]  # that holds the checksums
     extra: ClassVar[str]  # of this package, with what the official scorer imports
     imports: ClassVar[tuple[str, ...]]
 
-    repo: str | None = field(
-        default=None, metadata={"help": "Checkout of the official repository.", "identity": False}
-    )
+    repo: str | None = field(default=None, metadata={"help": "Checkout of the official repository."})
     benchmark_prompt: str = field(
         default="training",
         metadata={
@@ -55,7 +54,7 @@ class CheckoutSuite(Suite):
     subset: str = field(default="even", metadata={"help": "Which items: 'even' or 'shortest'.", "choices": SUBSETS})
     scorer_timeout: float = field(
         default=600.0,
-        metadata={"help": "Longest duration of one run of the official scorer, in seconds.", "identity": False},
+        metadata={"help": "Longest duration of one run of the official scorer, in seconds."},
     )
 
     def __post_init__(self) -> None:

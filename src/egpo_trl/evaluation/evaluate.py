@@ -5,7 +5,7 @@ import platform
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -63,11 +63,9 @@ def check_items(suite: Suite, items: Sequence[Item]) -> None:
 
 
 def options_of(suite: Suite) -> dict[str, Any]:
-    """Options of a suite as JSON values, without those that change nothing of what is asked (`identity: False`)."""
-    if not is_dataclass(suite):
-        return {}
-    kept = [one.name for one in fields(suite) if one.metadata.get("identity", True)]
-    return json.loads(json.dumps({name: getattr(suite, name) for name in kept}, default=str))
+    """Options of a suite that say what is asked and how it is judged, as JSON values."""
+    options = json.loads(json.dumps(asdict(suite), default=str)) if is_dataclass(suite) else {}
+    return {name: value for name, value in options.items() if name not in suite.incidental}
 
 
 def score_samples(suite: Suite, samples: Sequence[Sample], output: Path) -> list[Scored]:
