@@ -64,7 +64,7 @@ def check_items(suite: Suite, items: Sequence[Item]) -> None:
 
 def options_of(suite: Suite) -> dict[str, Any]:
     """Options of a suite that say what is asked and how it is judged, as JSON values."""
-    options = json.loads(json.dumps(asdict(suite), default=str)) if is_dataclass(suite) else {}
+    options: dict[str, Any] = json.loads(json.dumps(asdict(suite), default=str)) if is_dataclass(suite) else {}
     return {name: value for name, value in options.items() if name not in suite.incidental}
 
 
