@@ -86,7 +86,7 @@ class Summary:
             name = row.category if row.weights is None else f"**{row.category}**"
             cells = [name, f"{row.n:,}", f"{100 * row.score:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}"]
             cells += [f"{100 * values[row.category]:.1f}" for values in self.pass_at_k.values()]
-            cells += [f"{100 * self.gold[row.category]:.1f}"] * bool(self.gold)
+            cells += [f"{100 * self.gold[row.category]:.1f}"] if self.gold else []
             lines.append("| " + " | ".join(cells) + " |")
         lines += ["", *self._reason_lines()]
         return "\n".join([*lines, *(f"\n{note}" for note in self.notes)]) + "\n"
@@ -120,7 +120,7 @@ class Summary:
         for row in self.rows:
             cells = [f"{row.n:,}", f"{100 * row.score:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}"]
             cells += [f"{100 * values[row.category]:.1f}" for values in self.pass_at_k.values()]
-            cells += [f"{100 * self.gold[row.category]:.1f}"] * bool(self.gold)
+            cells += [f"{100 * self.gold[row.category]:.1f}"] if self.gold else []
             table.add_row(escape(row.category), *cells, style="bold" if row.weights is not None else None)
         console = Console()
         console.print(table)

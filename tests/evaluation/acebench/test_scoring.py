@@ -35,7 +35,7 @@ def test_verdicts_and_accuracies_are_the_scorer_s(checkout, tmp_path):
         f"{SINGLE}_0": "[set_timer(minutes=4)]",
         f"{SINGLE}_1": "[set_timer(minutes=3+4)]",  # the second reference
         f"{SINGLE}_2": "nine minutes",
-        f"{MULTI}_0_1": "[lamp(on=__import__('os').system('touch /tmp/no')+1)]",
+        f"{MULTI}_0_1": "[lamp(on=__import__('os').system('true')+1)]",
         f"{MULTI}_1_0": "[set_timer()]",
         f"{SPECIAL}_0": "I will sing.",
     }
