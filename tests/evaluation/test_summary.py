@@ -77,3 +77,12 @@ def test_markdown():
 def test_nothing_to_sum_up():
     with pytest.raises(ValueError, match="no item was scored"):
         summarize([], by_size)
+
+
+def test_references_that_are_not_always_right_stand_in_a_column_of_their_own(capsys):
+    summary = Summary([SummaryRow("a", 2, 0.5, 0.1, 0.9)], gold={"a": 0.75})
+    assert "| category | n | score, % | 95 % interval | gold, % |" in summary.markdown()
+    assert "| a | 2 | 50.0 | 10.0 to 90.0 | 75.0 |" in summary.markdown()
+    summary.print("suite")
+    assert "75.0" in capsys.readouterr().out
+    assert "gold" not in Summary(summary.rows).markdown()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # Suites by name: where their class is, and a line about it. They are loaded when they are asked for.
 SUITES = {
     "demo": ("row_suites:DemoSuite", "held-out queries of the embedded tool world"),
+    "acebench": ("acebench.suite:ACEBench", "ACEBench by the official code of a checkout (--repo)"),
+    "api-bank": ("api_bank.suite:APIBank", "API-Bank by the official code of a checkout (--repo)"),
     "rows": ("row_suites:RowsSuite", "canonical rows of your own, judged by the reward of training"),
 }
 

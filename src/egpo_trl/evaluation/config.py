@@ -20,8 +20,8 @@ class EvaluationConfig:
 
     Args:
         model (`str`):
-            `"demo"` for the embedded policy, a folder (of a model or of a LoRA adapter), a model on the Hub, or the
-            name of a model that the endpoint serves.
+            `"demo"` for the embedded policy, `"gold"` for the references of a benchmark as its answers, a folder (of a
+            model or of a LoRA adapter), a model on the Hub, or the name of a model that the endpoint serves.
         output (`str`):
             Folder for the journal, the scores and the summary.
         backend (`str`, *optional*, defaults to `"transformers"`):
@@ -97,7 +97,11 @@ class EvaluationConfig:
             worth 0 in either case.
     """
 
-    model: str = field(metadata={"help": "'demo', a folder (model or LoRA adapter), a Hub id, or a served model."})
+    model: str = field(
+        metadata={
+            "help": "'demo', 'gold' (the references), a folder (model or LoRA adapter), a Hub id, or a served model."
+        }
+    )
     output: str = field(metadata={"help": "Folder for journal, scores and summary; a run in it is continued."})
     backend: str = field(
         default="transformers",

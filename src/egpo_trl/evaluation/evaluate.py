@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import EvaluationConfig
+from .gold_sampler import GOLD, GoldSampler
 from .journal import CompletionJournal
 from .records import Item, Sample, Scored, digest
 from .runner import run_conversations
@@ -37,6 +38,8 @@ def make_sampler(config: EvaluationConfig) -> Sampler:
     Raises:
         ValueError: If something that it needs is missing.
     """
+    if config.model == GOLD:
+        return GoldSampler()
     if config.backend == "openai":
         from .endpoint_sampler import EndpointSampler
 
@@ -60,8 +63,9 @@ def check_items(suite: Suite, items: Sequence[Item]) -> None:
 
 
 def options_of(suite: Suite) -> dict[str, Any]:
-    """Options of a suite as JSON values."""
-    return json.loads(json.dumps(asdict(suite), default=str)) if is_dataclass(suite) else {}
+    """Options of a suite that say what is asked and how it is judged, as JSON values."""
+    options: dict[str, Any] = json.loads(json.dumps(asdict(suite), default=str)) if is_dataclass(suite) else {}
+    return {name: value for name, value in options.items() if name not in suite.incidental}
 
 
 def score_samples(suite: Suite, samples: Sequence[Sample], output: Path) -> list[Scored]:
@@ -107,6 +111,8 @@ def notes_of(samples: Sequence[Sample], sampler: Sampler) -> list[str]:
     counts = Counter(one.finish_reason for sample in samples for one in sample.completions)
     identity, prompts = sampler.identity, sampler.prompts
     by = "the endpoint" if prompts.tokenizer is None else f"the chat template {identity.get('template')}"
+    if identity["backend"] == GOLD:
+        return ["The model is the references themselves: no prompt was rendered."]
     lines = [
         f"Messages: style {prompts.style}, rendered by {by}; prompts that a suite renders itself are taken as they are. "
         f"Back end {identity['backend']}."

@@ -21,6 +21,7 @@ class Suite(ABC):
     """
 
     name: ClassVar[str]
+    incidental: ClassVar[frozenset[str]] = frozenset()  # options that may change when a run goes on
     prompts: PromptFormat = PromptFormat()
 
     def begin(self, prompts: PromptFormat) -> None:

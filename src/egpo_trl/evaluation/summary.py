@@ -61,6 +61,8 @@ class Summary:
             Anything else that the suite reports, as JSON values.
         notes (`Sequence[str]`):
             Lines of text to stand below the table.
+        gold (`Mapping[str, float]`):
+            What the benchmark's own references score, by row, where they do not score 1.
     """
 
     rows: Sequence[SummaryRow]
@@ -69,6 +71,7 @@ class Summary:
     reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    gold: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -76,12 +79,14 @@ class Summary:
 
     def markdown(self) -> str:
         """The tables as Markdown, scores in percent."""
-        lines = ["| category | n | score, % | 95 % interval |" + "".join(f" pass@{k}, % |" for k in self.pass_at_k)]
-        lines.append("|---|---:|---:|---:|" + "---:|" * len(self.pass_at_k))
+        further = [f"pass@{k}, %" for k in self.pass_at_k] + ["gold, %"] * bool(self.gold)
+        lines = ["| category | n | score, % | 95 % interval |" + "".join(f" {name} |" for name in further)]
+        lines.append("|---|---:|---:|---:|" + "---:|" * len(further))
         for row in self.rows:
             name = row.category if row.weights is None else f"**{row.category}**"
             cells = [name, f"{row.n:,}", f"{100 * row.score:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}"]
             cells += [f"{100 * values[row.category]:.1f}" for values in self.pass_at_k.values()]
+            cells += [f"{100 * self.gold[row.category]:.1f}"] if self.gold else []
             lines.append("| " + " | ".join(cells) + " |")
         lines += ["", *self._reason_lines()]
         return "\n".join([*lines, *(f"\n{note}" for note in self.notes)]) + "\n"
@@ -109,11 +114,13 @@ class Summary:
 
         table = Table(title=f"{escape(title)}, in %")
         table.add_column("category")
-        for name in ("n", "score", "95 % interval", *(f"pass@{k}" for k in self.pass_at_k)):
+        further = [f"pass@{k}" for k in self.pass_at_k] + ["gold"] * bool(self.gold)
+        for name in ("n", "score", "95 % interval", *further):
             table.add_column(name, justify="right")
         for row in self.rows:
             cells = [f"{row.n:,}", f"{100 * row.score:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}"]
             cells += [f"{100 * values[row.category]:.1f}" for values in self.pass_at_k.values()]
+            cells += [f"{100 * self.gold[row.category]:.1f}"] if self.gold else []
             table.add_row(escape(row.category), *cells, style="bold" if row.weights is not None else None)
         console = Console()
         console.print(table)

@@ -1,0 +1,125 @@
+"""Runs ACEBench's `eval_main.py` in the working directory, a copy of a checkout; started by [`scoring`] as a process.
+
+Beside the official score files it leaves the verdict of every call of the official checker, because the score files of
+single-turn categories also list right answers that matched the second reference only.
+"""
+
+import argparse
+import ast
+import importlib
+import json
+import operator
+import runpy
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..official_process import UNWRITABLE, confine
+
+_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+
+
+def evaluate_arithmetic(expression: str) -> int | float:
+    """
+    What takes the place of `eval`, which the official decoder applies to arguments of the form `a + b`.
+
+    Args:
+        expression (`str`):
+            Text of the argument.
+
+    Returns:
+        `int` or `float`:
+            Value of sums, differences, products and quotients of numbers.
+
+    Raises:
+        ValueError: For anything else; the official decoder then counts the answer as malformed.
+    """
+    return _arithmetic(ast.parse(expression, mode="eval").body)
+
+
+def _arithmetic(node: ast.expr) -> int | float:
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        value = _OPERATORS[type(node.op)](_arithmetic(node.left), _arithmetic(node.right))
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = -_arithmetic(node.operand)
+    else:
+        value = node.value if isinstance(node, ast.Constant) else None
+    if type(value) not in (int, float) or abs(value) > 1e18:
+        raise ValueError("not arithmetic on numbers")
+    return value  # type: ignore[no-any-return]
+
+
+def record_verdicts(checker: Callable[..., Any], verdicts: dict[str, list[Any]]) -> Callable[..., Any]:
+    """
+    The official checker of one answer against one reference, with its verdicts kept.
+
+    An answer that makes the checker raise is wrong; alone, it would end the scoring of the whole model.
+
+    Args:
+        checker (`Callable`):
+            The official `normal_checker`.
+        verdicts (`dict[str, list]`):
+            Where to put, by category, `True`, the `error_type`, or `"scorer_error: …"`.
+
+    Returns:
+        `Callable`:
+            Function with the checker's signature.
+    """
+
+    def recorded(functions: Any, answer: Any, reference: Any, question: Any, category: str) -> Any:
+        try:
+            result = checker(functions, answer, reference, question, category)
+            verdicts[category].append(True if result["valid"] else str(result.get("error_type")))
+            result = _writable(result)  # quotes the answer, whose strings may hold what no file takes
+        except Exception as error:
+            kind = f"scorer_error: {type(error).__name__}"
+            verdicts[category].append(kind)
+            result = {"valid": False, "error": [kind], "error_type": kind}
+        return result
+
+    return recorded
+
+
+def _writable(value: Any) -> Any:
+    """The value with strings that the official score files and spreadsheets can hold."""
+    if isinstance(value, str):
+        return UNWRITABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {key: _writable(item) for key, item in value.items()}
+    return [_writable(item) for item in value] if isinstance(value, list) else value
+
+
+def main() -> None:
+    """Entry point: `--language`, `--model`, `--seconds`, `--verdicts` FILE and categories."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--language", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--verdicts", type=Path, required=True)
+    parser.add_argument("categories", nargs="+")
+    options = parser.parse_args()
+    confine(options.seconds, Path.cwd().parent)
+    sys.path.insert(0, str(Path.cwd()))
+    decoding = importlib.import_module("model_inference.utils")
+    decoding.eval = evaluate_arithmetic  # type: ignore[attr-defined] # shadows the builtin in that module
+    verdicts: dict[str, list[Any]] = defaultdict(list)
+    checking = importlib.import_module("model_eval.checker")
+    checking.normal_checker = record_verdicts(checking.normal_checker, verdicts)  # type: ignore[attr-defined]
+    sys.argv = [
+        "eval_main.py", "--model", options.model, "--language", options.language, "--category", *options.categories,
+    ]  # fmt: skip
+    runpy.run_path("eval_main.py", run_name="__main__")
+    options.verdicts.write_text(json.dumps(verdicts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

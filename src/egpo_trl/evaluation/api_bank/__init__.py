@@ -1,0 +1,1 @@
+"""API-Bank, scored by the official code of a checkout that the user has fetched; see [`suite.APIBank`]."""

@@ -1,0 +1,222 @@
+"""API-Bank's calls to predict, as canonical rows."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...data.json_schema import to_tools
+from ...data.sources.conversation import Conversation, dump_json
+from ...tool_calls.calls import ToolCall
+from ..checkouts import read_json_lines
+
+DIALOGUES = {1: "lv1-lv2-samples/level-1-given-desc", 2: "lv1-lv2-samples/level-2-toolsearcher"}
+QUESTIONS = {1: "json_test_data/level-1-api.json", 2: "json_test_data/level-2-api.json"}
+_UNSCORABLE = {
+    "ToolSearcher": "tool_search",  # compares embeddings of a sentence encoder
+    "Translate": "web",
+    "Dictionary": "web",
+    "SearchEngine": "web",  # needs NLTK's tokenizer data
+}
+CATEGORIES = ("calls", "web", "tool_search")
+_API_MARK = "API descriptions:"
+_YEAR = re.compile(r"\bcurrent year is (\d{4})\b")
+_CALL_NAME = re.compile(r"\[(\w+)\(")
+
+
+@dataclass(frozen=True)
+class Question:
+    """
+    One call to predict.
+
+    Args:
+        file (`str`):
+            File of the dialogue.
+        number (`int`):
+            Official number of the sample in the dialogue.
+        instruction (`str`):
+            Official instruction, with the descriptions of the functions.
+        input (`str`):
+            Dialogue as the official text.
+        expected (`str`):
+            Reference.
+        history (`Sequence[Mapping]`):
+            Turns of the dialogue before the call.
+    """
+
+    file: str
+    number: int
+    instruction: str
+    input: str
+    expected: str
+    history: Sequence[Mapping[str, Any]]
+
+    @property
+    def id(self) -> str:
+        """A name that no other question of the level has."""
+        return f"{self.file.removesuffix('.jsonl')}_{self.number}"
+
+    @property
+    def function(self) -> str:
+        """Name of the function that the reference calls."""
+        found = _CALL_NAME.search(self.expected)
+        return found[1] if found else ""
+
+    @property
+    def category(self) -> str:
+        """`"calls"`, or for functions that have stand-ins `"web"` or `"tool_search"`."""
+        return _UNSCORABLE.get(self.function, "calls")
+
+
+def read_questions(checkout: Path, level: int) -> list[Question]:
+    """
+    Calls to predict of a level.
+
+    Args:
+        checkout (`Path`):
+            Folder `api-bank` of the repository.
+        level (`int`):
+            1 or 2.
+
+    Returns:
+        `list[Question]`:
+            Questions, sorted by id.
+
+    Raises:
+        ValueError: If a file is broken, or questions and dialogues do not fit together.
+    """
+    path = checkout / QUESTIONS[level]
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}. Restore the file from the repository.") from None
+    if not isinstance(records, list) or not records:
+        raise ValueError(f"{path} must be a list of questions. Restore the file from the repository.")
+    dialogues: dict[str, list[dict[str, Any]]] = {}
+    questions = []
+    kinds = {"file": str, "id": int, "instruction": str, "input": str, "expected_output": str}
+    for position, record in enumerate(records):
+        where = f"{path}, question {position}"
+        fields = record if isinstance(record, dict) else {}
+        wrong = next((key for key, kind in kinds.items() if not isinstance(fields.get(key), kind)), None)
+        if wrong is not None:
+            raise ValueError(f"{where}: field {wrong!r} is missing or of the wrong type.")
+        file = checkout / DIALOGUES[level] / Path(record["file"]).name
+        if file.name not in dialogues:
+            if not file.is_file():
+                raise ValueError(f"{where}: its dialogue {file} is missing. Restore it from the repository.")
+            dialogues[file.name] = read_json_lines(file)
+        questions.append(
+            Question(
+                file.name, record["id"], record["instruction"], record["input"], record["expected_output"],
+                _history(dialogues[file.name], record["id"], where),
+            )
+        )  # fmt: skip
+    questions.sort(key=lambda question: (question.file, question.number))
+    if len({question.id for question in questions}) < len(questions):
+        raise ValueError(f"{path} asks a question twice. Restore the file from the repository.")
+    return questions
+
+
+def _history(dialogue: Sequence[Mapping[str, Any]], number: int, where: str) -> Sequence[Mapping[str, Any]]:
+    """
+    The turns before a sample. The official code makes two samples of each call: the even one is the call itself, the
+    odd one what follows it, which may be a call too.
+    """
+    calls = [position for position, turn in enumerate(dialogue) if turn.get("role") == "API"]
+    if not 0 <= number < 2 * len(calls):
+        raise ValueError(f"{where}: its dialogue has no sample {number}.")
+    end = calls[number // 2] + number % 2
+    if end >= len(dialogue) or dialogue[end].get("role") != "API":
+        raise ValueError(f"{where}: sample {number} of its dialogue is no call.")
+    return dialogue[:end]
+
+
+def make_row(question: Question) -> dict[str, Any]:
+    """
+    The canonical row of a question: the dialogue with its calls and results as messages. What the assistant says just
+    before the call stays, and a user message asks for the call, as the official prompt does.
+
+    Args:
+        question ([`Question`]):
+            The question.
+
+    Returns:
+        `dict`:
+            `id`, `prompt` and `tools`.
+
+    Raises:
+        ValueError: If the question cannot be understood.
+    """
+    tools = to_tools(_functions(question.instruction))
+    conversation = Conversation(tools, "dialogue")
+    year = _YEAR.search(question.instruction)
+    if year:
+        conversation.add_text("system", f"It is the year {year[1]}.")
+    for turn in question.history:
+        if turn["role"] == "API":
+            conversation.add_calls([ToolCall(turn["api_name"], turn["param_dict"])])
+            conversation.add_result(turn["result"]["output"], turn["api_name"])
+        else:
+            conversation.add_text("user" if turn["role"] == "User" else "assistant", turn["text"])
+    if conversation.messages[-1]["role"] != "user":
+        conversation.add_text("user", "Now make the call that comes next.")
+    return {"id": question.id, "prompt": conversation.messages, "tools": dump_json(tools)}
+
+
+def make_official_row(question: Question) -> dict[str, Any]:
+    """
+    The row with the official instruction, which lists the functions, as system message.
+
+    Args:
+        question ([`Question`]):
+            The question.
+
+    Returns:
+        `dict`:
+            `id`, `prompt`, and an empty list of `tools`.
+    """
+    prompt = [{"role": "system", "content": question.instruction}, {"role": "user", "content": question.input}]
+    return {"id": question.id, "prompt": prompt, "tools": "[]"}
+
+
+def _functions(instruction: str) -> list[dict[str, Any]]:
+    described = instruction.partition(_API_MARK)[2].strip()
+    if not described:
+        raise ValueError("the instruction describes no function")
+    functions = []
+    for line in described.splitlines():
+        function = json.loads(line)
+        parameters = {
+            name: {**schema, "required": "[optional" not in str(schema.get("description", "")).lower()}
+            for name, schema in function["input_parameters"].items()
+        }
+        functions.append({"name": function["name"], "description": function["description"], "parameters": parameters})
+    return functions
+
+
+def write_api_calls(calls: Iterable[ToolCall]) -> str:
+    """
+    Write calls as API-Bank's prompt asks for them: every value that is no list stands in quotes.
+
+    Args:
+        calls (`Iterable[ToolCall]`):
+            The calls.
+
+    Returns:
+        `str`:
+            Such as `[Alarm(time='07:00', count='2')]`.
+    """
+    written = (
+        f"{call.name}({', '.join(f'{key}={_value(value)}' for key, value in call.arguments.items())})"
+        for call in calls
+    )
+    return f"[{', '.join(written)}]"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return repr(value)
+    return f"'{value}'"

@@ -1,0 +1,140 @@
+"""Scoring answers with API-Bank's own `evaluator_by_json.py`: its input written, its verdicts read."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..official_process import ScorerFailed, run_scorer
+from .data import DIALOGUES, Question
+
+CODE = (
+    "evaluator_by_json.py", "tool_manager.py", "api_call_extraction.py", "utils.py", "apis", "init_database",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OfficialScores:
+    """
+    What the official code said of one answer to every question.
+
+    Args:
+        verdicts (`Mapping[str, str]`):
+            By question id, `"correct"` or what failed.
+        total (`int`):
+            Calls that the official code counted, those of the dialogues that were not asked for too.
+        correct (`int`):
+            Calls that it counted right.
+    """
+
+    verdicts: Mapping[str, str]
+    total: int
+    correct: int
+
+
+def score_answers(
+    checkout: Path,
+    level: int,
+    questions: Sequence[Question],
+    answers: Mapping[str, str],
+    timeout_s: float,
+    keep: Path | None = None,
+) -> OfficialScores:
+    """
+    Score one answer to every question with the official code, in a copy of what it needs of the checkout.
+
+    Args:
+        checkout (`Path`):
+            Folder `api-bank` of the repository; it is only read.
+        level (`int`):
+            1 or 2.
+        questions (`Sequence[Question]`):
+            Questions to score.
+        answers (`Mapping[str, str]`):
+            Answer to each question, by id.
+        timeout_s (`float`):
+            Longest duration of the official code, in seconds.
+        keep (`Path`, *optional*):
+            Folder that the predictions, in the official layout, and the verdicts are moved to.
+
+    Returns:
+        [`OfficialScores`]:
+            Verdicts and counts.
+
+    Raises:
+        ScorerFailed: If the official code fails, or its verdicts are not what they should be.
+    """
+    with tempfile.TemporaryDirectory(prefix="api-bank-") as parent:
+        folder = Path(parent, "api-bank")
+        write_layout(checkout, folder, level, questions, answers)
+        run_scorer(
+            "egpo_trl.evaluation.api_bank.scorer",
+            ["--data", DIALOGUES[level], "--predictions", "predictions.json", "--seconds", str(timeout_s), "--output",
+             "verdicts.json"],
+            folder, timeout_s,
+        )  # fmt: skip
+        try:
+            scores = _read_scores(folder / "verdicts.json", questions)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ScorerFailed(
+                f"the official scorer's files cannot be read: {type(error).__name__}: {error}"
+            ) from None
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            for name in ("predictions.json", "verdicts.json"):
+                shutil.copyfile(folder / name, keep / name)
+    return scores
+
+
+def write_layout(
+    checkout: Path, folder: Path, level: int, questions: Sequence[Question], answers: Mapping[str, str]
+) -> None:
+    """
+    Lay out a folder as the official script expects its own.
+
+    Args:
+        checkout (`Path`):
+            Checkout, from which code, databases and dialogues are copied.
+        folder (`Path`):
+            Folder to make.
+        level (`int`):
+            1 or 2.
+        questions (`Sequence[Question]`):
+            Questions.
+        answers (`Mapping[str, str]`):
+            Answers by question id.
+    """
+    folder.mkdir(parents=True)
+    for name in CODE:
+        if (checkout / name).is_dir():
+            shutil.copytree(checkout / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(checkout / name, folder / name)
+    (folder / DIALOGUES[level]).mkdir(parents=True)
+    for file in sorted({question.file for question in questions}):
+        shutil.copyfile(checkout / DIALOGUES[level] / file, folder / DIALOGUES[level] / file)
+    lines = (
+        {
+            "file": question.file, "id": question.number, "pred": answers[question.id],
+            "instruction": question.instruction, "input": question.input, "expected_output": question.expected,
+        }
+        for question in questions
+    )  # fmt: skip
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    (folder / "predictions.json").write_text(text, encoding="utf-8")
+
+
+def _read_scores(path: Path, questions: Sequence[Question]) -> OfficialScores:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    judged = {(file, number): verdict for file, number, verdict in found["verdicts"]}
+    verdicts = {}
+    for question in questions:
+        verdict = judged.get((question.file, question.number), "no_call")
+        verdicts[question.id] = "correct" if verdict is True else str(verdict)
+    correct = sum(verdict == "correct" for verdict in verdicts.values())
+    if correct != found["correct_api_calls"]:
+        raise ValueError(f"{found['correct_api_calls']} right calls, but {correct} by the single verdicts")
+    return OfficialScores(verdicts, int(found["total_api_calls"]), correct)

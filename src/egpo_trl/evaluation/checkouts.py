@@ -1,0 +1,202 @@
+"""Checkouts of benchmark repositories that the user has fetched: where to get them, and whether they are as tested."""
+
+import hashlib
+import json
+import logging
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_MAX_NAMED = 5  # changed files that a warning names one by one
+
+
+@dataclass(frozen=True)
+class Repository:
+    """
+    A repository whose code and data a suite runs.
+
+    Args:
+        name (`str`):
+            Name of the benchmark.
+        address (`str`):
+            Where to clone it from.
+        commit (`str`):
+            Commit that it was tested at.
+        folder (`str`, *optional*, defaults to `"."`):
+            Folder of the benchmark inside of it.
+    """
+
+    name: str
+    address: str
+    commit: str
+    folder: str = "."
+
+    @property
+    def remedy(self) -> str:
+        """How to get the checkout."""
+        return (
+            f"Get {self.name} with\n"
+            f"  git clone {self.address} && git -C {self.address.rsplit('/', 1)[1]} checkout {self.commit}\n"
+            "(the commit that this was tested with) and give its "
+            + ("path" if self.folder == "." else f"folder {self.folder}")
+            + " as --repo."
+        )
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """
+    A checkout that was looked at.
+
+    Args:
+        path (`Path`):
+            Folder of the benchmark.
+        commit (`str`, *optional*):
+            Commit that is checked out, where git tells.
+        changed (`Mapping[str, str]`):
+            SHA-256 of each file or folder that is not as tested.
+    """
+
+    path: Path
+    commit: str | None
+    changed: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values for the summary of a run."""
+        return {"commit": self.commit, "changed": dict(self.changed)}
+
+
+def open_checkout(path: str | None, repository: Repository, checksums: Mapping[str, str]) -> Checkout:
+    """
+    Look at a checkout before anything of it is used.
+
+    Args:
+        path (`str` or `None`):
+            What the user gave: the folder of the benchmark, or that of the repository around it.
+        repository ([`Repository`]):
+            What it should be.
+        checksums (`Mapping[str, str]`):
+            Files and folders that are used, relative to the benchmark's folder, with the checksums that they were
+            tested with.
+
+    Returns:
+        [`Checkout`]:
+            The checkout. One that is complete but not as tested is logged as a warning.
+
+    Raises:
+        ValueError: If it is not there or not complete; the message says where to get it.
+    """
+    if not path:
+        raise ValueError(f"--repo is missing. {repository.remedy}")
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ValueError(f"--repo: there is no folder {path!r}. {repository.remedy}")
+    first = next(iter(checksums))
+    if not (folder / first).exists() and (folder / repository.folder / first).exists():
+        folder = folder / repository.folder
+    missing = [name for name in checksums if not (folder / name).exists()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ValueError(f"--repo: {path!r} has no {missing[0]!r}{more}. {repository.remedy}")
+    found = {name: checksum(folder / name) for name in checksums}
+    changed = {name: digest for name, digest in found.items() if digest != checksums[name]}
+    checkout = Checkout(folder, _commit(folder), changed)
+    elsewhere = checkout.commit is not None and checkout.commit != repository.commit
+    if changed or elsewhere:
+        lines = [f"{name} (sha256 {digest})" for name, digest in list(changed.items())[:_MAX_NAMED]]
+        lines += [f"and {len(changed) - _MAX_NAMED} more"] if len(changed) > _MAX_NAMED else []
+        logger.warning(
+            "The checkout of %s is at commit %s, and was tested at %s. %s",
+            repository.name,
+            checkout.commit or "unknown",
+            repository.commit,
+            "Not as tested: " + ", ".join(lines) + ". Scores may not compare."
+            if changed
+            else "The files that are used are the same.",
+        )
+    return checkout
+
+
+def read_checksums(package: str) -> dict[str, str]:
+    """
+    Checksums of a benchmark's files at the tested commit.
+
+    Args:
+        package (`str`):
+            Package that holds them as `checksums.json`.
+
+    Returns:
+        `dict[str, str]`:
+            SHA-256 by path.
+    """
+    checksums: dict[str, str] = json.loads((files(package) / "checksums.json").read_text(encoding="utf-8"))
+    return checksums
+
+
+def checksum(path: Path) -> str:
+    """
+    SHA-256 of a file, or of all files below a folder with their names; line ends count as one character.
+
+    Args:
+        path (`Path`):
+            File or folder; compiled Python files in it do not count.
+
+    Returns:
+        `str`:
+            Hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    below = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
+    for name, file in below or [("", path)]:
+        if not name.endswith(".pyc"):
+            content = file.read_bytes().replace(b"\r\n", b"\n") if file.is_file() else b""
+            digest.update(f"{name}\n{len(content)}\n".encode())
+            digest.update(content)
+    return digest.hexdigest()
+
+
+def _commit(folder: Path) -> str | None:
+    """Commit of the work tree that a folder is in; `None` without git, or where the folder is not git's."""
+    command = ["git", "-C", str(folder), "ls-files", "--error-unmatch", "."]
+    try:
+        tracked = subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+        if not tracked:
+            return None
+        command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+        return subprocess.run(command, capture_output=True, timeout=20, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """
+    Objects of a file with one on each line.
+
+    Args:
+        path (`Path`):
+            File.
+
+    Returns:
+        `list[dict]`:
+            The objects.
+
+    Raises:
+        ValueError: If a line holds anything else; the message names file and line.
+    """
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}, line {number}: {error}. Restore the file from the repository.") from None
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}, line {number}: must be an object. Restore the file from the repository.")
+        rows.append(row)
+    return rows

@@ -1,0 +1,42 @@
+"""The benchmark's own references in place of a model: what they score bounds what any model can."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .records import Completion
+from .sampler import PromptFormat, Request
+
+GOLD = "gold"  # name of the pseudo model, and of the reference in a row
+
+
+class GoldSampler:
+    """
+    Answers every request with the reference in its row.
+
+    Args:
+        prompts ([`PromptFormat`], *optional*):
+            Format of the prompts, which nobody reads.
+    """
+
+    def __init__(self, prompts: PromptFormat | None = None) -> None:
+        self.prompts = PromptFormat() if prompts is None else prompts
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """See [`Sampler.identity`]."""
+        return {"backend": GOLD, "model": GOLD}
+
+    def sample(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        """
+        See [`Sampler.sample`].
+
+        Raises:
+            ValueError: If a row has no reference to give.
+        """
+        for position, request in enumerate(requests):
+            if not isinstance(request.row.get(GOLD), str):
+                raise ValueError("model 'gold' is for suites whose references can be given as answers; this has none.")
+            yield position, Completion(request.row[GOLD])
+
+    def close(self) -> None:
+        """See [`Sampler.close`]."""

@@ -1,0 +1,14 @@
+"""A small repository in the layout of API-Bank, and runs of its stand-in scorer."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parent / "checkout"
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(CHECKOUT, tmp_path / "api-bank", ignore=shutil.ignore_patterns("__pycache__")))
