@@ -45,11 +45,14 @@ def test_templates_that_have_one_are_left_alone(tiny_tokenizer):
     template = own.response_template
     pythonic = copy.deepcopy(tiny_tokenizer)
     pythonic.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
-    for tokenizer in (known, own, pythonic, None):
+    unread = copy.deepcopy(tiny_tokenizer)
+    unread.chat_template = trl_template("deepseekv3")
+    for tokenizer in (known, own, pythonic, unread, None):
         ensure_response_template(tokenizer)
     assert getattr(known, "response_template", None) is None
     assert own.response_template is template
     assert getattr(pythonic, "response_template", None) is None
+    assert getattr(unread, "response_template", None) is None
 
 
 def test_without_think_tags_there_is_no_reasoning(tiny_tokenizer):

@@ -137,8 +137,8 @@ def test_rows_that_cannot_be_executed_are_named(tmp_path, dialect):
     for rows, message in cases:
         with pytest.raises(ValueError, match=message):
             scripted_trainer(tmp_path, dialect, [[DONE]] * 4, rows=rows, tools=[add])
+    evaluation = {"held out": Dataset.from_list(rows_of([{"name": "gone"}]))}
     with pytest.raises(ValueError, match=r"eval_dataset\['held out'\], row 0: its `tools` offer"):
-        evaluation = {"held out": Dataset.from_list(rows_of([{"name": "gone"}]))}
         scripted_trainer(tmp_path, dialect, [[DONE]] * 4, tools=[add], eval_dataset=evaluation)
     with pytest.raises(ValueError, match="Two tools are called 'add'"):
         scripted_trainer(tmp_path, dialect, [[DONE]] * 4, tools=[add, add])
