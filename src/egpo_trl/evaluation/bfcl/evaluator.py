@@ -34,8 +34,7 @@ def evaluate(source: str, objects: Mapping[str, Any]) -> Any:
     """
     if len(source) > MAX_CHARACTERS:
         raise ValueError(f"more than {MAX_CHARACTERS} characters are not evaluated")
-    tree = compile(source, "<string>", "eval", ast.PyCF_ONLY_AST)
-    return _value(tree.body, objects)
+    return _value(ast.parse(source, "<string>", "eval").body, objects)
 
 
 def _value(node: ast.expr, objects: Mapping[str, Any]) -> Any:

@@ -119,7 +119,7 @@ class Sandbox:
 
     def _start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="bfcl-")
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
         source = Path(__file__).parents[3]
         environment = {
             "PATH": os.environ.get("PATH", ""),
@@ -132,7 +132,7 @@ class Sandbox:
             "TMPDIR": self._folder.name,
         }
         environment |= {name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
-        command = [sys.executable, "-m", "egpo_trl.evaluation.bfcl.worker", self.handler, self._folder.name]
+        command = [sys.executable, "-P", "-m", "egpo_trl.evaluation.bfcl.worker", self.handler, self._folder.name]
         self._process = subprocess.Popen(
             [*command, str(self.max_memory), str(self.max_cpu_seconds)],
             stdin=subprocess.PIPE,

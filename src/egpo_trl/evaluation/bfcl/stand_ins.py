@@ -48,7 +48,7 @@ class _AnyModel(dict[str, Any]):
         )
 
 
-def prepare(project_root: Path, handler: str, clients: bool = False) -> type:
+def prepare(project_root: Path, handler: str) -> type:
     """
     Make the official package importable, and import its handler of Qwen-style models.
 
@@ -57,15 +57,13 @@ def prepare(project_root: Path, handler: str, clients: bool = False) -> type:
             Folder in which the package may make folders; it would use `site-packages` otherwise.
         handler (`str`):
             `"fc"`: Hermes calls, tools in the system prompt. `"prompting"`: pythonic calls.
-        clients (`bool`, *optional*, defaults to `False`):
-            Whether the client libraries and pandas are the real ones.
 
     Returns:
         `type`:
             The handler's class.
     """
     os.environ["BFCL_PROJECT_ROOT"] = str(project_root)
-    for name in () if clients else _CLIENTS:
+    for name in _CLIENTS:
         sys.modules[name] = _unused_module(name)
     models = ModuleType("bfcl_eval.constants.model_config")
     table = _AnyModel()

@@ -51,12 +51,19 @@ class Official:
         decoding.eval = lambda source: evaluate(source, {})
         multi_turn_utils.eval = lambda source: evaluate(source, self._instances())
 
+    def rules(self) -> dict[str, Any]:
+        """Steps with calls after which a turn is broken off, and what the user says when functions are added."""
+        return {
+            "step_limit": self._prompts.MAXIMUM_STEP_LIMIT,
+            "functions_added": self._prompts.DEFAULT_USER_PROMPT_FOR_ADDITIONAL_FUNCTION_FC,
+        }
+
     def entries(self, category: str) -> list[dict[str, Any]]:
         """Questions of a category with functions as a model sees them, each with its `ground_truth` where it has one."""
-        answers = {entry["id"]: entry["ground_truth"] for entry in self._answers(category)}
-        entries = copy.deepcopy(self._utils.load_dataset_entry(category))
+        answers = self._answers(category)
         return [
-            entry | ({"ground_truth": answers[entry["id"]]} if entry["id"] in answers else {}) for entry in entries
+            entry | ({"ground_truth": answers[id]} if id in answers else {})
+            for id, entry in self._questions(category).items()
         ]
 
     def prompt(self, id: str) -> str:
@@ -71,7 +78,7 @@ class Official:
         data = self._parse(text)
         return {"result": data["model_responses"], "reasoning_content": data["reasoning_content"]}
 
-    def conversation(self, id: str, turns: Turns) -> dict[str, Any]:
+    def conversation(self, id: str, turns: Turns, show: bool = False) -> dict[str, Any]:
         """
         Execute a conversation from its start.
 
@@ -80,6 +87,8 @@ class Official:
                 A question with several turns.
             turns (`Sequence[Sequence[str]]`):
                 Completions of each turn so far, as they came.
+            show (`bool`, *optional*, defaults to `False`):
+                Whether to write the prompt.
 
         Returns:
             `dict`:
@@ -106,7 +115,7 @@ class Official:
                         data["model_responses_decoded"] = decoded
                         inference = handler._add_execution_results_prompting(inference, results, data)
                         step |= {"calls": self._calls(data["model_responses"]), "results": results}
-            prompt = handler._format_prompt(inference["message"], inference["function"])
+            prompt = handler._format_prompt(inference["message"], inference["function"]) if show else None
         finally:
             self._forget(name)
         return {"prompt": prompt, "step": step}
@@ -127,7 +136,7 @@ class Official:
         """
         category, model = category_of(id), f"rollout{secrets.token_hex(8)}"
         question = copy.deepcopy(self._plain_questions(category)[id])
-        answer = next((entry["ground_truth"] for entry in self._answers(category) if entry["id"] == id), None)
+        answer = copy.deepcopy(self._answers(category).get(id))
         if self._utils.is_multi_turn(category):
             evaluate_entry = self._runner._evaluate_single_multi_turn_entry
             try:
@@ -146,13 +155,13 @@ class Official:
         return serializable
 
     @lru_cache(maxsize=32)  # noqa: B019  # the object lives as long as the process
-    def _answers(self, category: str) -> list[dict[str, Any]]:
+    def _answers(self, category: str) -> dict[str, Any]:
         if self._utils.is_relevance_or_irrelevance(category):
-            return []
+            return {}
         # Some ids of the answers differ from those of the questions; the official code goes by position.
         answers = self._utils.load_ground_truth_entry(category)
         questions = self._plain_questions(category)
-        return [{**answer, "id": question} for answer, question in zip(answers, questions, strict=True)]
+        return {question: answer["ground_truth"] for question, answer in zip(questions, answers, strict=True)}
 
     @lru_cache(maxsize=32)  # noqa: B019
     def _plain_questions(self, category: str) -> dict[str, dict[str, Any]]:
@@ -188,8 +197,13 @@ class Official:
         return None if self._execution.is_empty_execute_response(decoded) else decoded
 
     def _calls(self, result: str) -> list[dict[str, Any]]:
-        decoded = self._handler.decode_ast(result, self._enums.ReturnFormat.PYTHON, has_tool_call_tag=False)
-        return [{"name": name, "arguments": arguments} for call in decoded for name, arguments in call.items()]
+        """Calls of a step that was decoded, as the history shows them."""
+        if self._fc:
+            calls = [(call["name"], call["arguments"]) for call in self._handler._extract_tool_calls(result)]
+        else:
+            decoded = self._handler.decode_ast(result, self._enums.ReturnFormat.PYTHON, has_tool_call_tag=False)
+            calls = [item for call in decoded for item in call.items()]
+        return [{"name": str(name), "arguments": _plain_json(arguments)} for name, arguments in calls]
 
     def _execute(self, calls: list[str], entry: Mapping[str, Any], name: str) -> list[str]:
         results, _ = self._execution.execute_multi_turn_func_call(
@@ -210,6 +224,12 @@ class Official:
             del vars(self._execution)[key]
 
 
+def _plain_json(value: Any) -> Any:
+    """A value as it can stand in a message: NaN, infinities and what is no JSON become strings."""
+    text = value if isinstance(value, str) else json.dumps(value, skipkeys=True, default=str)
+    return json.loads(text, parse_constant=str)
+
+
 def serve(official: Official, requests: BinaryIO, answers: BinaryIO, max_cpu_seconds: int) -> None:
     """
     Answer requests until there are no more.
@@ -225,7 +245,7 @@ def serve(official: Official, requests: BinaryIO, answers: BinaryIO, max_cpu_sec
             CPU time of one request, in seconds, past which the system ends the process.
     """
     methods: Mapping[str, Callable[..., Any]] = {
-        name: getattr(official, name) for name in ("entries", "prompt", "parse", "conversation", "score")
+        name: getattr(official, name) for name in ("rules", "entries", "prompt", "parse", "conversation", "score")
     }
     for line in requests:
         limit_cpu(max_cpu_seconds)
