@@ -1,11 +1,16 @@
 """Completions of a model for rows, with the prompts that training renders."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+
+from .rendering import PromptRenderer
+from .sampler import PromptFormat
+from .seeded_sampling import SeededSampling
+
+_GREEDY: Mapping[str, Any] = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
 
 
 def render_prompt(
@@ -32,24 +37,159 @@ def render_prompt(
         `list[int]`:
             Token ids.
     """
-    if isinstance(row["prompt"], str):
-        return list(tokenizer(row["prompt"])["input_ids"])
-    tools = json.loads(row["tools"]) if render_tools and row.get("tools") else None
-    rendered = tokenizer.apply_chat_template(
-        row["prompt"],
-        tools=tools or None,
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        **dict(chat_template_kwargs or {}),
-    )
-    return list(rendered["input_ids"])
+    prompts = PromptFormat(chat_template_kwargs=chat_template_kwargs or {}, tokenizer=tokenizer)
+    return PromptRenderer(prompts, render_tools)(row)
 
 
 def stop_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Token ids that end a completion: the tokenizer's end-of-sequence token and those of the generation config."""
     eos = model.generation_config.eos_token_id
     return sorted({tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None})
+
+
+@torch.no_grad()
+def _generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    **options: Any,
+) -> list[list[int]]:
+    """Completions of one left-padded batch, each up to and with its end token."""
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    ends = stop_token_ids(model, tokenizer)
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    output = model.generate(
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
+        max_new_tokens=max_new_tokens,
+        pad_token_id=pad_id,
+        eos_token_id=ends,
+        **options,
+    )
+    completions = []
+    for generated in output[:, width:].tolist():
+        stop = next((i + 1 for i, token_id in enumerate(generated) if token_id in ends), len(generated))
+        completions.append(generated[:stop])
+    return completions
+
+
+def plan_batches(
+    lengths: Sequence[int],
+    max_new_tokens: int,
+    batch_size: int,
+    max_batch_tokens: int | None = None,
+    context_length: int | None = None,
+) -> Iterator[tuple[list[int], int]]:
+    """
+    Batches of prompts of similar length, the longest first, so that what does not fit fails at once.
+
+    Args:
+        lengths (`Sequence[int]`):
+            Tokens of each prompt.
+        max_new_tokens (`int`):
+            Longest completion.
+        batch_size (`int`):
+            Most prompts a batch.
+        max_batch_tokens (`int`, *optional*):
+            Most positions of a batch, padding and completions included; one prompt is always taken.
+        context_length (`int`, *optional*):
+            Longest sequence of the model. A prompt that leaves less room than `max_new_tokens` is batched only with
+            those that leave as much, so that its room does not depend on the batch.
+
+    Yields:
+        `tuple[list[int], int]`:
+            Positions of the prompts, and the longest completion of all of them.
+    """
+
+    def room(length: int) -> int:
+        return max_new_tokens if context_length is None else min(max_new_tokens, context_length - length)
+
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        if batch:
+            width = lengths[batch[0]] + room(lengths[batch[0]])
+            too_many = max_batch_tokens is not None and (len(batch) + 1) * width > max_batch_tokens
+            if len(batch) == batch_size or too_many or room(lengths[index]) != room(lengths[batch[0]]):
+                yield batch, room(lengths[batch[0]])
+                batch = []
+        batch.append(index)
+    if batch:
+        yield batch, room(lengths[batch[0]])
+
+
+def stream_completions(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    batch_size: int = 32,
+    max_batch_tokens: int | None = None,
+    context_length: int | None = None,
+) -> Iterator[tuple[int, list[int]]]:
+    """
+    Sample one completion for each prompt from a seed of its own, and yield them batch by batch.
+
+    The random numbers of a completion depend on its seed alone: not on the batch, its order, or what was sampled
+    before. Rounding of the logits may still differ with the width of a batch. A batch that does not fit the memory is
+    halved. The random state of the process is neither used nor changed.
+
+    Args:
+        model ([`~transformers.PreTrainedModel`]):
+            Model to sample, in evaluation mode.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
+            Its tokenizer.
+        prompts (`Sequence[Sequence[int]]`):
+            Token ids of the prompts.
+        seeds (`Sequence[int]`):
+            Seed of each completion.
+        max_new_tokens (`int`):
+            Longest completion, in tokens.
+        temperature (`float`, *optional*, defaults to `0.0`):
+            Sampling temperature; 0 is greedy.
+        top_k (`int`, *optional*, defaults to `0`):
+            Most likely tokens to sample from; 0 is all.
+        top_p (`float`, *optional*, defaults to `1.0`):
+            Probability mass to sample from.
+        batch_size (`int`, *optional*, defaults to `32`):
+            Most prompts a batch.
+        max_batch_tokens (`int`, *optional*):
+            Most positions of a batch, see [`plan_batches`].
+        context_length (`int`, *optional*):
+            Longest sequence of the model.
+
+    Yields:
+        `tuple[int, list[int]]`:
+            Position of a prompt and the token ids of its completion, up to and with its end token.
+
+    Raises:
+        torch.OutOfMemoryError: If a single prompt does not fit.
+    """
+    lengths = [len(prompt) for prompt in prompts]
+    for planned, limit in plan_batches(lengths, max_new_tokens, batch_size, max_batch_tokens, context_length):
+        waiting = [planned]
+        while waiting:
+            batch = waiting.pop()
+            options: dict[str, Any] = {**_GREEDY, "repetition_penalty": 1.0}
+            if temperature > 0:
+                chosen = SeededSampling([seeds[index] for index in batch], limit, temperature, top_k, top_p)
+                options["logits_processor"] = LogitsProcessorList([chosen])
+            try:
+                completions = _generate(model, tokenizer, [prompts[index] for index in batch], limit, **options)
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                half = len(batch) // 2
+                waiting += [batch[half:], batch[:half]]
+                continue
+            yield from zip(batch, completions, strict=True)
 
 
 @torch.no_grad()
@@ -91,13 +231,7 @@ def sample_completions(
         `list[list[int]]`:
             Token ids of the completions in the order of the prompts, each up to and with its end token.
     """
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    ends = stop_token_ids(model, tokenizer)
-    sampling = (
-        {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-        if temperature > 0
-        else {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
-    )
+    options = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else _GREEDY
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     completions: list[list[int]] = [[] for _ in prompts]
     was_training = model.training
@@ -107,20 +241,9 @@ def sample_completions(
         model.eval()
         for begin in range(0, len(order), batch_size):
             batch = order[begin : begin + batch_size]
-            width = max(len(prompts[index]) for index in batch)
-            ids = torch.tensor([[pad_id] * (width - len(prompts[i])) + list(prompts[i]) for i in batch])
-            mask = torch.tensor([[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in batch])
-            output = model.generate(
-                input_ids=ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                max_new_tokens=max_new_tokens,
-                pad_token_id=pad_id,
-                eos_token_id=ends,
-                **sampling,
-            )
-            for index, generated in zip(batch, output[:, width:].tolist(), strict=True):
-                stop = next((i + 1 for i, token_id in enumerate(generated) if token_id in ends), len(generated))
-                completions[index] = generated[:stop]
+            generated = _generate(model, tokenizer, [prompts[index] for index in batch], max_new_tokens, **options)
+            for index, ids in zip(batch, generated, strict=True):
+                completions[index] = ids
             if progress is not None:
                 progress(len(batch))
         model.train(was_training)

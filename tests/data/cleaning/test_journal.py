@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from egpo_trl.data.cleaning.journal import Journal, JournalError, Record
+from egpo_trl.data.cleaning.journal import Journal, Record
+from egpo_trl.journal_file import JournalError
 
 BELONGS = {"input": "abc", "judge": {"model": "m", "temperature": 0.0}}
 

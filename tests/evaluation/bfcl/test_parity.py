@@ -5,11 +5,12 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from egpo_trl.evaluation.bfcl.categories import CATEGORIES, category_of
+from egpo_trl.evaluation.bfcl.categories import CATEGORIES, GROUPS
 from tests.evaluation.bfcl.gold import begin, drive, gold_texts, hermes, pythonic
 from tests.tool_calls.test_bfcl_matching import change
 
@@ -63,11 +64,13 @@ MALFORMED = (
 
 def mixed(text, calls, write, rng):
     """A right completion, or a wrong or malformed one; some stand behind a thought."""
-    kind = rng.randrange(8)
+    kind = rng.randrange(5)
     if kind == 0:
         text = rng.choice(MALFORMED)
     elif kind == 1 and calls:
         text = write(wrong(calls, rng))
+    elif kind == 1:
+        text = write([("some_function", {"a": 1})])
     elif kind == 2:
         text = f"Here you are:\n{text}\nAnything else?"
     if rng.random() < 0.2:
@@ -107,9 +110,17 @@ def reason_of(entry):
     return entry.get("error_type") or entry["error"]["error_type"]
 
 
-@pytest.mark.parametrize("handler", ["fc", "prompting"])
-def test_scores_equal_those_of_the_official_command(tmp_path, handler, plain_entries):
-    suite = begin(categories="all", bfcl_handler=handler, max_per_category=24)
+@pytest.mark.parametrize(
+    ("handler", "most"),
+    [
+        ("fc", 12),
+        ("prompting", 12),
+        pytest.param("fc", None, marks=pytest.mark.slow),
+        pytest.param("prompting", None, marks=pytest.mark.slow),
+    ],
+)
+def test_scores_equal_those_of_the_official_command(tmp_path, handler, most, plain_entries):
+    suite = begin(categories="all", bfcl_handler=handler, max_per_category=most)
     items = suite.items()
     entries = {
         entry["id"]: entry for category in CATEGORIES for entry in suite._sandbox.ask("entries", category=category)
@@ -130,6 +141,6 @@ def test_scores_equal_those_of_the_official_command(tmp_path, handler, plain_ent
     assert ours.keys() == theirs.keys() == {f"BFCL_v4_{category}_score.json" for category in CATEGORIES}
     for name, score in theirs.items():
         assert ours[name] == score
-    for category in CATEGORIES:
-        scores = {one.score for one in scored if category_of(one.id) == category}
-        assert scores == {0.0, 1.0}, category
+    for group in ("non_live", "live", "multi_turn"):
+        reasons = Counter(one.reason for one in scored if one.category in GROUPS[group])
+        assert reasons["correct"] > len(reasons) > 4  # right ones, and several ways to be wrong

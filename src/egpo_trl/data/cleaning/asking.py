@@ -2,12 +2,48 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from .candidates import Candidate
 from .config import CleaningConfig
 from .judges import Judge, JudgeError, JudgeUnavailable, TransientJudgeError
 from .limits import Budget, Pace, backoff
 from .verdicts import InvalidVerdict, Verdict, parse_verdict
+
+
+class Waits(Protocol):
+    """How long to wait between the tries of a question, in seconds."""
+
+    backoff_seconds: float
+    max_backoff_seconds: float
+    max_retry_after: float
+
+
+async def wait_for_another_try(error: TransientJudgeError, tries: int, pace: Pace, waits: Waits) -> None:
+    """
+    Wait before a question is sent again: as long as the server asks, or an exponential back-off.
+
+    Args:
+        error ([`TransientJudgeError`]):
+            What failed.
+        tries (`int`):
+            Further tries made before.
+        pace ([`Pace`]):
+            Pace of all questions; a wait that the server asks for holds all of them.
+        waits ([`Waits`]):
+            First and longest waits.
+
+    Raises:
+        JudgeUnavailable: If the server asks for longer than `max_retry_after`.
+    """
+    asked = error.retry_after
+    if asked is not None and asked > waits.max_retry_after:
+        raise JudgeUnavailable(
+            f"the server asks to wait {asked:.0f} s, longer than max_retry_after ({waits.max_retry_after:g}): {error}"
+        )
+    if asked is not None:
+        pace.hold(asked)
+    await pace.sleep(max(asked or 0.0, backoff(tries, waits.backoff_seconds, waits.max_backoff_seconds)))
 
 
 @dataclass(frozen=True)
@@ -97,15 +133,4 @@ class Interviewer:
                 error.requests, error.tokens = requests, tokens
                 if not isinstance(error, TransientJudgeError) or requests > config.max_retries:
                     raise
-                await self._wait_for_another_try(error, requests - 1)
-
-    async def _wait_for_another_try(self, error: TransientJudgeError, tries: int) -> None:
-        config = self._config
-        asked = error.retry_after
-        if asked is not None and asked > config.max_retry_after:
-            raise JudgeUnavailable(
-                f"the server asks to wait {asked:.0f} s, longer than max_retry_after ({config.max_retry_after:g}): {error}"
-            )
-        if asked is not None:
-            self._pace.hold(asked)
-        await self._pace.sleep(max(asked or 0.0, backoff(tries, config.backoff_seconds, config.max_backoff_seconds)))
+                await wait_for_another_try(error, requests - 1, self._pace, config)

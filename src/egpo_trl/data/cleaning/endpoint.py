@@ -5,7 +5,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -56,31 +56,86 @@ def response_format(kind: str) -> dict[str, Any] | None:
     return {"type": kind} if kind == "json_object" else None
 
 
-def _make_client(config: CleaningConfig) -> "AsyncOpenAI":
+def make_client(
+    base_url: str | None, api_key_env: str, request_timeout: float, max_response_bytes: int, without: str
+) -> "AsyncOpenAI":
+    """
+    A client that reads bodies up to a size and tries nothing twice: tries are counted and paced by those who ask.
+
+    Args:
+        base_url (`str`, *optional*):
+            Address of the endpoint; by default that of OpenAI.
+        api_key_env (`str`):
+            Environment variable that holds the key; needed only without an address.
+        request_timeout (`float`):
+            Seconds that a request may take.
+        max_response_bytes (`int`):
+            Longest body that is read.
+        without (`str`):
+            What to do without the `openai` package, for the message.
+
+    Returns:
+        `AsyncOpenAI`:
+            The client.
+
+    Raises:
+        ValueError: If the `openai` package or the key is missing.
+    """
     try:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
     except ImportError:
         raise ValueError(
-            "judge_backend openai needs the openai client: pip install 'egpo-trl[judge]', or set judge_backend to "
-            "transformers or none."
+            f"An endpoint needs the openai client: pip install 'egpo-trl[judge]', or {without}."
         ) from None
     from .bounded_body import bound_body
 
-    key = os.environ.get(config.api_key_env)
-    if key is None and config.base_url is None:
+    key = os.environ.get(api_key_env)
+    if key is None and base_url is None:
         raise ValueError(
-            f"api_key_env: the environment variable {config.api_key_env} is not set. Set it, or name a server of your "
-            "own as base_url."
+            f"api_key_env: the environment variable {api_key_env} is not set. Set it, or name a server of your own as "
+            "base_url."
         )
-    # Tries are counted, paced and paid for by the pipeline, so the client makes none of its own.
     return AsyncOpenAI(
         api_key=key or "none",
-        base_url=config.base_url or "https://api.openai.com/v1",
-        timeout=config.request_timeout,
+        base_url=base_url or "https://api.openai.com/v1",
+        timeout=request_timeout,
         max_retries=0,
         default_headers={"Accept-Encoding": "identity"},
-        http_client=DefaultAsyncHttpxClient(event_hooks={"response": [bound_body(config.max_response_bytes)]}),
+        http_client=DefaultAsyncHttpxClient(event_hooks={"response": [bound_body(max_response_bytes)]}),
     )
+
+
+async def body_of(send: Awaitable[Any], request_timeout: float) -> bytes:
+    """
+    The body of a response, or what failed as one of the errors of a judge.
+
+    Args:
+        send (`Awaitable`):
+            A raw request of the client.
+        request_timeout (`float`):
+            Seconds that it may take in all.
+
+    Returns:
+        `bytes`:
+            The body.
+
+    Raises:
+        JudgeError: If there is no response, or one with an error status.
+    """
+    from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
+
+    try:
+        async with asyncio.timeout(request_timeout):
+            content: bytes = (await send).content
+            return content
+    except (TimeoutError, APITimeoutError):
+        raise TransientJudgeError(f"no answer within {request_timeout:g} s") from None
+    except APIStatusError as error:
+        raise _status_error(error.status_code, error.response.headers, str(error)) from None
+    except APIConnectionError as error:
+        raise TransientJudgeError(f"connection failed: {error.__cause__ or error}") from None
+    except OpenAIError as error:
+        raise TransientJudgeError(f"request failed: {str(error)[:300]}") from None
 
 
 class EndpointJudge:
@@ -99,7 +154,13 @@ class EndpointJudge:
 
     def __init__(self, config: CleaningConfig) -> None:
         self._config = config
-        self._client = _make_client(config)
+        self._client = make_client(
+            config.base_url,
+            config.api_key_env,
+            config.request_timeout,
+            config.max_response_bytes,
+            "set judge_backend to transformers or none",
+        )
         self._request: dict[str, Any] = {
             "model": config.judge_model,
             "temperature": config.temperature,
@@ -120,21 +181,10 @@ class EndpointJudge:
 
     async def ask(self, messages: Sequence[Mapping[str, str]], seed: int) -> Reply:
         """Send one request; see [`Judge`]."""
-        from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
-
-        try:
-            async with asyncio.timeout(self._config.request_timeout):
-                request = {**self._request, "messages": list(messages), "seed": seed}
-                response = await self._client.chat.completions.with_raw_response.create(**request)
-        except (TimeoutError, APITimeoutError):
-            raise TransientJudgeError(f"no answer within {self._config.request_timeout:g} s") from None
-        except APIStatusError as error:
-            raise _status_error(error.status_code, error.response.headers, str(error)) from None
-        except APIConnectionError as error:
-            raise TransientJudgeError(f"connection failed: {error.__cause__ or error}") from None
-        except OpenAIError as error:
-            raise TransientJudgeError(f"request failed: {str(error)[:300]}") from None
-        return read_body(response.content, sum(len(message["content"]) for message in messages))
+        request = {**self._request, "messages": list(messages), "seed": seed}
+        send = self._client.chat.completions.with_raw_response.create(**request)
+        body = await body_of(send, self._config.request_timeout)
+        return read_body(body, sum(len(message["content"]) for message in messages))
 
     async def close(self) -> None:
         """Close the connections."""
