@@ -143,4 +143,4 @@ def test_scores_equal_those_of_the_official_command(tmp_path, handler, most, pla
         assert ours[name] == score
     for group in ("non_live", "live", "multi_turn"):
         reasons = Counter(one.reason for one in scored if one.category in GROUPS[group])
-        assert reasons["correct"] > len(reasons) > 4  # right ones, and several ways to be wrong
+        assert reasons["correct"] > len(reasons) >= 4  # right ones, and several ways to be wrong

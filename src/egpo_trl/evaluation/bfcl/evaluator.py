@@ -34,7 +34,7 @@ def evaluate(source: str, objects: Mapping[str, Any]) -> Any:
     """
     if len(source) > MAX_CHARACTERS:
         raise ValueError(f"more than {MAX_CHARACTERS} characters are not evaluated")
-    return _value(ast.parse(source, "<string>", "eval").body, objects)
+    return _value(ast.parse(source.lstrip(" \t"), "<string>", "eval").body, objects)  # eval strips it too
 
 
 def _value(node: ast.expr, objects: Mapping[str, Any]) -> Any:
