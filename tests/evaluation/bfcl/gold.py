@@ -94,8 +94,10 @@ def gold_turns(entry: dict[str, Any]) -> list[Calls]:
 
 
 def begin(**options: Any) -> BFCL:
+    """A suite whose prompts ask for the syntax of its handler."""
     suite = BFCL(**options)
-    suite.begin(PromptFormat(style="paper" if options.get("bfcl_handler") == "prompting" else "native"))
+    pythonic = options.get("bfcl_handler") == "prompting" and options.get("bfcl_prompt") != "official"
+    suite.begin(PromptFormat(style="paper" if pythonic else "native"))
     return suite
 
 

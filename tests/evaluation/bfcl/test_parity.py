@@ -119,12 +119,9 @@ def reason_of(entry):
         pytest.param("prompting", None, marks=pytest.mark.slow),
     ],
 )
-def test_scores_equal_those_of_the_official_command(tmp_path, handler, most, plain_entries):
+def test_scores_equal_those_of_the_official_command(tmp_path, handler, most, entries, plain_entries):
     suite = begin(categories="all", bfcl_handler=handler, max_per_category=most)
     items = suite.items()
-    entries = {
-        entry["id"]: entry for category in CATEGORIES for entry in suite._sandbox.ask("entries", category=category)
-    }
     rng, samples, write = random.Random(5), [], {"fc": hermes, "prompting": pythonic}[handler]
     for item in items:
         texts = []
