@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from egpo_trl.evaluation.bfcl.sandbox import SandboxFailure
 from egpo_trl.evaluation.bfcl.stand_ins import HANDLERS
 from egpo_trl.evaluation.records import Completion
-from tests.evaluation.bfcl.gold import begin, gold_texts, hermes, pythonic
+from tests.evaluation.bfcl.gold import begin, drive, gold_texts, hermes, pythonic
 
 # The official loop with a model that answers from a list: the prompts it saw and the result.
 OFFICIAL_LOOP = """

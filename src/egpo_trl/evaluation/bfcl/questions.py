@@ -1,6 +1,5 @@
-"""Questions of BFCL as items of the suite, and fixed subsets of them."""
+"""Questions of BFCL as items of the suite."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,8 +7,6 @@ from ...data.sources.bfcl import convert_record
 from ..records import Item
 from .categories import MULTI_TURN
 from .sandbox import Sandbox
-
-SUBSETS = ("even", "shortest")
 
 
 def single_turn_row(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,32 +27,6 @@ def single_turn_row(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "id": entry["id"]}
 
 
-def choose(entries: Sequence[Mapping[str, Any]], most: int | None, subset: str) -> list[Mapping[str, Any]]:
-    """
-    A fixed subset of the entries of a category.
-
-    Args:
-        entries (`Sequence[Mapping]`):
-            Entries, in BFCL's order.
-        most (`int`, *optional*):
-            How many to keep at most; all by default.
-        subset (`str`):
-            `"even"`: evenly spaced. `"shortest"`: those whose question and functions have the fewest characters as JSON,
-            for a model that is slow or has a short context; their scores say nothing of the others.
-
-    Returns:
-        `list[Mapping]`:
-            Entries, in BFCL's order. Those that no answer can satisfy stay in: they are part of the benchmark.
-    """
-    if most is None or most >= len(entries):
-        return list(entries)
-    if subset == "even":
-        return [entries[position * len(entries) // most] for position in range(most)]
-    lengths = [len(json.dumps([entry["question"], entry["function"]])) for entry in entries]
-    kept = sorted(sorted(range(len(entries)), key=lambda position: (lengths[position], position))[:most])
-    return [entries[position] for position in kept]
-
-
 def load_items(
     sandbox: Sandbox, categories: Sequence[str], most: int | None, subset: str, official_prompt: bool
 ) -> list[Item]:
@@ -70,7 +41,7 @@ def load_items(
         most (`int`, *optional*):
             Entries of each category at most.
         subset (`str`):
-            Which ones, see [`choose`].
+            Which ones, see [`~egpo_trl.evaluation.bfcl.subsets.choose`].
         official_prompt (`bool`):
             Whether prompts of one turn are those of the official handler, as strings.
 
@@ -80,7 +51,7 @@ def load_items(
     """
     items = []
     for category in categories:
-        for entry in choose(sandbox.ask("entries", category=category), most, subset):
+        for entry in sandbox.ask("entries", category=category, most=most, subset=subset):
             if category in MULTI_TURN:
                 kept = ("id", "question", "function", "missed_function")
                 row = {name: entry[name] for name in kept if name in entry}

@@ -19,9 +19,10 @@ from .files import write_results, write_scores
 from .leaderboard import AGENTIC_SHARE, leaderboard
 from .multi_turn import converse
 from .package import VERSION, check_data
-from .questions import SUBSETS, load_items
+from .questions import load_items
 from .sandbox import OfficialError, Sandbox, SandboxFailure
 from .stand_ins import HANDLERS
+from .subsets import SUBSETS
 
 PROMPTS = ("training", "official")
 _NOT_PYTHON = ("simple_java", "simple_javascript")
