@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 from egpo_trl.cli import COMMANDS
+from egpo_trl.cli.evaluation import SUITES
 from egpo_trl.glossary import METRICS, REASONS
 
 REFERENCE = Path(__file__).with_name("reference.md")
@@ -28,19 +29,26 @@ class _Parsed(Exception):
     """Raised in place of reading a command line; carries the parser that was about to read it."""
 
 
-def parser_of(command: str) -> argparse.ArgumentParser:
+def command_lines() -> Iterator[str]:
+    """Every command, those with suites once for each suite."""
+    for command in COMMANDS:
+        yield from (f"{command} {suite}" for suite in SUITES) if command == "evaluate" else [command]
+
+
+def parser_of(line: str) -> argparse.ArgumentParser:
     """The parser that a command builds, caught when it is about to read the command line."""
+    command, *words = line.split()
 
     def catch(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
         raise _Parsed(parser)
 
     with mock.patch.object(argparse.ArgumentParser, "parse_known_args", catch):
         try:
-            COMMANDS[command]([])
+            COMMANDS[command](words)
         except _Parsed as caught:
             parser: argparse.ArgumentParser = caught.args[0]
             return parser
-    raise RuntimeError(f"egpo-trl {command} reads no command line.")
+    raise RuntimeError(f"egpo-trl {line} reads no command line.")
 
 
 def _line(text: Any) -> str:
@@ -109,7 +117,7 @@ def render() -> str:
     parts = [_HEAD, "## Commands\n"]
     configs: dict[type, list[str]] = {}  # ours, and the commands that take them
     inherited: dict[type, None] = {}  # those of TRL and transformers, each once and in order
-    for command in COMMANDS:
+    for command in command_lines():
         parser = parser_of(command)
         kinds = getattr(parser, "dataclass_types", None)
         parts.append(f"### `egpo-trl {command}`\n")

@@ -69,7 +69,17 @@ def _style(number: int) -> dict[str, Any]:
     return {"color": _COLOURS[number % len(_COLOURS)], "linestyle": _DASHES[number % len(_DASHES)]}
 
 
-def _plain(text: str) -> str:
+def bar_style(number: int) -> dict[str, Any]:
+    """Colour and hatching of a bar, for people who see no colours and for print in grey."""
+    return {
+        "color": _COLOURS[number % len(_COLOURS)],
+        "hatch": _HATCHES[number % len(_HATCHES)],
+        "edgecolor": "white",
+        "linewidth": 0.4,
+    }
+
+
+def plain_text(text: str) -> str:
     """Text that matplotlib draws as it is: no formulas, and no leading underscore, which would hide a legend."""
     text = "".join(c if c.isprintable() else " " for c in text).replace("$", r"\$")
     return f"\u200a{text}" if text.startswith("_") else text
@@ -158,9 +168,10 @@ def _plot(axes: "Axes", seeds: Sequence[LogHistory], metric: str, style: Mapping
     return True
 
 
-def _dress(axes: "Axes", title: str, label: str) -> None:
+def dress_axes(axes: "Axes", title: str, label: str, x_label: str = "step") -> None:
+    """Titles, grid and spines as in every picture of the project."""
     axes.set_title(title, fontsize=10)
-    axes.set_xlabel("step", fontsize=8)
+    axes.set_xlabel(x_label, fontsize=8)
     axes.set_ylabel(label, fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
@@ -172,7 +183,7 @@ def _dress(axes: "Axes", title: str, label: str) -> None:
 
 
 def _legend_name(name: str, seeds: int) -> str:
-    return _plain(name) + (f" ({seeds} seeds)" if seeds > 1 else "")
+    return plain_text(name) + (f" ({seeds} seeds)" if seeds > 1 else "")
 
 
 def curves_figure(runs: Runs, title: str | None = None) -> "Figure":
@@ -222,7 +233,7 @@ def curves_figure(runs: Runs, title: str | None = None) -> "Figure":
             for metric_number, metric in enumerate(metrics):
                 legend = _legend_name(run, len(seeds)) if several else metric.legend
                 _plot(axes, seeds, metric.name, _style(run_number if several else metric_number), legend)
-        _dress(axes, name, label)
+        dress_axes(axes, name, label)
         lines, labels = axes.get_legend_handles_labels()
         handles |= {text: line for text, line in zip(labels, lines, strict=True) if text not in handles}
         if not several and len(metrics) > 1:
@@ -233,7 +244,7 @@ def curves_figure(runs: Runs, title: str | None = None) -> "Figure":
             handlelength=3.5,
         )  # fmt: skip
     if title:
-        figure.suptitle(_plain(title), fontsize=11)
+        figure.suptitle(plain_text(title), fontsize=11)
     return figure
 
 
@@ -269,10 +280,10 @@ def reasons_figure(log: LogHistory) -> "Figure":
     figure = Figure(figsize=(8.8, 3.3), layout="constrained", dpi=140)
     axes = figure.add_subplot()
     colours = [*_COLOURS, "#999999"][: len(shown)]
-    areas = axes.stackplot(steps, layers, colors=colours, labels=[_plain(name) for name in shown], alpha=0.75)
+    areas = axes.stackplot(steps, layers, colors=colours, labels=[plain_text(name) for name in shown], alpha=0.75)
     for area, hatch in zip(areas, _HATCHES, strict=False):
         area.set(hatch=hatch, edgecolor="white", linewidth=0.4)
-    _dress(axes, "Verdicts on the rollouts", "share")
+    dress_axes(axes, "Verdicts on the rollouts", "share")
     axes.set_ylim(0, 1)  # shares
     if len(steps) > 1:
         axes.set_xlim(steps[0], steps[-1])

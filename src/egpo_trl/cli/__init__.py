@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from .data import clean, convert, sft_data
+from .evaluation import compare, evaluate
 from .reports import curves, report
 from .training import merge, plan, sft, train
 
@@ -17,6 +18,8 @@ commands:
   clean    clean rows with an LLM judge and an AST evaluation: egpo-trl clean --config configs/clean/example.yaml
   sft      fine-tune on the right answers with TRL's SFTTrainer: egpo-trl sft --config configs/sft/quickstart.yaml
   sft-data write rows as conversations for SFT: egpo-trl sft-data --dataset_name ROWS --output FILE
+  evaluate sample a model on a suite and score it: egpo-trl evaluate demo --model MODEL --output FOLDER
+  compare  evaluations side by side, with intervals and a picture: egpo-trl compare BASE=RUN EGPO=RUN [NAME=RUN …]
   curves   draw the learning curves of one or several runs: egpo-trl curves RUN [RUN …] [--output PICTURE]
            (mean and spread of seeds: egpo-trl curves EGPO=RUN,RUN,RUN GRPO=RUN,RUN,RUN)
   report   write the report of a run as one HTML file: egpo-trl report RUN [--output FILE]
@@ -31,6 +34,8 @@ COMMANDS = {
     "clean": clean,
     "sft": sft,
     "sft-data": sft_data,
+    "evaluate": evaluate,
+    "compare": compare,
     "curves": curves,
     "report": report,
     "merge": merge,

@@ -181,8 +181,8 @@ class EndpointSampler:
             fields |= {"tools": tools, "tool_choice": config.tool_choice}
         if config.template_kwargs:
             extra["chat_template_kwargs"] = config.template_kwargs
-        messages = template_messages(messages, decode_arguments=False)
-        return client.chat.completions.with_raw_response.create(messages=messages, extra_body=extra, **fields)
+        fields["messages"] = template_messages(messages, decode_arguments=False)  # the API takes arguments as strings
+        return client.chat.completions.with_raw_response.create(extra_body=extra, **fields)
 
     def close(self) -> None:
         """Connections are closed at the end of each round."""

@@ -97,7 +97,7 @@ def run_conversations(
         SamplingStopped: If the back end fails for good.
         JournalError: If the journal holds answers to other questions.
     """
-    places = {(item.id, number): None for item in items for number in range(num_samples)}
+    places = [(item.id, number) for item in items for number in range(num_samples)]
     finished: dict[tuple[str, int], Sample] = {}
 
     def finish(sample: Sample) -> None:

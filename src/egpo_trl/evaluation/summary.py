@@ -91,6 +91,25 @@ class Summary:
             lines.append(f"| {len(hidden)} other reasons | {sum(count for _, count in hidden):,} |")
         return "\n".join([*lines, *(f"\n{note}" for note in self.notes)]) + "\n"
 
+    def print(self, title: str) -> None:
+        """Print the table of scores and the notes; the rest is in the files."""
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(title=f"{escape(title)}, in %")
+        table.add_column("category")
+        for name in ("n", "score", "95 % interval", *(f"pass@{k}" for k in self.pass_at_k)):
+            table.add_column(name, justify="right")
+        for row in self.rows:
+            cells = [f"{row.n:,}", f"{100 * row.score:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}"]
+            cells += [f"{100 * values[row.category]:.1f}" for values in self.pass_at_k.values()]
+            table.add_row(escape(row.category), *cells, style="bold" if row.weights is not None else None)
+        console = Console()
+        console.print(table)
+        for note in self.notes:
+            console.print(escape(note), highlight=False, soft_wrap=True)
+
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")

@@ -57,8 +57,22 @@ class JudgeServer(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
+    def question(self, body) -> str:
+        """What a request asks, as the log has it."""
+        query, answer = read_question(body["messages"])
+        return f"{query} {json.dumps(answer)}"
+
+    def body_for(self, body) -> bytes:
+        """The body of a response to a request that does not fail."""
+        return completion_body(self.truth.verdict(*read_question(body["messages"])))
+
     def handle_error(self, request, client_address):
         pass  # clients that hang up are what these tests are about
+
+
+def completion_body(text) -> bytes:
+    message = {"role": "assistant", "content": text}
+    return json.dumps({"choices": [{"message": message}], "usage": {"total_tokens": 100}}).encode()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -70,27 +84,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        query, answer = read_question(body["messages"])
         server = self.server
+        question = server.question(body)
         with server.lock:
-            server.log.append(f"{query} {json.dumps(answer)}")
+            server.log.append(question)
             server.times.append(time.monotonic())
             server.bodies.append(body)
             fault = server.random.choice(server.faults) if server.random.random() < server.fault_share else None
             if fault:
                 server.made[fault] += 1
             else:
-                server.answered[f"{query} {json.dumps(answer)}"] += 1
+                server.answered[question] += 1
         if server.delay:
             time.sleep(server.delay)
         if fault:
             self.misbehave(fault)
         else:
-            self.complete(server.truth.verdict(query, answer))
-
-    def complete(self, text):
-        message = {"role": "assistant", "content": text}
-        self.reply(200, json.dumps({"choices": [{"message": message}], "usage": {"total_tokens": 100}}).encode())
+            self.reply(200, server.body_for(body))
 
     def reply(self, status, body, **headers):
         self.send_response(status)
@@ -133,8 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "no text":
             self.reply(200, b'{"choices": [{"message": {"content": null}}]}')
         elif fault == "not a verdict":
-            self.complete("The answer looks fine to me.")
+            self.reply(200, completion_body("The answer looks fine to me."))
         elif fault == "wrong verdict schema":
-            self.complete(json.dumps({"correct": "yes", "reason": 3, "corrected": {}}))
+            self.reply(200, completion_body(json.dumps({"correct": "yes", "reason": 3, "corrected": {}})))
         else:
-            self.complete(verdict_text(True)[:-9])
+            self.reply(200, completion_body(verdict_text(True)[:-9]))

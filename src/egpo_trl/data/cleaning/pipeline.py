@@ -1,7 +1,6 @@
 """The cleaning pipeline of the paper: rows in, LLM evaluation, AST evaluation, rows out with a manifest."""
 
 import platform
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ... import __version__
+from ...progress import progress_bar
 from ..loading import load_rows
 from .candidates import from_row
 from .config import CleaningConfig
@@ -139,16 +138,11 @@ def clean(
         "max_regenerations": config.max_regenerations,
     }
     with Journal(folder / "journal.jsonl", belongs_to, surveyed.rows, config.fsync) as journal:
-        with _progress(show_progress) as progress:
+        with progress_bar(show_progress) as progress:
             total = surveyed.rows - sum(surveyed.malformed)
             task = progress.add_task("LLM evaluation", total=total, completed=journal.finished)
             run_llm_stage(rows, surveyed, journal, judge, prompts, config, lambda: progress.advance(task))
         return _write(config, rows, surveyed, journal, evaluate_row if config.ast_evaluation else None, belongs_to)
-
-
-def _progress(show: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=Console(file=sys.stderr), disable=not show)
 
 
 def _write(

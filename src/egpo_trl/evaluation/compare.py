@@ -1,0 +1,272 @@
+"""Runs of one suite side by side: paired bootstrap on the prompts that all of them answered."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .evaluate import SCORES, SUMMARY
+from .intervals import RESAMPLES, combined_interval, mean_interval, percentile_interval, resampled_means
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    Scores of a finished evaluation.
+
+    Args:
+        name (`str`):
+            What to call it.
+        suite (`str`):
+            Its suite.
+        scores (`Mapping[str, Mapping[str, float]]`):
+            By category and item, the mean score of the samples.
+        digests (`Mapping[str, str]`):
+            By item, the digest of what was asked.
+        aggregates (`Mapping[str, Mapping[str, float]]`):
+            Rows that sum up categories, with their weights.
+    """
+
+    name: str
+    suite: str
+    scores: Mapping[str, Mapping[str, float]]
+    digests: Mapping[str, str]
+    aggregates: Mapping[str, Mapping[str, float]]
+
+
+def read_run(name: str, folder: str | Path) -> Run:
+    """
+    Read a finished evaluation.
+
+    Args:
+        name (`str`):
+            What to call it.
+        folder (`str` or `Path`):
+            Output folder of `egpo-trl evaluate`.
+
+    Returns:
+        [`Run`]:
+            Its scores.
+
+    Raises:
+        ValueError: If the folder holds no finished evaluation, or a file is broken.
+    """
+    folder = Path(folder)
+    again = "Run egpo-trl evaluate with this output folder again: what is sampled stays."
+    for file in (SUMMARY, SCORES):
+        if not (folder / file).is_file():
+            raise ValueError(f"{folder} holds no finished evaluation ({file} is missing). {again}")
+    scores: dict[str, dict[str, list[float]]] = {}
+    digests: dict[str, str] = {}
+    place = folder / SUMMARY
+    try:
+        summary = json.loads(place.read_text(encoding="utf-8"))
+        suite = str(summary["suite"])
+        aggregates = {row["category"]: dict(row["weights"]) for row in summary["rows"] if row["weights"] is not None}
+        place = folder / SCORES
+        with place.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                place = Path(f"{folder / SCORES}, line {number}")
+                one = json.loads(line)
+                scores.setdefault(one["category"], {}).setdefault(one["id"], []).append(float(one["score"]))
+                digests[one["id"]] = one["item"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{place} is broken ({type(error).__name__}: {error}). {again}") from None
+    means = {kind: {item: sum(s) / len(s) for item, s in items.items()} for kind, items in scores.items()}
+    return Run(name, suite, means, digests, aggregates)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Score of one run in one row, with its 95 % interval, and its difference to the first run with that of its own."""
+
+    score: float
+    low: float
+    high: float
+    difference: float = 0.0
+    difference_low: float = 0.0
+    difference_high: float = 0.0
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """
+    One row of a comparison.
+
+    Args:
+        category (`str`):
+            Category, or name of what sums up several.
+        n (`int`):
+            Prompts that all runs answered.
+        cells (`Sequence[Cell]`):
+            One for each run.
+        is_aggregate (`bool`):
+            Whether the row sums up categories.
+    """
+
+    category: str
+    n: int
+    cells: Sequence[Cell]
+    is_aggregate: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    Runs side by side.
+
+    Args:
+        suite (`str`):
+            Suite of all runs.
+        runs (`Sequence[str]`):
+            Their names; differences are to the first.
+        rows (`Sequence[ComparedRow]`):
+            Categories, then what sums them up.
+        left_out (`int`):
+            Prompts that not all runs answered.
+        resamples (`int`):
+            Resamples of the bootstrap.
+        seed (`int`):
+            Its seed.
+    """
+
+    suite: str
+    runs: Sequence[str]
+    rows: Sequence[ComparedRow]
+    left_out: int
+    resamples: int
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+    def print(self) -> None:
+        """Print scores and differences; the intervals of the scores are in the files."""
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(title=f"{escape(self.suite)}, in %; differences to {escape(self.runs[0])}, 95 % interval")
+        table.add_column("category")
+        for name in ("n", *self.runs):
+            table.add_column(escape(name), justify="right")
+        for row in self.rows:
+            texts = [f"{row.n:,}"]
+            for number, cell in enumerate(row.cells):
+                gap = f"\n{_difference(cell).strip('*')}" if number else ""
+                texts.append(f"{100 * cell.score:.1f}{gap}")
+            table.add_row(escape(row.category), *texts, style="bold" if row.is_aggregate else None)
+        Console().print(table)
+
+    def markdown(self) -> str:
+        """The table as Markdown, in percent and points; differences whose interval leaves out 0 are bold."""
+        header = ["category", "n", self.runs[0]]
+        for name in self.runs[1:]:
+            header += [name, f"{name} - {self.runs[0]}"]
+        lines = ["| " + " | ".join(map(_cell, header)) + " |", "|---|" + "---:|" * (len(header) - 1)]
+        for row in self.rows:
+            cells = [f"**{_cell(row.category)}**" if row.is_aggregate else _cell(row.category), f"{row.n:,}"]
+            for number, cell in enumerate(row.cells):
+                cells.append(f"{100 * cell.score:.1f} ({100 * cell.low:.1f} to {100 * cell.high:.1f})")
+                if number:
+                    cells.append(_difference(cell))
+            lines.append("| " + " | ".join(cells) + " |")
+        note = (
+            f"Scores in %, differences in points, with 95 % intervals: Wilson's for scores of 0 or 1, else bootstrap; "
+            f"paired bootstrap over prompts for differences ({self.resamples:,} resamples, seed {self.seed}). The "
+            "interval of a difference is for one comparison; it is not adjusted for the number of rows."
+        )
+        if self.left_out:
+            note += f" {self.left_out:,} prompts that not all runs answered are left out."
+        return "\n".join(lines) + f"\n\n{note}\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _difference(cell: Cell) -> str:
+    text = f"{100 * cell.difference:+.1f} ({100 * cell.difference_low:+.1f} to {100 * cell.difference_high:+.1f})"
+    return f"**{text}**" if cell.difference_low > 0 or cell.difference_high < 0 else text
+
+
+def compare_runs(runs: Sequence[Run], resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
+    """
+    Compare runs on the prompts that all of them answered.
+
+    Prompts are resampled with the scores that every run has on them (paired bootstrap), separately in each category, so
+    that what makes a prompt hard for all runs does not widen the interval of their difference.
+
+    Args:
+        runs (`Sequence[Run]`):
+            Two or more; differences are to the first.
+        resamples (`int`, *optional*, defaults to `10000`):
+            Resamples of the bootstrap.
+        seed (`int`, *optional*, defaults to `0`):
+            Its seed.
+
+    Returns:
+        [`Comparison`]:
+            Scores and differences by category.
+
+    Raises:
+        ValueError: If the runs are of different suites, were asked different things, or have no prompt in common.
+    """
+    if len(runs) < 2:
+        raise ValueError("A comparison needs two runs.")
+    first = runs[0]
+    for run in runs[1:]:
+        if run.suite != first.suite:
+            raise ValueError(f"{first.name} is of the suite {first.suite}, {run.name} of {run.suite}.")
+        other = next((item for item, told in run.digests.items() if first.digests.get(item, told) != told), None)
+        if other is not None:
+            raise ValueError(f"{first.name} and {run.name} were asked different things under the id {other!r}.")
+    rows: list[ComparedRow] = []
+    drawn: dict[str, list[NDArray[np.float64]]] = {}  # resampled differences by category and run
+    for number, category in enumerate(first.scores):
+        common = [item for item in first.scores[category] if all(item in run.scores.get(category, {}) for run in runs)]
+        if not common:
+            continue
+        values = [np.array([run.scores[category][item] for item in common]) for run in runs]
+        differences = [one - values[0] for one in values]
+        drawn[category] = [resampled_means(one, resamples, seed * 1_000_003 + number) for one in differences]
+        cells = [
+            Cell(float(one.mean()), *mean_interval(one.tolist()), float(gap.mean()), *percentile_interval(means))
+            for one, gap, means in zip(values, differences, drawn[category], strict=True)
+        ]
+        rows.append(ComparedRow(category, len(common), cells))
+    if not rows:
+        raise ValueError(f"{', '.join(run.name for run in runs)} have no prompt in common.")
+    own = {row.category: row for row in rows}
+    for name, weights in first.aggregates.items():
+        if all(category in own for category in weights):
+            rows.append(_aggregate(name, weights, own, drawn, len(runs)))
+    everything = {(kind, item) for run in runs for kind, items in run.scores.items() for item in items}
+    left_out = len(everything) - sum(row.n for row in own.values())
+    return Comparison(first.suite, [run.name for run in runs], rows, left_out, resamples, seed)
+
+
+def _aggregate(
+    name: str,
+    weights: Mapping[str, float],
+    rows: Mapping[str, ComparedRow],
+    drawn: Mapping[str, Sequence[NDArray[np.float64]]],
+    num_runs: int,
+) -> ComparedRow:
+    cells = []
+    for number in range(num_runs):
+        parts = [rows[category].cells[number] for category in weights]
+        shares = list(weights.values())
+        interval = combined_interval(shares, [one.score for one in parts], [(one.low, one.high) for one in parts])
+        means = np.sum([weight * drawn[category][number] for category, weight in weights.items()], axis=0)
+        score, gap = (
+            sum(weight * getattr(one, field) for weight, one in zip(shares, parts, strict=True))
+            for field in ("score", "difference")
+        )
+        cells.append(Cell(score, *interval, gap, *percentile_interval(means)))
+    return ComparedRow(name, sum(rows[category].n for category in weights), cells, True)

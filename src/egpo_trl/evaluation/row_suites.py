@@ -1,0 +1,152 @@
+"""Suites of canonical rows, judged as training judges them: the embedded world, and rows of your own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..completions import SYNTAXES
+from ..rewards import COMPARISONS, ToolCallReward
+from ..tool_calls.thinking import THINKING_MODES
+from .records import Item, Sample, Scored
+from .suite import Suite
+
+
+@dataclass(kw_only=True)
+class RewardSuite(Suite):
+    """
+    Suite whose criterion is the reward of training: strict exact match with a reason for each failure.
+
+    Args:
+        tool_call_syntax (`str`, *optional*, defaults to `"auto"`):
+            Syntax of calls: `"hermes"`, `"pythonic"`, `"json"`, `"native"`, or `"auto"`, by chat template and prompt
+            style.
+        thinking (`str`, *optional*):
+            `"required"`, `"optional"` or `"off"`: whether a completion must, may or must not have a think block. By
+            default as in training, where the chat template decides.
+        comparison (`str`, *optional*, defaults to `"exact"`):
+            `"exact"`, or `"bfcl"` with lists of acceptable values in the reference.
+        allow_text (`bool`, *optional*, defaults to `False`):
+            Whether text may stand beside calls.
+        dots_as_underscores (`bool`, *optional*, defaults to `False`):
+            Whether `a.b` and `a_b` are the same function.
+    """
+
+    tool_call_syntax: str = field(
+        default="auto", metadata={"help": "Syntax of calls, as in training.", "choices": (*SYNTAXES, "auto")}
+    )
+    thinking: str | None = field(
+        default=None,
+        metadata={"help": f"Whether a think block is {', '.join(THINKING_MODES)}; default: as in training."},
+    )
+    comparison: str = field(
+        default="exact", metadata={"help": "How calls are compared.", "choices": tuple(COMPARISONS)}
+    )
+    allow_text: bool = field(default=False, metadata={"help": "Whether text may stand beside calls."})
+    dots_as_underscores: bool = field(default=False, metadata={"help": "Whether a.b and a_b are the same function."})
+
+    def __post_init__(self) -> None:
+        self._reward()  # raises for an unknown value
+
+    def _reward(self) -> ToolCallReward:
+        syntax = self.tool_call_syntax
+        if syntax == "auto" and self.prompts.style == "paper":
+            syntax = "pythonic"
+        return ToolCallReward(
+            syntax=syntax,
+            comparison=self.comparison,
+            thinking=self.thinking,
+            think_tags=self.prompts.think_tags or ("<think>", "</think>"),
+            allow_text=self.allow_text,
+            dots_as_underscores=self.dots_as_underscores,
+        )
+
+    def score(self, samples: Sequence[Sample], output_dir: Path) -> list[Scored]:
+        """Judge each completion as [`ToolCallReward`] does in training."""
+        reward, prompts = self._reward(), self.prompts
+        if prompts.tokenizer is not None:
+            reward = reward.bind(
+                prompts.tokenizer, prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids
+            )
+        scored = []
+        for sample in samples:
+            row = sample.item.row
+            ids = sample.completions[-1].completion_ids if sample.completions else ()
+            verdict = reward.judge(sample.text, row["reference"], row.get("tools"), row["prompt"], ids or None)
+            scored.append(Scored(sample.item.id, sample.item.category, sample.number, verdict.score, verdict.reason))
+        return scored
+
+
+@dataclass(kw_only=True)
+class DemoSuite(RewardSuite):
+    """
+    Held-out queries of the embedded tool world, by kind of query.
+
+    Args:
+        num_rows (`int`, *optional*, defaults to `400`):
+            How many queries. The first ones are the same whatever the number.
+    """
+
+    name: ClassVar[str] = "demo"
+
+    num_rows: int = field(default=400, metadata={"help": "Held-out queries of the embedded world."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_rows < 1:
+            raise ValueError(f"num_rows must be at least 1, got {self.num_rows}.")
+
+    def items(self) -> list[Item]:
+        """The first queries of the held-out split, the ones that the quickstart reports on."""
+        from ..demo.world import make_rows
+
+        return [Item(row["id"], row["kind"], row) for row in make_rows(self.num_rows, split="test")]
+
+
+@dataclass(kw_only=True)
+class RowsSuite(RewardSuite):
+    """
+    Canonical rows of your own, by the column `kind` or `source` where there is one.
+
+    Args:
+        dataset_name (`str`):
+            A file (`.jsonl`, `.json`, `.parquet`, `.csv`), a folder, or a data set on the Hub.
+        dataset_config (`str`, *optional*):
+            Configuration of a data set on the Hub.
+        dataset_split (`str`, *optional*, defaults to `"train"`):
+            Split to evaluate on.
+        max_rows (`int`, *optional*):
+            Most rows, from the first on.
+    """
+
+    name: ClassVar[str] = "rows"
+
+    dataset_name: str = field(metadata={"help": "A file, a folder, or a data set on the Hub, as for egpo-trl train."})
+    dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a data set on the Hub."})
+    dataset_split: str = field(default="train", metadata={"help": "Split to evaluate on."})
+    max_rows: int | None = field(default=None, metadata={"help": "Most rows, from the first on."})
+
+    def items(self) -> list[Item]:
+        """
+        The rows, each under its `id` or its position.
+
+        Raises:
+            ValueError: If a row is malformed.
+        """
+        from ..data.loading import load_rows
+        from ..data.rows import check_rows
+
+        rows = load_rows(self.dataset_name, self.dataset_config, self.dataset_split)
+        rows = rows.select(range(min(len(rows), self.max_rows or len(rows))))
+        check_rows(rows, self.dataset_name, ["prompt", "reference"])
+        columns = ("prompt", "tools", "reference")
+        items: list[Item] = []
+        taken: set[str] = set()
+        for index, row in enumerate(rows):
+            fields: dict[str, Any] = {name: row[name] for name in columns if name in row}
+            name = str(row["id"]) if row.get("id") is not None else f"row-{index}"
+            if name in taken:
+                name = f"{name}#{index}"
+            taken.add(name)
+            items.append(Item(name, str(row.get("kind") or row.get("source") or "rows"), fields))
+        return items

@@ -1,0 +1,22 @@
+"""The progress bar of long commands, on standard error."""
+
+import sys
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+def progress_bar(show: bool) -> Progress:
+    """
+    A bar with counts and times.
+
+    Args:
+        show (`bool`):
+            Whether to show it; otherwise nothing is written.
+
+    Returns:
+        [`~rich.progress.Progress`]:
+            The bar, to be entered as a context.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=Console(file=sys.stderr), disable=not show)
