@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Suites by name: where their class is, and a line about it. They are loaded when they are asked for.
 SUITES = {
     "demo": ("row_suites:DemoSuite", "held-out queries of the embedded tool world"),
+    "bfcl": ("bfcl.suite:BFCL", "the Berkeley Function-Calling Leaderboard, by its official checkers"),
     "rows": ("row_suites:RowsSuite", "canonical rows of your own, judged by the reward of training"),
 }
 

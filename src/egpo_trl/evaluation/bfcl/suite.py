@@ -46,9 +46,9 @@ class BFCL(Suite):
         bfcl_handler (`str`, *optional*, defaults to `"auto"`):
             Official handler that reads the completions: `"fc"`, Hermes calls; `"prompting"`, pythonic calls; `"auto"`, by
             the syntax that the prompts ask for. Syntaxes that neither reads are written anew in the Hermes syntax first.
-        thinking (`str`, *optional*, defaults to `"optional"`):
-            Whether the strict share asks for a think block: `"required"`, `"optional"` or `"off"`. The official score
-            does not look at it.
+        thinking (`str`, *optional*):
+            Whether the strict share asks for a think block: `"required"`, `"optional"` or `"off"`; by default as in
+            training, where the chat template decides. The official score does not look at it.
         registry_name (`str`, *optional*, defaults to `"egpo-trl"`):
             Name of the model in the official files; the official command replaces `_` by `/` in it.
     """
@@ -75,16 +75,16 @@ class BFCL(Suite):
             "choices": ("auto", *HANDLERS),
         },
     )
-    thinking: str = field(
-        default="optional",
-        metadata={"help": "Whether the strict share asks for a think block.", "choices": THINKING_MODES},
+    thinking: str | None = field(
+        default=None,
+        metadata={"help": f"Think block of the strict share: {', '.join(THINKING_MODES)}; default: as in training."},
     )
     registry_name: str = field(default="egpo-trl", metadata={"help": "Name of the model in the official files."})
 
     def __post_init__(self) -> None:
         for name, known in (
             ("subset", SUBSETS), ("bfcl_prompt", PROMPTS), ("bfcl_handler", ("auto", *HANDLERS)),
-            ("thinking", THINKING_MODES),
+            ("thinking", (None, *THINKING_MODES)),
         ):  # fmt: skip
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}.")
@@ -114,6 +114,7 @@ class BFCL(Suite):
             )
         check_data(self._chosen)
         self._reward = self._bind_reward(prompts)
+        self._reader = replace(self._reward, thinking="optional", allow_text=True)
         auto = "prompting" if self._reward.syntax == "pythonic" else "fc"
         self._sandbox = Sandbox(auto if self.bfcl_handler == "auto" else self.bfcl_handler)
         self._rules: Mapping[str, Any] = {}
@@ -147,7 +148,7 @@ class BFCL(Suite):
         tools = json.dumps(item.row["function"])
 
         def to_official(completion: Completion) -> str:
-            return self._to_official(completion, self._judge(completion, "[]", tools))
+            return self._to_official(completion, tools)
 
         return (yield from converse(item.row, self._sandbox, self._rules, to_official, self._is_official))
 
@@ -157,11 +158,16 @@ class BFCL(Suite):
             return verdict._replace(score=0.0, reason="truncated", state=State.MALFORMED)
         return verdict
 
-    def _to_official(self, completion: Completion, verdict: Verdict) -> str:
-        """Text as the official handler reads it; a lone surrogate, at which the official command fails, becomes `?`."""
-        if self._reward.syntax in ("hermes", "pythonic", "auto") or verdict.state is not State.CALL:
-            return completion.text.encode("utf-8", "replace").decode()
-        return "\n".join(f"<tool_call>\n{json.dumps(call._asdict())}\n</tool_call>" for call in verdict.calls)
+    def _to_official(self, completion: Completion, tools: str) -> str:
+        """
+        Text as the official handler reads it. Calls in a syntax that it does not know are written anew, and a lone
+        surrogate, at which the official command fails, becomes `?`.
+        """
+        if self._reward.syntax in ("json", "native"):
+            calls = self._reader.judge(completion.text, "[]", tools, token_ids=completion.completion_ids or None).calls
+            if calls:
+                return "\n".join(f"<tool_call>\n{json.dumps(call._asdict())}\n</tool_call>" for call in calls)
+        return completion.text.encode("utf-8", "replace").decode()
 
     def score(self, samples: Sequence[Sample], output_dir: Path) -> Sequence[Scored]:
         """
@@ -208,9 +214,8 @@ class BFCL(Suite):
                 failed = f"Error during inference: {outcome['failure']}"
                 line["result"] = outcome["turns"] if outcome["failure"] is None else failed
             else:
-                completion = sample.completions[-1]
-                read = self._judge(completion, sample.item.row["reference"], sample.item.row["tools"])
-                line |= self._sandbox.ask("parse", text=self._to_official(completion, read))
+                text = self._to_official(sample.completions[-1], sample.item.row["tools"])
+                line |= self._sandbox.ask("parse", text=text)
             if sample.item.category in MULTI_TURN and outcome["failure"] is not None:
                 return line, _invalid(outcome["failure"])
             return line, self._sandbox.ask("score", id=sample.item.id, result=line["result"])
@@ -262,11 +267,12 @@ class BFCL(Suite):
             "training": "as training renders them (chat template and canonical rows)",
             "official": "written by the official handler",
         }
+        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in strict.items())
         notes = [
             f"Scores: official checkers of bfcl-eval {VERSION}, handler `{self._sandbox.handler}`; prompts "
             f"{prompt[self.bfcl_prompt]}.",
-            "Strict share, by the reader and the rules of the reward (think block: "
-            f"{self.thinking}): " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in strict.items()) + ".",
+            f"Strict share, by the reader and the rules of the reward (think block "
+            f"{self._reward.thinking or 'required'}): {shares}.",
         ]
         if self.max_per_category is not None:
             notes.append(
