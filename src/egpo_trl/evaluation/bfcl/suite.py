@@ -97,6 +97,15 @@ class BFCL(Suite):
         self._strict: dict[str, list[float]] = {}
         self._unscorable: Counter[str] = Counter()
 
+    def check(self) -> None:
+        """
+        Check what can be checked before there is a model.
+
+        Raises:
+            ValueError: If the package or what it needs is missing, or a data file was changed.
+        """
+        check_data(self._chosen)
+
     def begin(self, prompts: PromptFormat) -> None:
         """
         See [`Suite.begin`].
@@ -112,7 +121,7 @@ class BFCL(Suite):
                 f"bfcl_prompt='official' brings its own prompts, which prompt_style={prompts.style!r} cannot change; "
                 "leave one of the two at its default."
             )
-        check_data(self._chosen)
+        self.check()
         self._reward = self._bind_reward(prompts)
         self._reader = replace(self._reward, thinking="optional", allow_text=True)
         auto = "prompting" if self._reward.syntax == "pythonic" else "fc"
