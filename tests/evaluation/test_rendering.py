@@ -7,7 +7,7 @@ import pytest
 from egpo_trl.evaluation.rendering import PromptRenderer
 from egpo_trl.evaluation.sampler import PromptFormat
 from egpo_trl.prompts import to_messages
-from tests.tiny import train
+from tests.tiny import checksum_reward, config, tiny_model
 
 TOOL = {
     "type": "function",
@@ -42,26 +42,32 @@ def test_equal_to_the_trainers(tmp_path, request, name, style):
     from egpo_trl import EGPOTrainer
 
     tokenizer = request.getfixturevalue(name)
-    rendered = {}
-
-    class Spy(EGPOTrainer):
-        def _tokenize_prompts(self, prompts):
-            output = super()._tokenize_prompts(prompts)
-            rendered.update({str(p[1]["content"]): list(ids) for p, ids in zip(prompts, output[0], strict=True)})
-            return output
-
+    kwargs = {"enable_thinking": False} if style == "native" else {}
+    options = {"chat_template_kwargs": kwargs, "render_tools": style == "native", "egpo_lambda": 0.0}
     rows = [{**row, "prompt": to_messages(row, style)} for row in ROWS]  # as egpo-trl train prepares them
-    options = {"render_tools": style == "native", "chat_template_kwargs": {"enable_thinking": False}}
-    if style == "paper":
-        options["think_tags"] = ["<think>", "</think>"]
-    train(tmp_path, tokenizer, Spy, dataset=Dataset.from_list(rows), max_steps=2, **options)
-    assert rendered
-    prompts = PromptFormat(style, None, {"enable_thinking": False}, tokenizer)
-    renderer = PromptRenderer(prompts)
-    ours = {str(to_messages(row, style)[1]["content"]): renderer(row) for row in ROWS}
-    assert {key: ours[key] for key in rendered} == rendered
-    texts = [tokenizer.decode(ids) for ids in ours.values()]
-    assert all("Oslo" in text and "get_weather" in text for text in texts[:2])
+    trainer = EGPOTrainer(
+        model=tiny_model(tokenizer),
+        reward_funcs=checksum_reward,
+        args=config(tmp_path, **options),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+    )
+    rendered = []
+    tokenize = trainer._tokenize_prompts
+
+    def spy(prompts):
+        output = tokenize(prompts)
+        rendered.extend(output[0])
+        raise InterruptedError  # the prompts are what matters here
+
+    trainer._tokenize_prompts = spy
+    batch = [trainer.train_dataset[index] for index in range(len(ROWS))]
+    with pytest.raises(InterruptedError):
+        trainer._generate_and_score_completions(batch)
+    renderer = PromptRenderer(PromptFormat(style, None, kwargs, tokenizer))
+    assert [list(ids) for ids in rendered] == [renderer(row) for row in ROWS]
+    texts = [tokenizer.decode(ids) for ids in rendered]
+    assert all("Oslo" in text and "get_weather" in text for text in texts)
 
 
 def test_a_rendered_string_stays_as_it_is(tiny_tokenizer):

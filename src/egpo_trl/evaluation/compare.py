@@ -1,6 +1,7 @@
 """Runs of one suite side by side: paired bootstrap on the prompts that all of them answered."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -265,7 +266,7 @@ def _aggregate(
         interval = combined_interval(shares, [one.score for one in parts], [(one.low, one.high) for one in parts])
         means = np.sum([weight * drawn[category][number] for category, weight in weights.items()], axis=0)
         score, gap = (
-            sum(weight * getattr(one, field) for weight, one in zip(shares, parts, strict=True))
+            math.fsum(weight * getattr(one, field) for weight, one in zip(shares, parts, strict=True))
             for field in ("score", "difference")
         )
         cells.append(Cell(score, *interval, gap, *percentile_interval(means)))

@@ -221,6 +221,8 @@ def read_reply(body: bytes, prompts: PromptFormat) -> Completion:
         raise TransientJudgeError("the body is not JSON") from None
     except (KeyError, IndexError, TypeError, AttributeError):
         raise TransientJudgeError("the body is no completion") from None
+    if text is None and isinstance(choice.get("finish_reason"), str):
+        text = ""  # the model ended at once, and the server says so
     if not isinstance(text, str):
         raise TransientJudgeError("the completion has no text")
     end = None if prompts.tokenizer is None else prompts.tokenizer.eos_token
@@ -243,7 +245,7 @@ def text_of_message(message: Mapping[str, Any], prompts: PromptFormat) -> Any:
 
     Returns:
         `str`:
-            The text; what is no text in `content` comes back as it is.
+            The text; `None` where the message has nothing at all, and what is no text in `content` as it is.
 
     Raises:
         KeyError: If a call is not of the form of the API.
@@ -252,9 +254,9 @@ def text_of_message(message: Mapping[str, Any], prompts: PromptFormat) -> Any:
     calls = message.get("tool_calls") or []
     if content is not None and not isinstance(content, str):
         return content
-    if content is None and not calls and "content" not in message:
-        return None
     reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if content is None and not calls and not reasoning:
+        return None
     start, end = prompts.think_tags or ("<think>", "</think>")
     parts = [f"{start}{reasoning}{end}\n"] if isinstance(reasoning, str) else []
     parts += [content] if content else []

@@ -107,7 +107,10 @@ def notes_of(samples: Sequence[Sample], sampler: Sampler) -> list[str]:
     counts = Counter(one.finish_reason for sample in samples for one in sample.completions)
     identity, prompts = sampler.identity, sampler.prompts
     by = "the endpoint" if prompts.tokenizer is None else f"the chat template {identity.get('template')}"
-    lines = [f"Prompts: style {prompts.style}, rendered by {by}; back end {identity['backend']}."]
+    lines = [
+        f"Messages: style {prompts.style}, rendered by {by}; prompts that a suite renders itself are taken as they are. "
+        f"Back end {identity['backend']}."
+    ]
     if counts["prompt_too_long"]:
         lines.append(
             f"{counts['prompt_too_long']:,} prompts are longer than the model's context: not sampled, worth 0."

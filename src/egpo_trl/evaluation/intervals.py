@@ -124,7 +124,7 @@ def combined_interval(weights: Sequence[float], estimates: Sequence[float], inte
         `tuple[float, float]`:
             Lower and upper end.
     """
-    total = sum(weight * estimate for weight, estimate in zip(weights, estimates, strict=True))
+    total = math.fsum(weight * estimate for weight, estimate in zip(weights, estimates, strict=True))
     down = up = 0.0
     for weight, estimate, (low, high) in zip(weights, estimates, intervals, strict=True):
         down += (weight * (estimate - low)) ** 2

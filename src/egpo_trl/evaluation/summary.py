@@ -1,5 +1,6 @@
 """The table of an evaluation: scores with intervals by category, what sums them up, pass@k and reasons."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -170,7 +171,7 @@ def summarize(scored: Sequence[Scored], aggregates: Aggregates) -> Summary:
         interval = combined_interval(
             list(weights.values()), [part.score for part in parts], [(part.low, part.high) for part in parts]
         )
-        score = sum(weight * part.score for weight, part in zip(weights.values(), parts, strict=True))
+        score = math.fsum(weight * part.score for weight, part in zip(weights.values(), parts, strict=True))
         rows.append(SummaryRow(name, sum(part.n for part in parts), score, *interval, dict(weights)))
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     for one in scored:
