@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from egpo_trl.evaluation.bfcl import package
+from egpo_trl.evaluation.bfcl import official_cli, package
 from egpo_trl.evaluation.bfcl.categories import CATEGORIES, LIVE, MULTI_TURN, category_of, find_categories, folder_of
 from egpo_trl.evaluation.bfcl.subsets import choose
 from tests.conftest import package_dir
@@ -24,6 +24,12 @@ def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
     with pytest.raises(ValueError, match=r"BFCL needs bfcl_eval, tree_sitter, not installed here") as error:
         package.package_folder()
     assert f"pip install --no-deps bfcl-eval=={package.VERSION}" in str(error.value)
+
+
+def test_the_official_command_says_so_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(package, "version", lambda name: "2025.7.17")
+    with pytest.raises(SystemExit, match="and 2025.7.17 is installed here"):
+        official_cli.main([str(tmp_path), "evaluate"])
 
 
 def test_another_version_is_refused(monkeypatch):

@@ -34,13 +34,7 @@ def restrict(folder: Path, max_memory: int) -> list[str]:
     done = []
     if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).unshare(_NEW_USER | _NEW_NETWORK) == 0:
         done.append("network")
-    if sys.platform != "win32":
-        import resource
-
-        for limit, value in ((resource.RLIMIT_AS, max_memory), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
-            hard = resource.getrlimit(limit)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(limit, (value, value))
+    if _set_limits(max_memory):
         done.append("limits")
     root = os.path.realpath(folder)
 
@@ -62,6 +56,23 @@ def restrict(folder: Path, max_memory: int) -> list[str]:
 
     sys.addaudithook(refuse)
     return [*done, "audit"]
+
+
+def _set_limits(max_memory: int) -> bool:
+    """Whether all limits could be set; macOS refuses some."""
+    if sys.platform == "win32":
+        return False
+    import resource
+
+    are_set = True
+    for limit, value in ((resource.RLIMIT_AS, max_memory), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
+        hard = resource.getrlimit(limit)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        try:
+            resource.setrlimit(limit, (value, value))
+        except (ValueError, OSError):
+            are_set = False
+    return are_set
 
 
 def limit_cpu(seconds: int) -> None:

@@ -283,6 +283,7 @@ def main(handler: str, folder: str, max_memory: str, max_cpu_seconds: str) -> No
     sys.setrecursionlimit(3000)
     official = Official(Path(folder), handler)
     done = restrict(Path(folder), int(max_memory))
+    os.dup2(silence, 2)  # a file, to which nothing can be written any more
     answers.write(json.dumps({"value": done}).encode() + b"\n")
     answers.flush()
     serve(official, sys.stdin.buffer, answers, int(max_cpu_seconds))
