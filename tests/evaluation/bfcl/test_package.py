@@ -28,7 +28,7 @@ def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
 
 def test_the_official_command_says_so_too(tmp_path, monkeypatch):
     monkeypatch.setattr(package, "version", lambda name: "2025.7.17")
-    with pytest.raises(SystemExit, match="and 2025.7.17 is installed here"):
+    with pytest.raises(SystemExit, match=r"and 2025\.7\.17 is installed here"):
         official_cli.main([str(tmp_path), "evaluate"])
 
 

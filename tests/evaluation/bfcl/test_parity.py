@@ -1,5 +1,6 @@
 """The same result files, scored by the official command and by the suite."""
 
+import csv
 import json
 import os
 import random
@@ -106,6 +107,12 @@ def read_scores(folder: Path):
     return found
 
 
+def read_table(file: Path) -> dict[str, str]:
+    with file.open(newline="") as lines:
+        (row,) = csv.DictReader(lines)
+    return row
+
+
 def reason_of(entry):
     return entry.get("error_type") or entry["error"]["error_type"]
 
@@ -138,6 +145,17 @@ def test_scores_equal_those_of_the_official_command(tmp_path, handler, most, ent
     assert ours.keys() == theirs.keys() == {f"BFCL_v4_{category}_score.json" for category in CATEGORIES}
     for name, score in theirs.items():
         assert ours[name] == score
+    rows = {row.category: row.score for row in suite.summarize(scored).rows}
+    leaderboard = read_table(tmp_path / "theirs" / "score" / "data_overall.csv")
+    for column, row, share in (
+        ("Overall Acc", "v4 overall without agentic", 0.6),  # the agentic categories count as 0 there
+        ("Non-Live AST Acc", "v4 non-live", 1),
+        ("Live Acc", "v4 live", 1),
+        ("Multi Turn Acc", "multi-turn", 1),
+        ("Relevance Detection", "live_relevance", 1),
+        ("Irrelevance Detection", "v4 irrelevance", 1),
+    ):
+        assert leaderboard[column] == f"{100 * share * rows[row]:.2f}%", column
     for group in ("non_live", "live", "multi_turn"):
         reasons = Counter(one.reason for one in scored if one.category in GROUPS[group])
         assert reasons["correct"] > 0  # right ones, and several ways to be wrong
