@@ -28,7 +28,7 @@ PROMPTS = ("training", "official")
 _NOT_PYTHON = ("simple_java", "simple_javascript")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class BFCL(Suite):
     """
     The Berkeley Function-Calling Leaderboard by its official data and checkers.
