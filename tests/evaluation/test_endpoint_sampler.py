@@ -41,14 +41,15 @@ def right_answer(rows):
 
 
 def test_thirty_percent_of_the_requests_fail(tmp_path):
-    rows = make_rows(120, split="test")
-    with CompletionServer(right_answer(rows), fault_share=0.3, faults=FAULTS, hang=1.3) as server:
-        done = evaluate(DemoSuite(num_rows=120), config(server, tmp_path))
+    rows = make_rows(100, split="test")
+    with CompletionServer(right_answer(rows), fault_share=0.3, faults=FAULTS, hang=2.3) as server:
+        options = config(server, tmp_path, request_timeout=2.0)  # room for a busy machine
+        done = evaluate(DemoSuite(num_rows=100), options)
         assert done.summary.rows[-1].score == pytest.approx(1.0)
-        assert len(server.made) >= 10
-        assert sum(server.answered.values()) == 120  # nothing twice
+        assert len(server.made) >= 9
+        assert sum(server.answered.values()) == 100  # nothing twice
         requests = len(server.log)
-        evaluate(DemoSuite(num_rows=120), config(server, tmp_path))
+        evaluate(DemoSuite(num_rows=100), options)
         assert len(server.log) == requests
 
 

@@ -73,8 +73,8 @@ def test_checksums_see_every_file_and_the_base(tmp_path):
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(bytes(10_000_000))
     first = checksum_of(str(folder))
-    (folder / "optimizer.pt").write_bytes(b"x")
-    (folder / "trainer_state.json").write_text("{}")
+    for name in ("optimizer.pt", "training_args.bin", "trainer_state.json", "summary.json", "completions.jsonl"):
+        (folder / name).write_text("{}")
     assert checksum_of(str(folder)) == first
     (folder / "chat_template.jinja").write_text("{{ x }}")
     assert checksum_of(str(folder)) != first

@@ -1,7 +1,9 @@
 """The embedded world and rows of one's own, judged as training judges them; the two commands from start to end."""
 
 import json
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from datasets import Dataset
@@ -12,10 +14,12 @@ from egpo_trl.demo.world import make_rows
 from egpo_trl.evaluation.config import EvaluationConfig
 from egpo_trl.evaluation.evaluate import evaluate
 from egpo_trl.evaluation.exact_match import exact_match, judge_rows, reasons
-from egpo_trl.evaluation.records import Completion, Sample
+from egpo_trl.evaluation.records import Completion, Item, Sample
 from egpo_trl.evaluation.row_suites import DemoSuite, RowsSuite
 from egpo_trl.evaluation.sampler import PromptFormat
 from egpo_trl.rewards import ToolCallReward
+
+DOCS = Path(__file__).parents[2] / "docs" / "evaluation.md"
 
 
 def test_equal_to_the_report_of_training(tmp_path):
@@ -35,11 +39,10 @@ def test_equal_to_the_report_of_training(tmp_path):
     assert found == reasons(judged)
 
 
-def judge(suite, row, text, prompts=None):
+def judge(suite, row, text, prompts=None, finish_reason="stop"):
     suite.begin(prompts or PromptFormat())
-    from egpo_trl.evaluation.records import Item
-
-    (scored,) = suite.score([Sample(Item("i", "c", row), 0, (Completion(text),))], None)
+    completion = Completion(text, finish_reason=finish_reason)
+    (scored,) = suite.score([Sample(Item("i", "c", row), 0, (completion,))], None)
     return scored.score, scored.reason
 
 
@@ -53,6 +56,11 @@ def test_options_reach_the_reward():
     assert judge(DemoSuite(thinking="off", dots_as_underscores=True, allow_text=True), row, f"So: {hermes}")[0] == 1.0
     paper = PromptFormat("paper")
     assert judge(DemoSuite(dots_as_underscores=True), row, "<think>t</think>[a_b()]", paper) == (1.0, "correct")
+    text = {**row, "reference": "[]"}
+    assert judge(DemoSuite(thinking="off"), text, "No tool fits") == (1.0, "correct")
+    assert judge(DemoSuite(thinking="off"), text, "No tool fits", finish_reason="length") == (0.0, "truncated")
+    off = DemoSuite(thinking="off", dots_as_underscores=True)
+    assert judge(off, row, hermes, finish_reason="length") == (1.0, "correct")
     with pytest.raises(ValueError, match="thinking must be one of"):
         DemoSuite(thinking="maybe")
     with pytest.raises(ValueError, match="num_rows must be at least 1"):
@@ -84,6 +92,15 @@ def test_rows_of_your_own(tmp_path):
         RowsSuite(dataset_name=str(file)).items()
     with pytest.raises(FileNotFoundError, match="there is no file"):
         RowsSuite(dataset_name=str(tmp_path / "none.jsonl")).items()
+
+
+def test_the_example_of_the_docs(tmp_path, monkeypatch, capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, str(DOCS), "exec"), {"__name__": "example"})
+    assert "europe" in capsys.readouterr().out
+    lines = (tmp_path / "runs" / "capitals" / "completions.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines[1:]] == [0, 1]
 
 
 COMMON = ["--model", "demo", "--num_rows", "4", "--max_new_tokens", "24"]
@@ -118,6 +135,7 @@ def test_the_commands(tmp_path, capsys):
             ["evaluate", "demo", "--model", "demo", "--output", "OUT", "--device", "tpu-9"],
             "egpo-trl evaluate demo: device",
         ),
+        (["evaluate", "demo", "--model", "OUT", "--output", "OUT2"], "model: '.*' holds no model"),
         (["compare", "OUT", "OUT2"], "holds no finished evaluation"),
         (["compare", "A=OUT,OUT2", "B=OUT"], "'A' names several runs"),
         (["compare", "OUT", "OUT2", "--resamples", "0"], "--resamples must be at least 1"),

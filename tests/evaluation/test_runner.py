@@ -213,6 +213,15 @@ def test_what_a_suite_may_not_do(tmp_path):
             evaluate(kind(), config(tmp_path / str(number)), Arithmetic())
 
 
+def test_a_sampler_that_leaves_requests_out(tmp_path):
+    class Forgetful(Arithmetic):
+        def sample(self, requests):
+            yield from list(super().sample(requests))[1:]
+
+    with pytest.raises(ValueError, match="left 1 of 36 requests unanswered"):
+        evaluate(CountingSuite(), config(tmp_path), Forgetful())
+
+
 def test_seeds_and_digests():
     seeds = {
         request_seed(seed, item, sample, step)

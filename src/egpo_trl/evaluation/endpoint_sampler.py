@@ -8,14 +8,13 @@ import threading
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..data.cleaning.asking import wait_for_another_try
 from ..data.cleaning.endpoint import body_of, make_client
 from ..data.cleaning.judges import JudgeError, JudgeUnavailable, RejectedQuestion, TransientJudgeError
-from ..data.cleaning.limits import Pace
+from ..data.cleaning.limits import Pace, wait_for_another_try
 from ..prompts import template_messages
 from .config import EvaluationConfig
 from .records import Completion, digest
-from .sampler import PromptFormat, Request, SamplingStopped
+from .sampler import PromptFormat, Request, SamplingStopped, prompt_format
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -47,12 +46,7 @@ class EndpointSampler:
 
             assert config.tokenizer is not None
             tokenizer = load_tokenizer(config, config.tokenizer)
-        self.prompts = PromptFormat(
-            style=config.prompt_style,
-            think_tags=None if config.think_tags is None else (config.think_tags[0], config.think_tags[1]),
-            chat_template_kwargs=config.template_kwargs,
-            tokenizer=tokenizer,
-        )
+        self.prompts = prompt_format(config, tokenizer)
         if tokenizer is not None:
             from .rendering import PromptRenderer
 

@@ -199,6 +199,9 @@ def evaluate(
                         num_samples=config.num_samples,
                         seed=config.seed,
                         live_conversations=config.live_conversations,
+                        on_completion=lambda _: progress.update(
+                            task, description=f"{suite.name}, {len(journal):,} completions"
+                        ),
                         on_finished=lambda: progress.advance(task),
                     )
                 except SamplingStopped as error:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from ..launch_checks import context_length
 from .config import EvaluationConfig
 from .models import checksum_of, is_adapter, load_model, load_tokenizer, model_folder
-from .records import Completion
+from .records import Completion, digest
 from .rendering import PromptRenderer
-from .sampler import PromptFormat, Request, SamplingStopped
+from .sampler import Request, SamplingStopped, prompt_format
 from .sampling import stop_token_ids, stream_completions
 
 if TYPE_CHECKING:
@@ -103,13 +103,7 @@ class TransformersSampler:
         self._model = load_model(config, self._name) if model is None else model
         self._ends = stop_token_ids(self._model, self._tokenizer)
         self._context = context_length(self._model.config)
-        self.prompts = PromptFormat(
-            style=config.prompt_style,
-            think_tags=None if config.think_tags is None else (config.think_tags[0], config.think_tags[1]),
-            chat_template_kwargs=config.template_kwargs,
-            tokenizer=self._tokenizer,
-            stop_token_ids=tuple(self._ends),
-        )
+        self.prompts = prompt_format(config, self._tokenizer, self._ends)
         self._renderer = PromptRenderer(self.prompts)
 
     @property
@@ -172,8 +166,6 @@ def model_identity(config: EvaluationConfig, tokenizer: "PreTrainedTokenizerBase
         `dict`:
             Name, revision, checksums of the files and of the chat template, and whether it is an adapter.
     """
-    from .records import digest
-
     name = model_folder(config.model)
     return {
         "model": config.model,

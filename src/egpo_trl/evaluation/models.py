@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ADAPTER_FILE = "adapter_config.json"
-_HASHED = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
-_NOT_HASHED = ("trainer_state.json", "before.json", "after.json", "run_config.json")
+_FILES = (  # that from_pretrained reads; an evaluation may write into the same folder
+    "config.json", "generation_config.json", ADAPTER_FILE, "added_tokens.json", "special_tokens_map.json", "vocab.*",
+    "merges.txt", "tokenizer*", "chat_template*", "*.model", "*.safetensors*", "pytorch_model*.bin*", "adapter_model.bin",
+)  # fmt: skip
 _BLOCK = 1 << 16
 _BLOCKS = 64  # of a file that is larger
 
@@ -76,9 +78,7 @@ def checksum_of(name: str) -> str | None:
     if not folder.is_dir():
         return None
     total = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        if not file.is_file() or file.suffix not in _HASHED or file.name in _NOT_HASHED:
-            continue
+    for file in sorted({file for pattern in _FILES for file in folder.glob(pattern) if file.is_file()}):
         size = file.stat().st_size
         total.update(f"{file.name} {size}\n".encode())
         step = max(_BLOCK, size // _BLOCKS)
@@ -92,6 +92,14 @@ def checksum_of(name: str) -> str | None:
         base = base_of_adapter(name)
         total.update(f"{base} {checksum_of(base)}".encode())
     return total.hexdigest()[:16]
+
+
+def check_folder(name: str) -> None:
+    """Raise `ValueError` if a name is that of a folder, or can be nothing else, and no model is there."""
+    folder = Path(name)
+    holds_model = any((folder / file).is_file() for file in ("config.json", ADAPTER_FILE))
+    if (folder.exists() or folder.is_absolute() or name.startswith(".")) and not holds_model:
+        raise ValueError(f"model: {name!r} holds no model (config.json) and no adapter ({ADAPTER_FILE}).")
 
 
 def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerBase":
@@ -113,6 +121,8 @@ def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerB
     """
     from transformers import AutoTokenizer
 
+    if name != config.tokenizer:
+        check_folder(name)
     source = name
     if is_adapter(name) and not (Path(name) / "tokenizer_config.json").is_file():
         source = base_of_adapter(name)

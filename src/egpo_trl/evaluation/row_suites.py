@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..completions import SYNTAXES
 from ..rewards import COMPARISONS, ToolCallReward
+from ..tool_calls.calls import State
 from ..tool_calls.thinking import THINKING_MODES
 from .records import Item, Sample, Scored
 from .suite import Suite
@@ -70,10 +71,13 @@ class RewardSuite(Suite):
             )
         scored = []
         for sample in samples:
-            row = sample.item.row
-            ids = sample.completions[-1].completion_ids if sample.completions else ()
+            row, last = sample.item.row, sample.completions[-1:]
+            ids = last[0].completion_ids if last else ()
             verdict = reward.judge(sample.text, row["reference"], row.get("tools"), row["prompt"], ids or None)
-            scored.append(Scored(sample.item.id, sample.item.category, sample.number, verdict.score, verdict.reason))
+            score, reason = verdict.score, verdict.reason
+            if last and not ids and last[0].finish_reason == "length" and verdict.state is not State.CALL:
+                score, reason = 0.0, "truncated"  # as the reward says where it has token ids
+            scored.append(Scored(sample.item.id, sample.item.category, sample.number, score, reason))
         return scored
 
 

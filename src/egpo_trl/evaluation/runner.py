@@ -121,16 +121,16 @@ def run_conversations(
         if not live:
             return [finished[place] for place in places]
         requests = [Request(one.row, request_seed(seed, *one.key)) for one in live]
-        completions: dict[int, Completion] = {}
+        answered, ended = set(), set()
         for index, completion in sampler.sample(requests):
-            journal.append(live[index].key, live[index].prompt, completion)
-            completions[index] = completion
+            one = live[index]
+            answered.add(index)
+            journal.append(one.key, one.prompt, completion)
             on_completion(completion)
-        still_live = []
-        for index, one in enumerate(live):
-            sample = one.advance(completions[index])
-            if sample is None:
-                still_live.append(one)
-            else:
+            sample = one.advance(completion)
+            if sample is not None:
+                ended.add(index)
                 finish(sample)
-        live = still_live
+        if len(answered) < len(live):
+            raise ValueError(f"The sampler left {len(live) - len(answered)} of {len(live)} requests unanswered.")
+        live = [one for index, one in enumerate(live) if index not in ended]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .config import EvaluationConfig
 from .records import Completion
 
 if TYPE_CHECKING:
@@ -34,6 +35,28 @@ class PromptFormat:
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: "PreTrainedTokenizerBase | None" = None
     stop_token_ids: tuple[int, ...] = ()
+
+
+def prompt_format(
+    config: EvaluationConfig, tokenizer: "PreTrainedTokenizerBase | None" = None, stop_token_ids: Sequence[int] = ()
+) -> PromptFormat:
+    """
+    The format of the prompts that a configuration asks for.
+
+    Args:
+        config ([`EvaluationConfig`]):
+            Style, think tags and template arguments.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
+            Tokenizer that renders them here.
+        stop_token_ids (`Sequence[int]`, *optional*):
+            Token ids that end a completion.
+
+    Returns:
+        [`PromptFormat`]:
+            The format.
+    """
+    tags = None if config.think_tags is None else (config.think_tags[0], config.think_tags[1])
+    return PromptFormat(config.prompt_style, tags, config.template_kwargs, tokenizer, tuple(stop_token_ids))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from .intervals import combined_interval, mean_interval, pass_at_k
 from .records import Scored
 
 _MOST_REASONS = 20
+_MOST_COLUMNS = 8  # categories that the table of reasons shows one by one
 
 Aggregates = Callable[[Mapping[str, int]], Mapping[str, Mapping[str, float]]]
 
@@ -82,15 +83,23 @@ class Summary:
             cells = [name, f"{row.n:,}", f"{100 * row.score:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}"]
             cells += [f"{100 * values[row.category]:.1f}" for values in self.pass_at_k.values()]
             lines.append("| " + " | ".join(cells) + " |")
-        lines += ["", "| reason | samples |", "|---|---:|"]
+        lines += ["", *self._reason_lines()]
+        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)]) + "\n"
+
+    def _reason_lines(self) -> list[str]:
         total = Counter[str]()
         for counts in self.reasons.values():
             total.update(counts)
-        lines += [f"| {_cell(reason)} | {count:,} |" for reason, count in total.most_common(_MOST_REASONS)]
+        shown = list(self.reasons) if len(self.reasons) <= _MOST_COLUMNS else []
+        header = ["reason", "samples", *map(_cell, shown)]
+        lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
+        for reason, count in total.most_common(_MOST_REASONS):
+            cells = [_cell(reason), f"{count:,}", *(f"{self.reasons[name].get(reason, 0):,}" for name in shown)]
+            lines.append("| " + " | ".join(cells) + " |")
         hidden = total.most_common()[_MOST_REASONS:]
         if hidden:
-            lines.append(f"| {len(hidden)} other reasons | {sum(count for _, count in hidden):,} |")
-        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)]) + "\n"
+            lines += ["", f"{len(hidden)} other reasons: {sum(count for _, count in hidden):,} samples."]
+        return lines
 
     def print(self, title: str) -> None:
         """Print the table of scores and the notes; the rest is in the files."""

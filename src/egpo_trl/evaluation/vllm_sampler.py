@@ -8,7 +8,7 @@ from .local_sampler import RenderedRequests, model_identity, read_completion
 from .models import base_of_adapter, is_adapter, load_tokenizer, model_folder
 from .records import Completion
 from .rendering import PromptRenderer
-from .sampler import PromptFormat, Request
+from .sampler import Request, prompt_format
 
 _CHUNK = 256  # prompts handed to vLLM at a time: what is finished is journalled after each
 
@@ -51,13 +51,7 @@ class VLLMSampler:
         self._lora = LoRARequest("adapter", 1, self._name) if adapter else None
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
         self._ends = _ends(options["model"], self._tokenizer)
-        self.prompts = PromptFormat(
-            style=config.prompt_style,
-            think_tags=None if config.think_tags is None else (config.think_tags[0], config.think_tags[1]),
-            chat_template_kwargs=config.template_kwargs,
-            tokenizer=self._tokenizer,
-            stop_token_ids=tuple(self._ends),
-        )
+        self.prompts = prompt_format(config, self._tokenizer, self._ends)
         self._renderer = PromptRenderer(self.prompts)
 
     @property

@@ -4,6 +4,9 @@ import asyncio
 import contextlib
 import random
 import time
+from typing import Protocol
+
+from .judges import JudgeUnavailable, TransientJudgeError
 
 
 class BudgetSpent(RuntimeError):
@@ -100,3 +103,38 @@ def backoff(tries: int, first: float, longest: float) -> float:
             Seconds, between half and the whole of the exponential wait.
     """
     return min(longest, first * 2.0 ** min(tries, 60)) * random.uniform(0.5, 1.0)
+
+
+class Waits(Protocol):
+    """How long to wait between the tries of a question, in seconds."""
+
+    backoff_seconds: float
+    max_backoff_seconds: float
+    max_retry_after: float
+
+
+async def wait_for_another_try(error: TransientJudgeError, tries: int, pace: Pace, waits: Waits) -> None:
+    """
+    Wait before a question is sent again: as long as the server asks, or an exponential back-off.
+
+    Args:
+        error ([`TransientJudgeError`]):
+            What failed.
+        tries (`int`):
+            Further tries made before.
+        pace ([`Pace`]):
+            Pace of all questions; a wait that the server asks for holds all of them.
+        waits ([`Waits`]):
+            First and longest waits.
+
+    Raises:
+        JudgeUnavailable: If the server asks for longer than `max_retry_after`.
+    """
+    asked = error.retry_after
+    if asked is not None and asked > waits.max_retry_after:
+        raise JudgeUnavailable(
+            f"the server asks to wait {asked:.0f} s, longer than max_retry_after ({waits.max_retry_after:g}): {error}"
+        )
+    if asked is not None:
+        pace.hold(asked)
+    await pace.sleep(max(asked or 0.0, backoff(tries, waits.backoff_seconds, waits.max_backoff_seconds)))
