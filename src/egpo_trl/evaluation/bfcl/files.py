@@ -24,9 +24,9 @@ def _by_category(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping
 def _write(folder: Path, kind: str, model: str, category: str, lines: Iterable[Mapping[str, Any]]) -> None:
     path = folder / kind / model.replace("/", "_") / folder_of(category) / f"BFCL_v4_{category}_{kind}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(line) + "\n" for line in lines)
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_text(text, encoding="utf-8", errors="replace")  # a lone surrogate becomes `?`
     partial.replace(path)
 
 
