@@ -21,6 +21,8 @@ METRICS: Mapping[str, str] = {
     "egpo/computed_tokens_ratio": "positions computed in the loss pass over those of TRL's padded micro-batches",
     "egpo/padding_removed_ratio": "share of TRL's padding that was not computed",
     "reason/*": "share of rollouts with a verdict, see the reasons",
+    "bfcl/*": "score on a fixed subset of BFCL by its official checkers, between 0 and 1: a category, mean (of the "
+    "categories), strict (mean share by the rules of the reward)",
     "reward_errors/*": "share of completions on which a guarded reward failed",
     "completions/mean_length": "mean number of generated tokens",
     "completions/min_length": "fewest generated tokens",

@@ -42,6 +42,13 @@ class EGPOScriptArguments:
         report (`bool`, *optional*, defaults to `True`):
             Whether to measure exact match on the held-out rows before and after training, on one process and with
             models that one process holds.
+        bfcl_eval_steps (`int`, *optional*, defaults to `0`):
+            Steps between evaluations on a fixed subset of BFCL, which also run before and after training; 0 is never. On
+            one process and with models that one process holds.
+        bfcl_eval_categories (`str`, *optional*, defaults to `"single_turn"`):
+            Categories of BFCL, or groups of them, with commas between.
+        bfcl_eval_per_category (`int`, *optional*, defaults to `8`):
+            Most entries of each category, evenly spaced.
     """
 
     dataset_name: str = field(
@@ -78,3 +85,10 @@ class EGPOScriptArguments:
     report: bool = field(
         default=True, metadata={"help": "Measure exact match on held-out rows before and after training."}
     )
+    bfcl_eval_steps: int = field(
+        default=0, metadata={"help": "Steps between evaluations on a fixed subset of BFCL; 0 is never."}
+    )
+    bfcl_eval_categories: str = field(
+        default="single_turn", metadata={"help": "Categories of BFCL, or groups of them, with commas between."}
+    )
+    bfcl_eval_per_category: int = field(default=8, metadata={"help": "Most entries of each category of BFCL."})

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .egpo_config import EGPOConfig
     from .egpo_trainer import EGPOTrainer
+    from .evaluation.bfcl.callback import BFCLCallback
 
 _SHADED_ROWS = 32  # held-out rows whose completions are kept with the entropy of each token
 
@@ -209,6 +210,47 @@ def evaluate_held_out(trainer: "EGPOTrainer", held_out: "Dataset") -> dict[str, 
     return summary
 
 
+def make_bfcl_callback(script: EGPOScriptArguments, trainer: "EGPOTrainer") -> "BFCLCallback":
+    """
+    Evaluation on BFCL while the trainer trains, with the prompts and the completion length of training.
+
+    Args:
+        script ([`EGPOScriptArguments`]):
+            Steps, categories and prompt style.
+        trainer ([`EGPOTrainer`]):
+            The trainer.
+
+    Returns:
+        [`BFCLCallback`]:
+            The callback.
+
+    Raises:
+        ValueError: If several processes train or hold the model, an option is wrong, or what BFCL needs is missing.
+    """
+    from transformers import Trainer
+
+    from .evaluation.bfcl.callback import BFCLCallback
+
+    if trainer.accelerator.num_processes > 1 or trainer.is_fsdp_enabled:
+        raise ValueError(
+            "bfcl_eval_steps evaluates in the one process that trains, and several do. Set it to 0, save checkpoints "
+            "(save_steps) and evaluate those: egpo-trl evaluate bfcl --model CHECKPOINT --output FOLDER."
+        )
+    args = trainer.args
+    return BFCLCallback(
+        script.bfcl_eval_steps,
+        log=lambda logs: Trainer.log(trainer, logs),
+        suite={"categories": script.bfcl_eval_categories, "max_per_category": script.bfcl_eval_per_category},
+        sampling={
+            "prompt_style": script.prompt_style,
+            "think_tags": args.think_tags,
+            "chat_template_kwargs": args.chat_template_kwargs,
+            "max_new_tokens": args.max_completion_length,
+            "batch_size": max(32, args.per_device_eval_batch_size),
+        },
+    )
+
+
 def record_config(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig") -> None:
     """Write every field of a run and the versions of its libraries into its output folder; tokens are masked."""
     from importlib.metadata import PackageNotFoundError, version
@@ -296,6 +338,8 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
         trainer.remove_callback(callback)
     trainer.add_callback(ConsoleCallback())
     trainer.add_callback(LogFileCallback())
+    if script.bfcl_eval_steps:
+        trainer.add_callback(make_bfcl_callback(script, trainer))
 
     output = Path(args.output_dir)
     is_main = trainer.accelerator.is_main_process

@@ -17,6 +17,7 @@ SUITES = {
     "demo": ("row_suites:DemoSuite", "held-out queries of the embedded tool world"),
     "acebench": ("acebench.suite:ACEBench", "ACEBench by the official code of a checkout (--repo)"),
     "api-bank": ("api_bank.suite:APIBank", "API-Bank by the official code of a checkout (--repo)"),
+    "bfcl": ("bfcl.suite:BFCL", "the Berkeley Function-Calling Leaderboard, by its official checkers"),
     "rows": ("row_suites:RowsSuite", "canonical rows of your own, judged by the reward of training"),
 }
 

@@ -13,7 +13,7 @@ from .sampler import Request, SamplingStopped, prompt_format
 from .sampling import stop_token_ids, stream_completions
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 class RenderedRequests:
@@ -82,16 +82,25 @@ class TransformersSampler:
     Args:
         config ([`EvaluationConfig`]):
             Model, decoding and batches.
+        model ([`~transformers.PreTrainedModel`], *optional*):
+            Model in evaluation mode, in place of the one that `config` names.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
+            Its tokenizer.
 
     Raises:
         ValueError: If the model has no chat template, or the device is not there.
     """
 
-    def __init__(self, config: EvaluationConfig) -> None:
+    def __init__(
+        self,
+        config: EvaluationConfig,
+        model: "PreTrainedModel | None" = None,
+        tokenizer: "PreTrainedTokenizerBase | None" = None,
+    ) -> None:
         self._config = config
         self._name = model_folder(config.model)
-        self._tokenizer = load_tokenizer(config, self._name)
-        self._model = load_model(config, self._name)
+        self._tokenizer = load_tokenizer(config, self._name) if tokenizer is None else tokenizer
+        self._model = load_model(config, self._name) if model is None else model
         self._ends = stop_token_ids(self._model, self._tokenizer)
         self._context = context_length(self._model.config)
         self.prompts = prompt_format(config, self._tokenizer, self._ends)

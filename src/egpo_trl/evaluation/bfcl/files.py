@@ -1,0 +1,73 @@
+"""Result and score files in the layout of the official package."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .categories import category_of, folder_of
+
+
+def _position(entry_id: str) -> int:
+    """Place of an entry in its category: `live_simple_19-3-15` is the twentieth."""
+    return int(entry_id.rsplit("_", 1)[1].split("-")[0])
+
+
+def _by_category(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for entry in entries:
+        found[category_of(entry["id"])].append(entry)
+    return {category: sorted(found[category], key=lambda entry: _position(entry["id"])) for category in found}
+
+
+def _write(folder: Path, kind: str, model: str, category: str, lines: Iterable[Mapping[str, Any]]) -> None:
+    path = folder / kind / model.replace("/", "_") / folder_of(category) / f"BFCL_v4_{category}_{kind}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8", errors="replace")  # a lone surrogate becomes `?`
+    partial.replace(path)
+
+
+def write_results(folder: Path, model: str, results: Iterable[Mapping[str, Any]]) -> None:
+    """
+    Write `result/<model>/<group>/BFCL_v4_<category>_result.json`.
+
+    Args:
+        folder (`Path`):
+            What `BFCL_PROJECT_ROOT` is to be for the official command.
+        model (`str`):
+            Name of the model; `/` becomes `_`.
+        results (`Iterable[Mapping]`):
+            `{"id", "result", …}`: text, or a list of texts for each turn.
+    """
+    for category, entries in _by_category(results).items():
+        _write(folder, "result", model, category, entries)
+
+
+def write_scores(folder: Path, model: str, verdicts: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """
+    Write `score/<model>/<group>/BFCL_v4_<category>_score.json`: the accuracy, then each entry that failed.
+
+    Args:
+        folder (`Path`):
+            As for [`write_results`].
+        model (`str`):
+            As for [`write_results`].
+        verdicts (`Mapping[str, Mapping]`):
+            What official code says of each id.
+
+    Returns:
+        `dict[str, float]`:
+            Accuracy of each category.
+    """
+    accuracies = {}
+    for category, entries in _by_category({**verdict, "id": id} for id, verdict in verdicts.items()).items():
+        failed = [entry for entry in entries if not entry["valid"]]
+        correct = len(entries) - len(failed)
+        accuracies[category] = correct / len(entries)
+        header = {"accuracy": accuracies[category], "correct_count": correct, "total_count": len(entries)}
+        named = [{**entry, "model_name": model.replace("/", "_")} for entry in failed]
+        _write(folder, "score", model, category, [header, *named])
+    return accuracies
