@@ -1,0 +1,172 @@
+"""Rollouts with executed tools, turn for turn and token for token those of TRL's tool loop, without a trainer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl.chat_template_utils import parse_response
+
+from ..environments.protocol import tool_methods
+from .sampling import render_prompt, sample_completions
+
+
+@dataclass
+class Rollout:
+    """
+    A row served by a model that called tools.
+
+    Args:
+        row (`Mapping[str, Any]`):
+            The row.
+        environment (`Any`):
+            Its environment, in the state that the calls left.
+        prompt_ids (`list[int]`):
+            Token ids of the prompt.
+        messages (`list[dict]`):
+            Turns of the assistant, and tool results.
+        completion_ids (`list[int]`):
+            Token ids of all of them.
+        tool_mask (`list[int]`):
+            1 at tokens that the model wrote, 0 at those of tool results.
+    """
+
+    row: Mapping[str, Any]
+    environment: Any
+    prompt_ids: list[int]
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    completion_ids: list[int] = field(default_factory=list)
+    tool_mask: list[int] = field(default_factory=list)
+
+
+def tool_suffix_ids(
+    tokenizer: PreTrainedTokenizerBase,
+    results: Sequence[Mapping[str, Any]],
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+) -> list[int]:
+    """
+    Token ids between the end of a turn with calls and the next turn: the results, and what opens that turn.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
+            Tokenizer, whose chat template writes the beginning of a conversation the same whatever follows.
+        results (`Sequence[dict]`):
+            Tool messages.
+        chat_template_kwargs (`Mapping`, *optional*):
+            Further arguments of the chat template.
+
+    Returns:
+        `list[int]`:
+            Token ids.
+    """
+    call = {"type": "function", "function": {"name": results[0]["name"], "arguments": {}}}
+    before: list[dict[str, Any]] = [
+        {"role": "user", "content": "dummy"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+    ]
+    options = {"tokenize": True, "return_dict": True, **dict(chat_template_kwargs or {})}
+    prefix = tokenizer.apply_chat_template(before, **options)["input_ids"]
+    full = tokenizer.apply_chat_template([*before, *results], add_generation_prompt=True, **options)["input_ids"]
+    ends = [at for at, token_id in enumerate(prefix) if token_id == tokenizer.eos_token_id]
+    return list(full[ends[-1] + 1 if ends else len(prefix) :])
+
+
+def run_rollouts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Mapping[str, Any]],
+    environments: Mapping[str, Callable[[], Any]],
+    *,
+    max_completion_length: int,
+    max_tool_rounds: int,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+    temperature: float = 0.0,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> list[Rollout]:
+    """
+    Let a model serve rows with the tools of their environments.
+
+    Args:
+        model ([`~transformers.PreTrainedModel`]):
+            Model.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
+            Its tokenizer, with a response template.
+        rows (`Sequence[Mapping[str, Any]]`):
+            Rows with an `environment`.
+        environments (`Mapping[str, Callable]`):
+            Factories by the name that rows give.
+        max_completion_length (`int`):
+            Longest rollout in tokens, results included.
+        max_tool_rounds (`int`):
+            How often calls are executed.
+        chat_template_kwargs (`Mapping`, *optional*):
+            Further arguments of the chat template.
+        temperature (`float`, *optional*, defaults to `0.0`):
+            Sampling temperature; 0 is greedy.
+        batch_size (`int`, *optional*, defaults to `32`):
+            Prompts a batch.
+        seed (`int`, *optional*, defaults to `0`):
+            Seed of the sampling.
+
+    Returns:
+        `list[Rollout]`:
+            One for each row, in order.
+    """
+    rollouts = []
+    for row in rows:
+        environment = environments[row["environment"]]()
+        environment.reset(**{key: value for key, value in row.items() if key != "environment"})
+        prompt = render_prompt(tokenizer, row, chat_template_kwargs=chat_template_kwargs)
+        rollouts.append(Rollout(row, environment, prompt))
+    active = rollouts
+    for turn in range(max_tool_rounds + 1):
+        written = sample_completions(
+            model,
+            tokenizer,
+            [rollout.prompt_ids + rollout.completion_ids for rollout in active],
+            max_new_tokens=max_completion_length,
+            temperature=temperature,
+            batch_size=batch_size,
+            seed=seed + turn,
+        )
+        calling = []
+        for rollout, ids in zip(active, written, strict=True):
+            ids = ids[: max_completion_length - len(rollout.completion_ids)]
+            if not ids and rollout.completion_ids:
+                continue
+            prefix = rollout.prompt_ids + rollout.completion_ids
+            rollout.messages.append(parse_response(tokenizer, ids, prefix=prefix))
+            rollout.completion_ids += ids
+            rollout.tool_mask += [1] * len(ids)
+            if turn < max_tool_rounds and _execute(rollout, tokenizer, chat_template_kwargs, max_completion_length):
+                calling.append(rollout)
+        active = calling
+        if not active:
+            break
+    return rollouts
+
+
+def _execute(
+    rollout: Rollout,
+    tokenizer: PreTrainedTokenizerBase,
+    chat_template_kwargs: Mapping[str, Any] | None,
+    max_completion_length: int,
+) -> bool:
+    """Execute the calls of the last turn and add their results; whether there were any and they had room."""
+    calls = rollout.messages[-1].get("tool_calls")
+    if not calls:
+        return False
+    tools = tool_methods(rollout.environment)
+    results = []
+    for call in calls:
+        name = call["function"]["name"]
+        content = str(tools[name](**call["function"]["arguments"]))
+        results.append({"role": "tool", "name": name, "content": content})
+    ids = tool_suffix_ids(tokenizer, results, chat_template_kwargs)
+    if len(rollout.completion_ids) + len(ids) > max_completion_length:
+        return False
+    rollout.messages += results
+    rollout.completion_ids += ids
+    rollout.tool_mask += [0] * len(ids)
+    return True
