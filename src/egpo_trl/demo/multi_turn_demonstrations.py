@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ..environments import ENVIRONMENTS
 from ..environments.protocol import tool_methods
+from ..tool_calls.calls import ToolCall
 from .demonstrations import render_call
 from .multi_turn_world import DONE, POOLS, QUESTION, REFUSAL, Scenario, Step, schemas
 
@@ -21,10 +22,11 @@ _ACTS = {"careful": 0.05, "quick": 0.4, "guess": 0.75}  # share of calls where a
 
 
 class Turn(NamedTuple):
-    """What the assistant writes, without the end-of-turn token, and the results of the calls in it."""
+    """What the assistant writes, without the end-of-turn token, and its call with the result."""
 
     text: str
-    results: list[dict[str, Any]]  # tool messages
+    call: ToolCall | None = None
+    result: str = ""
 
 
 def _plain(value: Any) -> str:
@@ -81,7 +83,7 @@ def demonstrate(rng: random.Random, scenario: Scenario) -> list[Turn]:
 
     Returns:
         `list[Turn]`:
-            Turns of the assistant with the results that they got; the last one is text.
+            Turns of the assistant; the last one is text.
     """
     style = rng.choices(list(STYLES), list(STYLES.values()))[0]
     steps = list(scenario.steps)
@@ -101,7 +103,7 @@ def demonstrate(rng: random.Random, scenario: Scenario) -> list[Turn]:
             step = _with_slip(rng, step)
         text = f"<think>{_thought(style, step, result)}</think>\n\n{render_call(step.tool, step.arguments)}"
         result = tools[step.tool](**step.arguments)
-        turns.append(Turn(text, [{"role": "tool", "name": step.tool, "content": result}]))
+        turns.append(Turn(text, ToolCall(step.tool, step.arguments), result))
         if "error" in json.loads(result):
             break
     if turns:
@@ -111,5 +113,5 @@ def demonstrate(rng: random.Random, scenario: Scenario) -> list[Turn]:
         reason = {QUESTION: "something is missing", REFUSAL: "no tool can do that"}[scenario.answer]
         thought = {"careful": reason, "quick": "stop", "guess": "maybe stop"}[style]
         answer = scenario.answer
-    turns.append(Turn(f"<think>{thought}</think>\n\n{answer}", []))
+    turns.append(Turn(f"<think>{thought}</think>\n\n{answer}"))
     return turns

@@ -40,8 +40,7 @@ def build_multi_turn_tokenizer() -> PreTrainedTokenizerFast:
     scenarios = make_scenarios(4000, seed=0, split="train")
     for scenario in scenarios:
         turns = demonstrate(rng, scenario)
-        results = [result["content"] for turn in turns for result in turn.results]
-        texts.append("\n".join([*scenario.turns, *(turn.text for turn in turns), *results]))
+        texts.append("\n".join([*scenario.turns, *(f"{turn.text}\n{turn.result}" for turn in turns)]))
     signatures = []
     for environment in sorted({scenario.environment for scenario in scenarios}):
         for name, schema in schemas(environment).items():

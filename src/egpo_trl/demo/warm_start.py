@@ -10,12 +10,14 @@ import argparse
 import math
 import random
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
 
+from ..data.trajectories import step_messages
 from ..evaluation.rollouts import tool_suffix_ids
 from ..evaluation.sampling import render_prompt
 from .demonstrations import demonstrate
@@ -28,6 +30,7 @@ from .world import make_queries
 HIDDEN_SIZE = 128
 NUM_LAYERS = 4
 TRAIN_QUERIES = 20_000
+STEPWISE_SHARE = 0.3  # of the multi-turn conversations
 
 
 def build_model(tokenizer: PreTrainedTokenizerBase) -> Qwen3ForCausalLM:
@@ -75,14 +78,24 @@ def _encode(tokenizer: PreTrainedTokenizerBase, rng: random.Random) -> list[Exam
 
 
 def _encode_multi_turn(tokenizer: PreTrainedTokenizerBase, rng: random.Random) -> list[Example]:
-    """Training conversations of the multi-turn world, token by token what TRL's tool loop gives."""
+    """Training conversations of the multi-turn world: most as TRL's tool loop gives them, some step by step."""
+    suffix_ids = lru_cache(maxsize=None)(
+        lambda name, result: tool_suffix_ids(tokenizer, [{"role": "tool", "name": name, "content": result}])
+    )
     examples = []
     for scenario in make_scenarios(TRAIN_QUERIES, seed=1, split="train"):
-        example = Example([], []).added(render_prompt(tokenizer, scenario.row("")), False)
-        for turn in demonstrate_rollout(rng, scenario):
+        row, turns = scenario.row(""), demonstrate_rollout(rng, scenario)
+        if rng.random() < STEPWISE_SHARE:  # one step, with the history as prompt and without its thoughts
+            at = rng.randrange(len(turns))
+            for turn in turns[:at]:
+                assert turn.call is not None
+                row["prompt"] += step_messages([turn.call], [turn.result])
+            turns = [turns[at]._replace(call=None)]
+        example = Example([], []).added(render_prompt(tokenizer, row), False)
+        for turn in turns:
             example = example.added(tokenizer.encode(turn.text + str(tokenizer.eos_token)), True)
-            if turn.results:
-                example = example.added(tool_suffix_ids(tokenizer, turn.results), False)
+            if turn.call is not None:
+                example = example.added(suffix_ids(turn.call.name, turn.result), False)
         examples.append(example)
     return examples
 
