@@ -8,7 +8,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.chat_template_utils import parse_response
 
 from ..environments.protocol import tool_methods
-from .sampling import render_prompt, sample_completions
+from ..environments.replay import start
+from ..trajectory_reward import TrajectoryReward
+from .exact_match import Judged
+from .sampling import render_prompt, sample_completions, stop_token_ids
 
 
 @dataclass
@@ -115,8 +118,7 @@ def run_rollouts(
     """
     rollouts = []
     for row in rows:
-        environment = environments[row["environment"]]()
-        environment.reset(**{key: value for key, value in row.items() if key != "environment"})
+        environment = start(environments[row["environment"]], row)
         prompt = render_prompt(tokenizer, row, chat_template_kwargs=chat_template_kwargs)
         rollouts.append(Rollout(row, environment, prompt))
     active = rollouts
@@ -170,3 +172,49 @@ def _execute(
     rollout.completion_ids += ids
     rollout.tool_mask += [0] * len(ids)
     return True
+
+
+def judge_rollouts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Mapping[str, Any]],
+    reward: TrajectoryReward,
+    environments: Mapping[str, Callable[[], Any]],
+    *,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> list[Judged]:
+    """
+    Let a model serve rows with executed tools, and judge the rollouts as training does.
+
+    Args:
+        model ([`~transformers.PreTrainedModel`]):
+            Model to evaluate.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
+            Its tokenizer, with a response template.
+        rows (`Sequence[Mapping[str, Any]]`):
+            Trajectory rows.
+        reward ([`TrajectoryReward`]):
+            Criterion; options that are open are taken from the tokenizer.
+        environments (`Mapping[str, Callable]`):
+            Factories by the name that rows give.
+        chat_template_kwargs (`Mapping`, *optional*):
+            Further arguments of the chat template.
+        **options:
+            Arguments of [`run_rollouts`].
+
+    Returns:
+        `list[Judged]`:
+            One for each row, in order.
+    """
+    bound = reward.bind(tokenizer, chat_template_kwargs, stop_token_ids=stop_token_ids(model, tokenizer))
+    rollouts = run_rollouts(
+        model, tokenizer, rows, environments, chat_template_kwargs=chat_template_kwargs, **options
+    )
+    judged = []
+    for one in rollouts:
+        text = tokenizer.decode(one.completion_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        verdict = bound.judge(one.messages, one.row, one.environment, one.completion_ids, one.tool_mask)
+        ids, mask = tuple(one.completion_ids), tuple(one.tool_mask)
+        judged.append(Judged(one.row, text, verdict.score, verdict.reason, ids, mask))
+    return judged
