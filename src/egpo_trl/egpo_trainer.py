@@ -22,8 +22,10 @@ from .egpo_config import EGPOConfig
 from .egpo_metrics import ratios, sum_statistics, weigh_token_means, work_statistics
 from .live_rows import blank_rows, live_rows, sort_micro_batches
 from .prompts import takes_objects, template_messages
+from .response_templates import ensure_response_template
 from .rewards import ToolCallReward
 from .think_spans import ThinkTags
+from .tool_rollouts import ToolRollouts
 from .trainer_checks import check_trainer
 from .update_options import resolve_update_options
 
@@ -33,6 +35,8 @@ _TRL_HOOKS = (
     "_prepare_inputs",
     "_generate_and_score_completions",
     "_tokenize_prompts",
+    "_generate",
+    "_get_tool_suffix_ids",
 )
 
 
@@ -90,6 +94,11 @@ class EGPOTrainer(GRPOTrainer):
     """
 
     _buffered_inputs: Any  # TRL's micro-batches of one generation batch
+    tools: Any  # function schemas, once the trainer is built
+    _env_tools: Any
+    _sync_tool_dicts: Any  # TRL's lookup of calls, one a rollout
+    _async_tool_dicts: Any
+    async_loop: Any
     _tag_names = ["trl", "egpo"]  # noqa: RUF012  # TRL's own mechanism
     _name = "EGPO"
     _paper = {  # noqa: RUF012
@@ -138,6 +147,8 @@ class EGPOTrainer(GRPOTrainer):
         self._egpo_sums: dict[
             str, list[torch.Tensor]
         ] = {}  # statistics of the micro-batches since the last log, by mode
+        if kwargs.get("tools") or kwargs.get("environment_factory"):
+            ensure_response_template(processing_class, args.think_tags)
         super().__init__(
             model,
             list(funcs),
@@ -149,6 +160,7 @@ class EGPOTrainer(GRPOTrainer):
         )
         self._update_options = resolve_update_options(self.args, self.model, self.aux_loss_enabled)
         self._think_tags = self._find_think_tags()
+        self._tool_rollouts = self._find_tools()
         check_trainer(self, train_dataset, eval_dataset)
         self.reward_funcs: list[Any] = [
             self._bound(func) if isinstance(func, ToolCallReward) else func for func in self.reward_funcs
@@ -261,11 +273,45 @@ class EGPOTrainer(GRPOTrainer):
             with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
                 (output["old_per_token_logps"], _, _), _ = compact(live=live)
 
+    # Executed tools
+
+    def _find_tools(self) -> ToolRollouts | None:
+        if not self.tools:
+            return None
+        rollouts = ToolRollouts(self)
+        # What TRL renders and parses with from now on; it executes what it finds elsewhere.
+        self.tools = [schema for pool in rollouts.pools.values() for schema in pool.schemas.values()]
+        if self.environment_factories is not None:
+            self._env_tools = {name: list(pool.schemas.values()) for name, pool in rollouts.pools.items()}
+        return rollouts
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        if self._tool_rollouts is None:
+            return super()._generate(prompts)
+        tools = [{**a, **b} for a, b in zip(self._sync_tool_dicts, self._async_tool_dicts, strict=True)]
+        guarded = self._tool_rollouts.guarded(tools, self._row_tools, self.environments)
+        self._sync_tool_dicts, self._async_tool_dicts = guarded, [{} for _ in guarded]
+        output = super()._generate(prompts)
+        if self._has_async_funcs:
+            self.async_loop = self._tool_rollouts.loops.loop  # another one if a tool blocked it
+        for row, environment in zip(guarded, self.environments or [], strict=False):
+            if row.is_abandoned:  # a call in it goes on: no later rollout may get it
+                for pool in self._environment_pool.values():
+                    pool[:] = [other for other in pool if other is not environment]
+        return output
+
+    def _get_tool_suffix_ids(self, tool_messages: list[dict[str, Any]]) -> Any:
+        assert self._tool_rollouts is not None
+        return self._tool_rollouts.suffix_ids(super()._get_tool_suffix_ids, tool_messages)
+
     # Each row's own tools
+
+    def _offered_tools(self, row: dict[str, Any]) -> list[dict[str, Any]] | None:
+        return parse_row_tools(row["tools"]) if self._tool_rollouts is None else self._tool_rollouts.offered(row)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
         has_tools = self.args.render_tools and "tools" in inputs[0]
-        self._row_tools = [parse_row_tools(row["tools"]) for row in inputs] if has_tools else None
+        self._row_tools = [self._offered_tools(row) for row in inputs] if has_tools else None
         corrects_sampling = self.use_vllm and self.vllm_importance_sampling_correction  # reads the rows at once
         drops = self.model.training and self._update_options.drop_zero_advantages
         self._old_logps, self._defers_old_logps = None, drops and self.beta == 0.0 and not corrects_sampling

@@ -1,0 +1,82 @@
+"""A response template for chat templates that write Hermes calls and that TRL does not know.
+
+TRL executes the calls that a tokenizer's response template finds, and brings one along for the released families only.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
+
+from .completions import find_syntax
+from .think_spans import ThinkTags
+from .tool_calls.native import find_response_template
+
+
+def ensure_response_template(
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin | None, think_tags: Sequence[str] | None = None
+) -> None:
+    """
+    Give a tokenizer the response template that executed tools need, if nobody has one for it.
+
+    A tokenizer that has one, whose chat template TRL knows, or whose calls are not in the Hermes syntax is left alone.
+
+    Args:
+        processing_class ([`~transformers.PreTrainedTokenizerBase`] or [`~transformers.ProcessorMixin`], *optional*):
+            Tokenizer, or processor with one. Its attribute `response_template` is set.
+        think_tags (`Sequence[str]`, *optional*):
+            Opening and closing tag of the chain of thought. By default they are read off the tokenizer.
+    """
+    tokenizer: Any = getattr(processing_class, "tokenizer", processing_class)
+    if tokenizer is None or not isinstance(tokenizer.chat_template, str):
+        return
+    if getattr(tokenizer, "response_schema", None) is not None or find_response_template(tokenizer) is not None:
+        return
+    if find_syntax(tokenizer) == "hermes":
+        tokenizer.response_template = hermes_template(tokenizer, think_tags)
+
+
+def hermes_template(tokenizer: PreTrainedTokenizerBase, think_tags: Sequence[str] | None = None) -> dict[str, Any]:
+    """
+    Response template of a chat template that writes Hermes calls.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
+            Tokenizer with the chat template.
+        think_tags (`Sequence[str]`, *optional*):
+            Opening and closing tag of the chain of thought. By default they are read off the tokenizer; without any,
+            the template reads no reasoning.
+
+    Returns:
+        `dict`:
+            Template in the form of transformers' response parsing.
+    """
+    user, answer = {"role": "user", "content": "?"}, {"role": "assistant", "content": "answer"}
+
+    def render(messages: list[dict[str, str]], **kwargs: Any) -> str:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, **kwargs))
+
+    asked = render([user])
+    opening = render([user], add_generation_prompt=True)[len(asked) :]
+    end = render([user, answer]).rpartition("answer")[2].strip() or str(tokenizer.eos_token)
+    fields: dict[str, Any] = {
+        "tool_calls": {
+            "open": "<tool_call>",
+            "close_pattern": r"</tool_call>\s*",
+            "repeats": True,
+            "content": "json",
+            "transform": {"type": "function", "function": "{content}"},
+        },
+        "content": {"close_pattern": re.escape(end) + r"\s*", "content": "text"},
+    }
+    try:
+        tags = ThinkTags(tokenizer, think_tags)
+    except ValueError:
+        return {"defaults": {"role": "assistant"}, "start_anchor": opening, "fields": fields}
+    thought = {"open": tags.start, "close_pattern": re.escape(tags.end) + r"\s*", "content": "text"}
+    return {
+        "defaults": {"role": "assistant"},
+        "start_anchor": opening.partition(tags.start)[0],
+        "fields": {"reasoning_content": thought, **fields},
+    }
