@@ -25,8 +25,10 @@ from .prompts import takes_objects, template_messages
 from .response_templates import ensure_response_template
 from .rewards import ToolCallReward
 from .think_spans import ThinkTags
+from .tool_guard import ToolLimits
 from .tool_rollouts import ToolRollouts
 from .trainer_checks import check_trainer
+from .trajectory_reward import TrajectoryReward
 from .update_options import resolve_update_options
 
 _TRL_HOOKS = (
@@ -37,6 +39,7 @@ _TRL_HOOKS = (
     "_tokenize_prompts",
     "_generate",
     "_get_tool_suffix_ids",
+    "_calculate_rewards",
 )
 
 
@@ -147,6 +150,7 @@ class EGPOTrainer(GRPOTrainer):
         self._egpo_sums: dict[
             str, list[torch.Tensor]
         ] = {}  # statistics of the micro-batches since the last log, by mode
+        self._tool_masks: list[list[int]] | None = None  # of the rollouts that wait for their rewards
         if kwargs.get("tools") or kwargs.get("environment_factory"):
             ensure_response_template(processing_class, args.think_tags)
         super().__init__(
@@ -163,11 +167,16 @@ class EGPOTrainer(GRPOTrainer):
         self._tool_rollouts = self._find_tools()
         check_trainer(self, train_dataset, eval_dataset)
         self.reward_funcs: list[Any] = [
-            self._bound(func) if isinstance(func, ToolCallReward) else func for func in self.reward_funcs
+            self._bound(func) if isinstance(func, (ToolCallReward, TrajectoryReward)) else func
+            for func in self.reward_funcs
         ]
 
-    def _bound(self, reward: ToolCallReward) -> ToolCallReward:
-        return reward.bind(self._tokenizer, self.chat_template_kwargs, self.args.think_tags, self.eos_token_ids)
+    def _bound(self, reward: ToolCallReward | TrajectoryReward) -> ToolCallReward | TrajectoryReward:
+        options = (self._tokenizer, self.chat_template_kwargs, self.args.think_tags, self.eos_token_ids)
+        if isinstance(reward, TrajectoryReward):
+            limits = ToolLimits(self.args.tool_timeout, self.args.max_tool_result_characters)
+            return reward.bind(*options, limits=limits)
+        return reward.bind(*options)
 
     # Advantages (Eq. 5)
 
@@ -292,6 +301,7 @@ class EGPOTrainer(GRPOTrainer):
         guarded = self._tool_rollouts.guarded(tools, self._row_tools, self.environments)
         self._sync_tool_dicts, self._async_tool_dicts = guarded, [{} for _ in guarded]
         output = super()._generate(prompts)
+        self._tool_masks = output[2]
         if self._has_async_funcs:
             self.async_loop = self._tool_rollouts.loops.loop  # another one if a tool blocked it
         for row, environment in zip(guarded, self.environments or [], strict=False):
@@ -299,6 +309,13 @@ class EGPOTrainer(GRPOTrainer):
                 for pool in self._environment_pool.values():
                     pool[:] = [other for other in pool if other is not environment]
         return output
+
+    def _calculate_rewards(self, inputs: list[dict[str, Any]], *args: Any) -> Any:
+        """Rewards are told which tokens the policy wrote, so that they can read each turn as it was written."""
+        masks, self._tool_masks = self._tool_masks, None
+        if masks is not None:
+            inputs = [{**row, "tool_mask": mask} for row, mask in zip(inputs, masks, strict=True)]
+        return super()._calculate_rewards(inputs, *args)
 
     def _get_tool_suffix_ids(self, tool_messages: list[dict[str, Any]]) -> Any:
         assert self._tool_rollouts is not None

@@ -1,4 +1,4 @@
-"""The strict binary reward of a rollout with executed tools: BFCL's multi-turn criterion, and the template in every turn."""
+"""The strict binary reward of rollouts with executed tools: BFCL's multi-turn criterion, the template in every turn."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .completions import text_of
 from .environments import ENVIRONMENTS
-from .environments.replay import Replay, parse_trajectory, replay
+from .environments.replay import DEFAULT_LIMITS, Replay, parse_trajectory
+from .environments.replay import replay as replay_trajectory
 from .rewards import REASONS, ToolCallReward
 from .tool_calls.calls import Answer, InvalidJSON, State, ToolCall, load_json, parse_tools
 from .tool_calls.matching import Schema, compare_calls, values_equal
+from .tool_guard import ToolLimits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -73,7 +75,11 @@ class TrajectoryReward:
         environments (`Mapping[str, Callable]` or `Callable`, *optional*):
             What the trainer takes as `environment_factory`; the shipped ones by default.
         calls ([`ToolCallReward`], *optional*):
-            How turns are read: syntax, think block, names with dots. Options that are open are taken from the tokenizer.
+            How turns are read: syntax, think block, text beside calls. Options that are open are taken from the
+            tokenizer. Executed calls have one name, so `comparison` and `dots_as_underscores` do not apply.
+        limits ([`ToolLimits`], *optional*):
+            Limits of the reference's calls: seconds, and characters of a result. [`EGPOTrainer`] sets those of its
+            config.
 
     Example:
 
@@ -92,7 +98,8 @@ class TrajectoryReward:
     """
 
     environments: Any = field(default_factory=lambda: ENVIRONMENTS)
-    calls: ToolCallReward = ToolCallReward()
+    calls: ToolCallReward = field(default_factory=ToolCallReward)
+    limits: ToolLimits = DEFAULT_LIMITS
 
     __name__ = "trajectory_reward"  # what TRL calls its metrics
 
@@ -102,9 +109,14 @@ class TrajectoryReward:
         chat_template_kwargs: Mapping[str, Any] | None = None,
         think_tags: Sequence[str] | None = None,
         stop_token_ids: Sequence[int] = (),
+        limits: ToolLimits | None = None,
     ) -> "TrajectoryReward":
-        """A copy whose open options are taken from a tokenizer, see [`ToolCallReward.bind`]."""
-        return replace(self, calls=self.calls.bind(tokenizer, chat_template_kwargs, think_tags, stop_token_ids))
+        """
+        A copy whose open options are taken from a tokenizer, see [`ToolCallReward.bind`], with the limits that the calls
+        of a run have.
+        """
+        calls = self.calls.bind(tokenizer, chat_template_kwargs, think_tags, stop_token_ids)
+        return replace(self, calls=calls, limits=limits or self.limits)
 
     def judge(
         self,
@@ -181,7 +193,7 @@ class TrajectoryReward:
         try:
             steps = parse_trajectory(row.get("trajectory"))
             forbidden = _names(row.get("forbidden"))
-            expected = replay(self._factory(row, environment), row)
+            expected = replay_trajectory(self._factory(row, environment), row, self.limits)
         except Exception:  # an environment may refuse a row with any error
             return "invalid_reference"
         return _Row(steps, row.get("tools"), schemas, forbidden, expected)
@@ -198,7 +210,9 @@ class TrajectoryReward:
     ) -> TrajectoryVerdict:
         if isinstance(row, str):
             return TrajectoryVerdict(0.0, row)
-        messages = completion if isinstance(completion, (list, tuple)) else [{"role": "assistant", "content": completion}]
+        messages = (
+            completion if isinstance(completion, (list, tuple)) else [{"role": "assistant", "content": completion}]
+        )
         messages = [message for message in messages if isinstance(message, dict)]
         turns = _turns(messages, token_ids, tool_mask)
         names = tuple(row.schemas)
@@ -238,7 +252,9 @@ class TrajectoryReward:
     ) -> tuple[str, int] | None:
         """BFCL's response check: the first step of the reference that has a result which the rollout never got."""
         got = Counter(
-            (message.get("name"), text_of(message.get("content"))) for message in messages if message.get("role") == "tool"
+            (message.get("name"), text_of(message.get("content")))
+            for message in messages
+            if message.get("role") == "tool"
         )
         for at, (step, results) in enumerate(zip(row.steps, row.expected.results, strict=True)):
             for call, result in zip(step, results, strict=True):

@@ -33,7 +33,7 @@ def trajectory_problem(row: Mapping[str, Any], index: int, environments: Factori
             A sentence that names the row and the field, or `None` for a row in order.
     """
     row_id = f" (id {row['id']!r})" if row.get("id") is not None else ""
-    name = row.get("environment")
+    name = str(row.get("environment"))
     if name not in environments:
         return f"row {index}{row_id}, field 'environment': {name!r} is none of {list(environments)}"
     try:
@@ -64,7 +64,9 @@ def check_trajectories(rows: Iterable[Mapping[str, Any]], name: str, environment
     found = [problem for at, row in enumerate(rows) if (problem := trajectory_problem(row, at, environments))]
     if found:
         shown = "\n  ".join(found[:_MAX_NAMED])
-        raise ValueError(f"{name} has {len(found)} rows that cannot be replayed, such as:\n  {shown}\nMend or drop them.")
+        raise ValueError(
+            f"{name} has {len(found)} rows that cannot be replayed, such as:\n  {shown}\nMend or drop them."
+        )
 
 
 def step_messages(calls: Sequence[ToolCall], results: Sequence[str]) -> list[dict[str, Any]]:
@@ -82,7 +84,8 @@ def step_messages(calls: Sequence[ToolCall], results: Sequence[str]) -> list[dic
             A turn of the assistant and the tool results.
     """
     tool_calls = [
-        {"type": "function", "function": {"name": call.name, "arguments": json.dumps(call.arguments)}} for call in calls
+        {"type": "function", "function": {"name": call.name, "arguments": json.dumps(call.arguments)}}
+        for call in calls
     ]
     told = [
         {"role": "tool", "name": call.name, "content": result} for call, result in zip(calls, results, strict=True)

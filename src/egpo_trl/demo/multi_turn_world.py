@@ -281,7 +281,7 @@ def make_scenario(rng: random.Random) -> Scenario:
         steps = tuple(task.steps(values))
         if (task.vague or not needs_vague) and len(steps) == _STEPS.get(kind, len(steps)):
             break
-    turns = (rng.choice(task.wordings),)
+    turns: tuple[str, ...] = (rng.choice(task.wordings),)
     if needs_vague:
         turns = rng.choice(task.vague)[: 2 if kind == "follow-up" else 1]
     needed = list(dict.fromkeys(step.tool for step in steps))

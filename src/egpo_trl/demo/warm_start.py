@@ -101,16 +101,28 @@ def _encode_multi_turn(tokenizer: PreTrainedTokenizerBase, rng: random.Random) -
 
 
 class World(NamedTuple):
-    """What a tiny policy is warm-started on."""
+    """What a tiny policy is warm-started on, and for how long."""
 
     build_tokenizer: Callable[[], PreTrainedTokenizerBase]
     encode: Callable[[PreTrainedTokenizerBase, random.Random], list[Example]]
+    steps: int  # on demonstrations
+    batch_size: int  # conversations a step
+    num_lengths: int  # classes of length that a batch is drawn from: one, or conversations of similar length only
 
 
 WORLDS = {
-    "single-turn": World(build_tokenizer, _encode),
-    "multi-turn": World(build_multi_turn_tokenizer, _encode_multi_turn),
+    "single-turn": World(build_tokenizer, _encode, steps=1400, batch_size=48, num_lengths=1),
+    "multi-turn": World(build_multi_turn_tokenizer, _encode_multi_turn, steps=700, batch_size=32, num_lengths=4),
 }
+
+
+def _draw(rng: random.Random, examples: list[Example], size: int, num_lengths: int) -> list[Example]:
+    """Some examples of similar length."""
+    drawn = rng.sample(examples, size * num_lengths)
+    if num_lengths == 1:
+        return drawn
+    begin = rng.randrange(num_lengths) * size
+    return sorted(drawn, key=lambda example: len(example.ids))[begin : begin + size]
 
 
 def _batch(examples: list[Example], pad_id: int) -> dict[str, torch.Tensor]:
@@ -140,9 +152,8 @@ def _copy_batch(rng: random.Random, ids: list[int], batch_size: int = 64) -> dic
 
 
 def warm_start(
-    steps: int,
+    steps: int | None = None,
     copy_steps: int = 500,
-    batch_size: int = 48,
     learning_rate: float = 2e-3,
     seed: int = 0,
     world: str = "single-turn",
@@ -152,13 +163,11 @@ def warm_start(
     Train the tiny policy to copy, then to imitate the demonstrations.
 
     Args:
-        steps (`int`):
-            Optimizer steps on demonstrations.
+        steps (`int`, *optional*):
+            Optimizer steps on demonstrations; by default those of the world.
         copy_steps (`int`, *optional*, defaults to `500`):
             Optimizer steps on repeated random tokens before them. Without these the policy needs several times as many
             demonstrations before it copies a value from the query into a call.
-        batch_size (`int`, *optional*, defaults to `48`):
-            Conversations a step.
         learning_rate (`float`, *optional*, defaults to `2e-3`):
             Learning rate of the copying, and peak of the cosine schedule of the imitation.
         seed (`int`, *optional*, defaults to `0`):
@@ -174,7 +183,9 @@ def warm_start(
     """
     torch.manual_seed(seed)
     rng = random.Random(seed)
-    tokenizer = WORLDS[world].build_tokenizer()
+    source = WORLDS[world]
+    steps = source.steps if steps is None else steps
+    tokenizer = source.build_tokenizer()
     model = build_model(tokenizer)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     ids = [token_id for token_id in range(len(tokenizer)) if token_id not in tokenizer.all_special_ids]
@@ -190,8 +201,9 @@ def warm_start(
         if step < copy_steps:
             batch = _copy_batch(rng, ids)
         else:
-            examples = examples or WORLDS[world].encode(tokenizer, rng)
-            batch = _batch(rng.sample(examples, batch_size), tokenizer.pad_token_id)
+            examples = examples or source.encode(tokenizer, rng)
+            drawn = _draw(rng, examples, source.batch_size, source.num_lengths)
+            batch = _batch(drawn, tokenizer.pad_token_id)
         loss = model(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -206,7 +218,7 @@ def main(argv: list[str] | None = None) -> None:
     """Build the policy and save it, with its weights in bfloat16."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1400, help="optimizer steps on demonstrations")
+    parser.add_argument("--steps", type=int, help="optimizer steps on demonstrations; default: those of the world")
     parser.add_argument("--copy_steps", type=int, default=500, help="optimizer steps on repeated tokens before them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--world", default="single-turn", choices=WORLDS, help="world to imitate")

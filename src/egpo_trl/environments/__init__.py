@@ -16,8 +16,16 @@ ENVIRONMENTS: Mapping[str, EnvironmentFactory] = {
     "trading_account": TradingAccount,
 }
 
-__all__ = ["ENVIRONMENTS", "EnvironmentFactory", "FileSystem", "TicketDesk", "ToolEnvironment", "TradingAccount",
-           "reports_errors", "load_environments"]  # fmt: skip
+__all__ = [
+    "ENVIRONMENTS",
+    "EnvironmentFactory",
+    "FileSystem",
+    "TicketDesk",
+    "ToolEnvironment",
+    "TradingAccount",
+    "load_environments",
+    "reports_errors",
+]  # fmt: skip
 
 
 def load_environments(names: list[str] | None = None) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """Reference trajectories: the calls of every step, and what they give in a fresh environment."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ..completions import text_of
 from ..tool_calls.calls import InvalidJSON, ToolCall, load_json, parse_reference
+from ..tool_guard import EventLoops, ToolError, ToolGuard, ToolLimits
 from .protocol import tool_methods
 
 MAX_STEPS = 64
+DEFAULT_LIMITS = ToolLimits(timeout=30.0, max_characters=8192)  # those of EGPOConfig
 
 Step = tuple[ToolCall, ...]
 
@@ -18,7 +20,7 @@ class Replay(NamedTuple):
 
     Args:
         results (`tuple[tuple[str, ...], ...]`):
-            Text of the result of each call, by step; the last step has none.
+            Text of the result of each call as the model reads it, by step; the last step has none.
         state (`Any`):
             Final state of the environment.
     """
@@ -52,7 +54,9 @@ def parse_trajectory(trajectory: Any) -> tuple[Step, ...]:
     steps = []
     for position, step in enumerate(value):
         try:
-            steps.append(parse_reference(step if isinstance(step, list) else None))
+            if not isinstance(step, list):
+                raise ValueError("must be a list of calls")
+            steps.append(parse_reference(step))
         except ValueError as error:
             raise ValueError(f"step {position + 1}: {error}") from None
     if any(not step for step in steps[:-1]) or steps[-1]:
@@ -79,7 +83,7 @@ def start(factory: Callable[[], Any], row: Mapping[str, Any]) -> Any:
     return environment
 
 
-def replay(factory: Callable[[], Any], row: Mapping[str, Any]) -> Replay:
+def replay(factory: Callable[[], Any], row: Mapping[str, Any], limits: ToolLimits = DEFAULT_LIMITS) -> Replay:
     """
     Execute the trajectory of a row in a fresh environment.
 
@@ -88,6 +92,8 @@ def replay(factory: Callable[[], Any], row: Mapping[str, Any]) -> Replay:
             Makes an environment.
         row (`Mapping[str, Any]`):
             Row with a `trajectory`, and what the environment's `reset` reads.
+        limits ([`ToolLimits`], *optional*):
+            Limits of calls, as in rollouts.
 
     Returns:
         [`Replay`]:
@@ -98,7 +104,7 @@ def replay(factory: Callable[[], Any], row: Mapping[str, Any]) -> Replay:
     """
     steps = parse_trajectory(row.get("trajectory"))
     environment = start(factory, row)
-    tools = tool_methods(environment)
+    tools, guard = tool_methods(environment), ToolGuard(limits, EventLoops(), lambda *_: None)
     results = []
     for position, step in enumerate(steps):
         told = []
@@ -106,18 +112,13 @@ def replay(factory: Callable[[], Any], row: Mapping[str, Any]) -> Replay:
             if call.name not in tools:
                 raise ValueError(f"step {position + 1}: the environment has no tool {call.name!r}")
             try:
-                told.append(result_text(tools[call.name](**call.arguments)))
-            except Exception as error:  # an environment may raise anything
+                told.append(text_of(guard.call(call.name, tools[call.name], call.arguments)))
+            except ToolError as error:
                 raise ValueError(f"step {position + 1}: {call.name} failed: {error}") from None
             if is_error(told[-1]):
                 raise ValueError(f"step {position + 1}: {call.name} failed: {told[-1][:200]}")
         results.append(tuple(told))
     return Replay(tuple(results), environment.state)
-
-
-def result_text(result: Any) -> str:
-    """The result of a tool as the model reads it."""
-    return json.dumps(result, ensure_ascii=False, default=str) if isinstance(result, (dict, list)) else str(result)
 
 
 def is_error(text: str) -> bool:

@@ -8,10 +8,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.chat_template_utils import parse_response
 
 from ..environments.protocol import tool_methods
-from ..environments.replay import start
+from ..environments.replay import DEFAULT_LIMITS, start
+from ..think_spans import ThinkTags
+from ..tool_calls.calls import parse_tools
+from ..tool_guard import EventLoops, RowTools, ToolGuard, ToolLimits
+from ..tool_text import ToolText
 from ..trajectory_reward import TrajectoryReward
 from .exact_match import Judged
 from .sampling import render_prompt, sample_completions, stop_token_ids
+
+MAX_TOOL_ROUNDS = 16  # where the configuration of a run sets no limit
 
 
 @dataclass
@@ -24,6 +30,8 @@ class Rollout:
             The row.
         environment (`Any`):
             Its environment, in the state that the calls left.
+        tools (`Mapping[str, Callable]`):
+            Methods of the environment that the row offers, by name.
         prompt_ids (`list[int]`):
             Token ids of the prompt.
         messages (`list[dict]`):
@@ -36,10 +44,24 @@ class Rollout:
 
     row: Mapping[str, Any]
     environment: Any
+    tools: Mapping[str, Callable[..., Any]]
     prompt_ids: list[int]
     messages: list[dict[str, Any]] = field(default_factory=list)
     completion_ids: list[int] = field(default_factory=list)
     tool_mask: list[int] = field(default_factory=list)
+
+    def call_tools(self, guard: ToolGuard) -> list[dict[str, Any]]:
+        """Tool messages with what the calls of the last turn give, none where it is a text."""
+        tools = RowTools(self.tools, guard, self.environment)
+        results = []
+        for call in self.messages[-1].get("tool_calls") or ():
+            function = call.get("function", call)
+            try:
+                content = tools[function["name"]](**function["arguments"])
+            except Exception as error:  # arguments may be no mapping
+                content = str({"error": str(error)})
+            results.append({"role": "tool", "name": function["name"], "content": content})
+        return results
 
 
 def tool_suffix_ids(
@@ -86,6 +108,7 @@ def run_rollouts(
     temperature: float = 0.0,
     batch_size: int = 32,
     seed: int = 0,
+    limits: ToolLimits = DEFAULT_LIMITS,
 ) -> list[Rollout]:
     """
     Let a model serve rows with the tools of their environments.
@@ -111,16 +134,28 @@ def run_rollouts(
             Prompts a batch.
         seed (`int`, *optional*, defaults to `0`):
             Seed of the sampling.
+        limits ([`ToolLimits`], *optional*):
+            Seconds that a call may take, and characters of a result.
 
     Returns:
         `list[Rollout]`:
             One for each row, in order.
     """
+    guard = ToolGuard(limits, EventLoops(), lambda *_: None)
+    text = ToolText(tokenizer, _think_tags(tokenizer), str(tokenizer.chat_template))
+
+    def render(results: Sequence[Mapping[str, Any]]) -> list[int]:
+        return tool_suffix_ids(tokenizer, results, chat_template_kwargs)
+
+    longest = min(model.config.max_position_embeddings, tokenizer.model_max_length)
     rollouts = []
     for row in rows:
         environment = start(environments[row["environment"]], row)
         prompt = render_prompt(tokenizer, row, chat_template_kwargs=chat_template_kwargs)
-        rollouts.append(Rollout(row, environment, prompt))
+        tools = tool_methods(environment)
+        if row.get("tools") is not None:
+            tools = {name: tool for name, tool in tools.items() if name in parse_tools(row["tools"])}
+        rollouts.append(Rollout(row, environment, tools, prompt))
     active = rollouts
     for turn in range(max_tool_rounds + 1):
         written = sample_completions(
@@ -141,37 +176,29 @@ def run_rollouts(
             rollout.messages.append(parse_response(tokenizer, ids, prefix=prefix))
             rollout.completion_ids += ids
             rollout.tool_mask += [1] * len(ids)
-            if turn < max_tool_rounds and _execute(rollout, tokenizer, chat_template_kwargs, max_completion_length):
-                calling.append(rollout)
+            results = rollout.call_tools(guard) if turn < max_tool_rounds else []
+            if not results:
+                continue
+            suffix, _ = text.suffix_ids(render, results)
+            length = len(rollout.completion_ids) + len(suffix)
+            if length > max_completion_length or len(rollout.prompt_ids) + length >= longest:
+                continue
+            rollout.messages += results
+            rollout.completion_ids += suffix
+            rollout.tool_mask += [0] * len(suffix)
+            calling.append(rollout)
         active = calling
         if not active:
             break
     return rollouts
 
 
-def _execute(
-    rollout: Rollout,
-    tokenizer: PreTrainedTokenizerBase,
-    chat_template_kwargs: Mapping[str, Any] | None,
-    max_completion_length: int,
-) -> bool:
-    """Execute the calls of the last turn and add their results; whether there were any and they had room."""
-    calls = rollout.messages[-1].get("tool_calls")
-    if not calls:
-        return False
-    tools = tool_methods(rollout.environment)
-    results = []
-    for call in calls:
-        name = call["function"]["name"]
-        content = str(tools[name](**call["function"]["arguments"]))
-        results.append({"role": "tool", "name": name, "content": content})
-    ids = tool_suffix_ids(tokenizer, results, chat_template_kwargs)
-    if len(rollout.completion_ids) + len(ids) > max_completion_length:
-        return False
-    rollout.messages += results
-    rollout.completion_ids += ids
-    rollout.tool_mask += [0] * len(ids)
-    return True
+def _think_tags(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    try:
+        tags = ThinkTags(tokenizer)
+    except ValueError:  # a model without think tags
+        return ()
+    return (tags.start, tags.end)
 
 
 def judge_rollouts(
@@ -208,9 +235,7 @@ def judge_rollouts(
             One for each row, in order.
     """
     bound = reward.bind(tokenizer, chat_template_kwargs, stop_token_ids=stop_token_ids(model, tokenizer))
-    rollouts = run_rollouts(
-        model, tokenizer, rows, environments, chat_template_kwargs=chat_template_kwargs, **options
-    )
+    rollouts = run_rollouts(model, tokenizer, rows, environments, chat_template_kwargs=chat_template_kwargs, **options)
     judged = []
     for one in rollouts:
         text = tokenizer.decode(one.completion_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
