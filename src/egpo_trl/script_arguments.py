@@ -18,7 +18,8 @@ class EGPOScriptArguments:
     Args:
         dataset_name (`str`, *optional*, defaults to `"demo"`):
             Rows to train on: `"demo"` for the embedded tool world, `"demo-multiturn"` for its multi-turn sister, a file
-            (`.jsonl`, `.json`, `.parquet`, `.csv`), a folder, or a data set on the Hub, with `prompt`, `tools` and `reference` columns.
+            (`.jsonl`, `.json`, `.parquet`, `.csv`), a folder, or a data set on the Hub, with `prompt`, `tools` and
+            `reference` columns.
         dataset_config (`str`, *optional*):
             Configuration of a data set on the Hub.
         dataset_train_split (`str`, *optional*, defaults to `"train"`):

@@ -24,7 +24,8 @@ def load_rows(name: str, config: str | None = None, split: str = "train", num_de
     Args:
         name (`str`):
             `"demo"` for the embedded tool world, `"demo-multiturn"` for its multi-turn sister, a file (`.jsonl`,
-            `.json`, `.parquet`, `.csv`), a folder written by `Dataset.save_to_disk`, or a data set on the Hub (a folder with data files works as one).
+            `.json`, `.parquet`, `.csv`), a folder written by `Dataset.save_to_disk`, or a data set on the Hub (a folder
+            with data files works as one).
         config (`str`, *optional*):
             Configuration of a data set on the Hub.
         split (`str`, *optional*, defaults to `"train"`):

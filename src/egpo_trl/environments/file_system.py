@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from .protocol import MAX_ITEMS, load_state, reports_errors
+from .protocol import MAX_ITEMS, check_texts, load_state, reports_errors
 
 
 class FileSystem:
@@ -29,8 +29,7 @@ class FileSystem:
         """
         folders = load_state(initial_state, ("folders",))["folders"]
         for folder, files in folders.items():
-            if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
-                raise ValueError(f"initial_state: folder {folder!r} must map names to texts")
+            check_texts(files, f"folder {folder!r}")
         self._folders = folders
 
     @property

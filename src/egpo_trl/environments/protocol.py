@@ -7,10 +7,11 @@ start with `_` are none. The docstring and the annotations of a method are its s
 import functools
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol, get_type_hints, runtime_checkable
 
 from ..tool_calls.calls import InvalidJSON, load_json
+from ..tool_pool import tool_schema
 
 NOT_TOOLS = ("reset", "get_reward")
 MAX_TEXT = 1000  # characters of one text that a tool takes
@@ -116,17 +117,7 @@ def tool_schemas(environment: Any) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: If a method has neither a schema nor the docstring to make one.
     """
-    from transformers.utils import get_json_schema
-
-    written: Mapping[str, dict[str, Any]] = getattr(environment, "tool_schemas", {})
-    schemas = {}
-    for name, method in tool_methods(environment).items():
-        try:
-            schema = written.get(name) or get_json_schema(method)
-        except Exception as error:  # transformers raises errors of several kinds
-            raise ValueError(f"tool {name!r} of {type(environment).__name__}: {error}") from error
-        schemas[name] = schema if "function" in schema else {"type": "function", "function": schema}
-    return schemas
+    return {name: tool_schema(method) for name, method in tool_methods(environment).items()}
 
 
 def load_state(initial_state: Any, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -159,3 +150,9 @@ def load_state(initial_state: Any, keys: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(part, dict) or len(part) > MAX_ITEMS:
             raise ValueError(f"initial_state: {key!r} must be an object of at most {MAX_ITEMS} items")
     return {key: value.get(key, {}) for key in keys}
+
+
+def check_texts(part: Any, name: str) -> None:
+    """Raise a `ValueError` for a part of an `initial_state` that is not an object of texts."""
+    if not isinstance(part, dict) or not all(isinstance(text, str) for text in part.values()):
+        raise ValueError(f"initial_state: {name} must map names to texts")

@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from .protocol import load_state, reports_errors
+from .protocol import check_texts, load_state, reports_errors
 
 PRIORITIES = ("low", "normal", "high")
 _FIELDS = {"customer", "status", "priority", "agent"}
@@ -36,6 +36,8 @@ class TicketDesk:
         for ticket_id, ticket in value["tickets"].items():
             if not ticket_id.isdecimal() or not isinstance(ticket, dict) or ticket.keys() != _FIELDS:
                 raise ValueError(f"initial_state: ticket {ticket_id!r} must have a number and {sorted(_FIELDS)}")
+            check_texts(ticket, f"ticket {ticket_id!r}")
+        check_texts(value["agents"], "agents")
         self._tickets, self._agents = value["tickets"], value["agents"]
 
     @property

@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from .protocol import MAX_ITEMS, load_state, reports_errors
+from .protocol import MAX_ITEMS, check_texts, load_state, reports_errors
 
 MAX_AMOUNT = 10**9
 
@@ -37,6 +37,8 @@ class TradingAccount:
         for order_id, order in orders.items():
             if not order_id.isdecimal() or not isinstance(order, dict) or order.keys() != {"symbol", "shares"}:
                 raise ValueError(f"initial_state: order {order_id!r} must have a number, 'symbol' and 'shares'")
+            check_texts({"symbol": order["symbol"]}, f"order {order_id!r}")
+        check_texts(value["companies"], "companies")
         value["account"] = {"cash": value["account"].get("cash", 0)}
         shares = [order["shares"] for order in orders.values()]
         amounts = [*value["account"].values(), *value["prices"].values(), *value["holdings"].values(), *shares]
