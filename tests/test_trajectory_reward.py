@@ -38,9 +38,11 @@ def turn(*calls: tuple[str, Any], thought: str = "so") -> str:
     return f"<think>{thought}</think>{written}"
 
 
-def play(*turns: Any, row: dict[str, Any] = ROW, parsed: bool = False) -> tuple[list[dict[str, Any]], Any]:
+def play(
+    *turns: Any, row: dict[str, Any] = ROW, parsed: bool = False, factory: Any = None
+) -> tuple[list[dict[str, Any]], Any]:
     """Messages of a rollout and its environment: a turn is a tuple of calls or a text."""
-    environment = start(ENVIRONMENTS[row["environment"]], row)
+    environment = start(factory or ENVIRONMENTS[row["environment"]], row)
     messages: list[dict[str, Any]] = []
     for one in turns:
         if isinstance(one, str):
@@ -48,7 +50,9 @@ def play(*turns: Any, row: dict[str, Any] = ROW, parsed: bool = False) -> tuple[
             continue
         content: dict[str, Any] = {"content": turn(*one)}
         if parsed:
-            calls = [{"type": "function", "function": {"name": name, "arguments": arguments}} for name, arguments in one]
+            calls = [
+                {"type": "function", "function": {"name": name, "arguments": arguments}} for name, arguments in one
+            ]
             content = {"content": "", "reasoning_content": "so", "tool_calls": calls}
         messages.append({"role": "assistant", **content})
         for name, arguments in one:
@@ -150,11 +154,19 @@ def test_the_same_call_counts_once_for_each_time_that_it_is_asked_for():
 
 def test_a_required_call_with_another_result():
     """The call of the reference itself, made when the state had changed: neither its result nor the state is right."""
-    row = {**ROW, "trajectory": json.dumps([[{"name": "get_ticket", "arguments": {"ticket": 12}}], [{"name": CLOSE[0], "arguments": CLOSE[1]}], []])}
+    row = {
+        **ROW,
+        "trajectory": json.dumps(
+            [[{"name": "get_ticket", "arguments": {"ticket": 12}}], [{"name": CLOSE[0], "arguments": CLOSE[1]}], []]
+        ),
+    }
     show = ("get_ticket", {"ticket": 12})
     assert verdict((show,), (CLOSE,), DONE, row=row) == ("correct", 0)
     assert verdict((CLOSE, show), DONE, row=row) == ("extra_call", 1)
-    assert verdict((("set_priority", {"ticket": 12, "priority": "high"}),), (show,), (CLOSE,), DONE, row=row)[0] == "wrong_function"
+    assert (
+        verdict((("set_priority", {"ticket": 12, "priority": "high"}),), (show,), (CLOSE,), DONE, row=row)[0]
+        == "wrong_function"
+    )
     messages, environment = play((show,), (CLOSE,), DONE, row=row)
     messages[1]["content"] = "something else"
     assert reward.judge(messages, row, environment)[1:3] == ("wrong_result", 1)
@@ -240,9 +252,18 @@ def test_every_reference_is_worth_one_and_half_of_it_nothing(seed):
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.sampled_from([turn(FIND), DONE]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["role", "name", "content", "tool_calls", "function", "arguments", "x"]), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=30)
+    | st.sampled_from([turn(FIND), DONE]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "name", "content", "tool_calls", "function", "arguments", "x"]), inner, max_size=4
+        )
+    ),
     max_leaves=12,
 )
 MESSAGES = st.lists(
@@ -252,7 +273,11 @@ MESSAGES = st.lists(
 
 
 @settings(max_examples=300, deadline=None)
-@given(completion=MESSAGES | VALUES, ids=st.none() | st.lists(st.integers(0, 500), max_size=8), mask=st.none() | st.lists(st.integers(0, 1), max_size=8))
+@given(
+    completion=MESSAGES | VALUES,
+    ids=st.none() | st.lists(st.integers(0, 500), max_size=8),
+    mask=st.none() | st.lists(st.integers(0, 1), max_size=8),
+)
 def test_any_completion_gets_a_verdict(completion, ids, mask):
     judged = reward.judge(completion, ROW, TicketDesk(), ids, mask)
     assert judged.score == 0.0
@@ -261,7 +286,11 @@ def test_any_completion_gets_a_verdict(completion, ids, mask):
 
 
 @settings(max_examples=100, deadline=None)
-@given(values=st.fixed_dictionaries(dict.fromkeys(["tools", "trajectory", "initial_state", "forbidden", "environment"], VALUES)))
+@given(
+    values=st.fixed_dictionaries(
+        dict.fromkeys(["tools", "trajectory", "initial_state", "forbidden", "environment"], VALUES)
+    )
+)
 def test_any_row_gets_a_verdict(values):
     messages, environment = play((FIND,), (CLOSE,), DONE)
     assert reward.judge(messages, values, environment).reason in TRAJECTORY_REASONS

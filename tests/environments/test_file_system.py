@@ -11,7 +11,11 @@ from egpo_trl.environments.protocol import MAX_ITEMS
 @pytest.fixture
 def files():
     environment = FileSystem()
-    environment.reset(initial_state=json.dumps({"folders": {"work": {"plan": "one", "memo": "two"}, "home": {"memo": "three"}, "old": {}}}))
+    environment.reset(
+        initial_state=json.dumps(
+            {"folders": {"work": {"plan": "one", "memo": "two"}, "home": {"memo": "three"}, "old": {}}}
+        )
+    )
     return environment
 
 

@@ -31,7 +31,13 @@ STATES = {
 class Kitchen:
     """A kitchen with one hand-written schema."""
 
-    tool_schemas = {"heat": {"name": "heat", "description": "Heat.", "parameters": {"type": "object", "properties": {"degrees": {"type": "integer", "maximum": 250}}}}}  # noqa: RUF012
+    tool_schemas = {
+        "heat": {
+            "name": "heat",
+            "description": "Heat.",
+            "parameters": {"type": "object", "properties": {"degrees": {"type": "integer", "maximum": 250}}},
+        }
+    }  # noqa: RUF012
 
     def __init__(self) -> None:
         self.degrees = 20
@@ -104,7 +110,9 @@ def test_tools_answer_whatever_a_model_writes(name, data):
     for _ in range(4):
         tool = data.draw(st.sampled_from(sorted(tools)))
         names = list(tool_schemas(environment)[tool]["function"]["parameters"]["properties"])
-        arguments = data.draw(st.fixed_dictionaries(dict.fromkeys(names, JSON)) | st.dictionaries(st.text(max_size=6), JSON, max_size=3))
+        arguments = data.draw(
+            st.fixed_dictionaries(dict.fromkeys(names, JSON)) | st.dictionaries(st.text(max_size=6), JSON, max_size=3)
+        )
         answer = tools[tool](**arguments)
         assert isinstance(json.loads(answer), dict)
     assert json.loads(json.dumps(environment.state)) == environment.state
