@@ -1,7 +1,7 @@
 """The protocol: tools as TRL finds them, schemas, and methods that answer whatever a model writes."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -31,13 +31,13 @@ STATES = {
 class Kitchen:
     """A kitchen with one hand-written schema."""
 
-    tool_schemas = {
+    tool_schemas: ClassVar[dict[str, Any]] = {
         "heat": {
             "name": "heat",
             "description": "Heat.",
             "parameters": {"type": "object", "properties": {"degrees": {"type": "integer", "maximum": 250}}},
         }
-    }  # noqa: RUF012
+    }
 
     def __init__(self) -> None:
         self.degrees = 20
