@@ -247,7 +247,7 @@ def evaluate_held_out(
         name: judge(model, tokenizer, rows, reward, temperature=temperature, **sampling)
         for name, temperature in (("greedy", 0.0), ("sampled", args.temperature))
     }
-    summary = summarize(judged)
+    summary = summarize(judged, "exact match" if environments is None else "strict success")
     for shown, item in zip(summary["greedy"]["completions"][:_SHADED_ROWS], judged["greedy"], strict=False):
         shown["tokens"] = token_entropies(
             model,
