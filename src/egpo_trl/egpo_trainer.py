@@ -18,6 +18,7 @@ from trl.trainer.utils import get_config_model_id
 from .advantages import shape_advantages
 from .compact_forward import ForwardWork, compact_forward
 from .data.rows import check_datasets, parse_row_tools
+from .data.trajectories import check_trajectory_datasets
 from .egpo_config import EGPOConfig
 from .egpo_metrics import ratios, sum_statistics, weigh_token_means, work_statistics
 from .live_rows import blank_rows, live_rows, sort_micro_batches
@@ -76,7 +77,8 @@ class EGPOTrainer(GRPOTrainer):
             Policy, as for [`~trl.GRPOTrainer`].
         reward_funcs (`RewardFunc | list[RewardFunc]`, *optional*):
             Reward functions, as for [`~trl.GRPOTrainer`]. A [`ToolCallReward`] that leaves its syntax or think tags to
-            be found out takes them from the tokenizer.
+            be found out takes them from the tokenizer, and so does a [`TrajectoryReward`], which needs an
+            `environment_factory`.
         args ([`EGPOConfig`], *optional*):
             Configuration. If `None`, the defaults of [`EGPOConfig`] are used.
         train_dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`], *optional*):
@@ -141,7 +143,12 @@ class EGPOTrainer(GRPOTrainer):
         funcs = reward_funcs if isinstance(reward_funcs, list) else [] if reward_funcs is None else [reward_funcs]
         required = [] if kwargs.get("environment_factory") else ["prompt"]
         required += ["reference"] if any(isinstance(func, ToolCallReward) for func in funcs) else []
+        judges_trajectories = any(isinstance(func, TrajectoryReward) for func in funcs)
+        required += ["trajectory"] if judges_trajectories else []
         train_dataset, eval_dataset = check_datasets(train_dataset, eval_dataset, required)
+        if judges_trajectories:
+            factories = kwargs.get("environment_factory")
+            train_dataset, eval_dataset = check_trajectory_datasets(train_dataset, eval_dataset, factories)
 
         self._row_tools: list[list[dict[str, Any]] | None] | None = None  # tools of the batch being tokenized
         self._loss_inputs: dict[str, Any] | None = None  # batch whose loss waits for its log-probabilities

@@ -123,7 +123,8 @@ def _tiles(
             tiles.append((f"{label}: first and last tenth", f"{first:.3f} → {last:.3f}"))
     if before and after and "greedy" in before and "greedy" in after:
         old, new = (summary["greedy"]["exact_match"]["all"] for summary in (before, after))
-        tiles.append((f"{before['greedy'].get('criterion', 'exact match')}, greedy, %", f"{_percent(old)} → {_percent(new)}"))
+        criterion = before["greedy"].get("criterion", "exact match")
+        tiles.append((f"{criterion}, greedy, %", f"{_percent(old)} → {_percent(new)}"))
     return element(
         "div", *(element("div", element("b", value), label, class_="tile") for label, value in tiles), class_="tiles"
     )

@@ -7,7 +7,7 @@ from datasets import Dataset
 
 from egpo_trl import ToolCallReward
 from egpo_trl.data.rows import check_rows
-from egpo_trl.data.trajectories import check_trajectories, step_messages, stepwise_rows
+from egpo_trl.data.trajectories import check_trajectories, check_trajectory_datasets, step_messages, stepwise_rows
 from egpo_trl.demo.multi_turn_world import make_rows
 from egpo_trl.environments import ENVIRONMENTS
 from egpo_trl.tool_calls.calls import ToolCall
@@ -83,3 +83,27 @@ def test_several_calls_of_a_step_stand_in_one_turn():
     assert [message["role"] for message in messages] == ["assistant", "tool", "tool"]
     assert [call["function"]["arguments"] for call in messages[0]["tool_calls"]] == ['{"a": 1}', "{}"]
     assert [(message["name"], message["content"]) for message in messages[1:]] == [("f", "one"), ("g", "two")]
+
+
+def test_data_sets_of_a_trainer(caplog):
+    bad = {**THREE, "initial_state": "{}"}
+    factories = dict(ENVIRONMENTS)
+    good = Dataset.from_list(ROWS[:4])
+    assert check_trajectory_datasets(good, {"a": good}, factories) == (good, {"a": good})
+    with pytest.raises(ValueError, match=r"eval_dataset\['a'\] has 1 rows"):
+        check_trajectory_datasets(good, {"a": Dataset.from_list([bad])}, factories)
+    with pytest.raises(ValueError, match="Hand the trainer an `environment_factory`"):
+        check_trajectory_datasets(good, None, None)
+    stream, nothing = check_trajectory_datasets(
+        Dataset.from_list([ROWS[0], bad, ROWS[1]]).to_iterable_dataset(), None, factories
+    )
+    assert [row["id"] for row in stream] == [ROWS[0]["id"], ROWS[1]["id"]]
+    assert nothing is None
+    assert "train_dataset: skipped row 1" in caplog.text
+
+
+def test_rows_for_a_single_environment_need_no_name():
+    rows = [
+        {k: v for k, v in row.items() if k != "environment"} for row in ROWS if row["environment"] == "ticket_desk"
+    ]
+    check_trajectory_datasets(Dataset.from_list(rows), None, ENVIRONMENTS["ticket_desk"])

@@ -5,13 +5,16 @@ paper). A trajectory row is a canonical row with an `environment`, what its `res
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..environments.replay import parse_trajectory, replay
 from ..tool_calls.calls import ToolCall, parse_tools
 
-Factories = Mapping[str, Callable[[], Any]]
+Factories = Mapping[Any, Callable[[], Any]]
+
+logger = logging.getLogger(__name__)
 
 _MAX_NAMED = 5
 
@@ -26,14 +29,14 @@ def trajectory_problem(row: Mapping[str, Any], index: int, environments: Factori
         index (`int`):
             Its position, for the message.
         environments (`Mapping[str, Callable]`):
-            Factories by the name that rows give.
+            Factories by the name that rows give; `{None: factory}` where rows name none, as TRL has it.
 
     Returns:
         `str` or `None`:
             A sentence that names the row and the field, or `None` for a row in order.
     """
     row_id = f" (id {row['id']!r})" if row.get("id") is not None else ""
-    name = str(row.get("environment"))
+    name = None if None in environments else row.get("environment")
     if name not in environments:
         return f"row {index}{row_id}, field 'environment': {name!r} is none of {list(environments)}"
     try:
@@ -67,6 +70,53 @@ def check_trajectories(rows: Iterable[Mapping[str, Any]], name: str, environment
         raise ValueError(
             f"{name} has {len(found)} rows that cannot be replayed, such as:\n  {shown}\nMend or drop them."
         )
+
+
+def check_trajectory_datasets(train: Any, evaluation: Any, environment_factory: Any) -> tuple[Any, Any]:
+    """
+    Check the data sets of a trainer whose reward judges trajectories: rows in memory at once, those of a stream when it
+    reaches them.
+
+    Args:
+        train ([`~datasets.Dataset`] or [`~datasets.IterableDataset`], *optional*):
+            Training rows.
+        evaluation ([`~datasets.Dataset`], [`~datasets.IterableDataset`] or `dict` of them, *optional*):
+            Rows to evaluate on.
+        environment_factory (`Callable` or `dict`):
+            What the trainer makes environments with.
+
+    Returns:
+        `tuple`:
+            Both, with streams that skip malformed rows, each with a warning.
+
+    Raises:
+        ValueError: If there is no environment, or a row in memory cannot be replayed.
+    """
+    from datasets import Dataset, IterableDataset
+
+    if not environment_factory:
+        raise ValueError(
+            "TrajectoryReward judges the state of environments. Hand the trainer an `environment_factory`, or reward "
+            "single steps with ToolCallReward."
+        )
+    environments = environment_factory if isinstance(environment_factory, dict) else {None: environment_factory}
+
+    def is_good(row: Mapping[str, Any], index: int, name: str) -> bool:
+        problem = trajectory_problem(row, index, environments)
+        if problem is not None:
+            logger.warning("%s: skipped %s", name, problem)
+        return problem is None
+
+    def check(dataset: Any, name: str) -> Any:
+        if isinstance(dataset, dict):
+            return type(dataset)({key: check(value, f"{name}[{key!r}]") for key, value in dataset.items()})
+        if isinstance(dataset, IterableDataset):
+            return dataset.filter(is_good, with_indices=True, fn_kwargs={"name": name})
+        if isinstance(dataset, Dataset):
+            check_trajectories(dataset, name, environments)
+        return dataset
+
+    return check(train, "train_dataset"), check(evaluation, "eval_dataset")
 
 
 def step_messages(calls: Sequence[ToolCall], results: Sequence[str]) -> list[dict[str, Any]]:
