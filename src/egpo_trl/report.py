@@ -33,8 +33,8 @@ def summarize(judged: "Mapping[str, Sequence[Judged]]", criterion: str = "exact 
             "exact_match": exact_match(items),
             "reasons": reasons(items),
             "completions": [
-                {"prompt": item.row["prompt"], "reference": item.row["reference"], "completion": item.completion,
-                 "score": item.score, "reason": item.reason}
+                {"prompt": item.row["prompt"], "reference": item.row.get("reference", item.row.get("trajectory")),
+                 "completion": item.completion, "score": item.score, "reason": item.reason}
                 for item in items
             ],
         }

@@ -47,8 +47,9 @@ def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> "tuple[Data
     from .prompts import to_messages
 
     rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_train_split, script.num_demo_rows)
-    check_rows(rows, script.dataset_name, ["prompt", "reference"])
-    if "trajectory" in rows.column_names:
+    has_trajectories = "trajectory" in rows.column_names
+    check_rows(rows, script.dataset_name, ["prompt", "trajectory" if has_trajectories else "reference"])
+    if has_trajectories:
         if script.prompt_style != "native":
             raise ValueError("Rows with a `trajectory` are rendered by the chat template. Use prompt_style 'native'.")
         check_trajectories(rows, script.dataset_name, load_environments(script.environments))
@@ -58,7 +59,7 @@ def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> "tuple[Data
         seed = args.seed if args.data_seed is None else args.data_seed
         train, held_out = split_by_prompt(rows, script.validation_share, seed)
     held_out = held_out.select(range(min(len(held_out), script.max_validation_rows)))
-    if "trajectory" in rows.column_names and script.multi_turn == "stepwise":
+    if has_trajectories and script.multi_turn == "stepwise":
         train = single_steps(train, script)  # the held-out rows are judged by whole rollouts either way
     if script.prompt_style == "paper" and args.enable_thinking is False:
         raise ValueError(

@@ -60,7 +60,7 @@ def test_each_step_is_a_row_with_the_history_as_prompt():
             assert function["name"] == call["name"] == told["name"]
             assert json.loads(function["arguments"]) == call["arguments"]
             assert "error" not in told["content"]
-        assert (step["tools"], step["kind"]) == (THREE["tools"], THREE["kind"])
+        assert (json.loads(step["tools"]), step["kind"]) == (json.loads(THREE["tools"]), THREE["kind"])
     # What a step needs and the request does not say stands in the history.
     learned = json.loads(steps[2]["prompt"][-1]["content"])
     assert set(map(str, learned.values())) & set(map(str, trajectory[2][0]["arguments"].values()))

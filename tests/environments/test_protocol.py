@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from egpo_trl.environments import ENVIRONMENTS, FileSystem, ToolEnvironment, load_environments, reports_errors
-from egpo_trl.environments.protocol import MAX_TEXT, tool_methods, tool_schemas
+from egpo_trl.environments.protocol import MAX_TEXT, offered_schemas, tool_methods, tool_schemas
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -169,3 +169,15 @@ def test_environments_by_name():
     for name in ("nothing", "no.such.module:Class", "json:Nothing", ":"):
         with pytest.raises(ValueError, match="environments: "):
             load_environments([name])
+
+
+def test_what_a_row_offers():
+    kitchen = Kitchen()
+    schemas = tool_schemas(kitchen)
+    assert offered_schemas(kitchen, None) == list(schemas.values())
+    assert offered_schemas(kitchen, '[{"name": "taste"}]') == [schemas["taste"]]
+    own = {"type": "function", "function": {"name": "heat", "description": "Warm up.", "parameters": {}}}
+    assert offered_schemas(kitchen, json.dumps([own, {"name": "wash"}])) == [own]
+    assert offered_schemas(kitchen, "[]") == []
+    with pytest.raises(ValueError, match="Expecting value"):
+        offered_schemas(kitchen, "[")

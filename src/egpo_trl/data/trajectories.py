@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..environments.protocol import offered_schemas
 from ..environments.replay import parse_trajectory, replay
 from ..tool_calls.calls import ToolCall, parse_tools
 
@@ -164,14 +165,16 @@ def stepwise_rows(rows: Iterable[Mapping[str, Any]], environments: Factories) ->
         problem = trajectory_problem(row, index, environments)
         if problem is not None:
             raise ValueError(problem)
-        results = replay(environments[row["environment"]], row).results
+        factory = environments[None if None in environments else row["environment"]]
+        results = replay(factory, row).results
+        tools = json.dumps(offered_schemas(factory(), row.get("tools")))
         history = list(row["prompt"])
         for at, (calls, told) in enumerate(zip(parse_trajectory(row["trajectory"]), results, strict=True), 1):
             reference = [call._asdict() for call in calls]
             kept = {name: row[name] for name in ("source", "kind") if row.get(name) is not None}
             yield {
                 "prompt": list(history),
-                "tools": row.get("tools") or "[]",
+                "tools": tools,
                 "reference": json.dumps(reference),
                 "id": f"{row.get('id', index)}#{at}",
                 **kept,

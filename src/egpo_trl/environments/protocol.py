@@ -10,8 +10,9 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol, get_type_hints, runtime_checkable
 
+from ..data.rows import parse_row_tools
 from ..tool_calls.calls import InvalidJSON, load_json
-from ..tool_pool import tool_schema
+from ..tool_pool import ToolPool, tool_schema
 
 NOT_TOOLS = ("reset", "get_reward")
 MAX_TEXT = 1000  # characters of one text that a tool takes
@@ -118,6 +119,27 @@ def tool_schemas(environment: Any) -> dict[str, dict[str, Any]]:
         ValueError: If a method has neither a schema nor the docstring to make one.
     """
     return {name: tool_schema(method) for name, method in tool_methods(environment).items()}
+
+
+def offered_schemas(environment: Any, tools: Any) -> list[dict[str, Any]]:
+    """
+    Function schemas that a row offers of an environment.
+
+    Args:
+        environment (`Any`):
+            Instance of the environment.
+        tools (`str` or `None`):
+            The row's `tools`: JSON list of function schemas, or of nothing but names; `None` offers everything.
+
+    Returns:
+        `list[dict]`:
+            Schemas as the model sees them.
+
+    Raises:
+        ValueError: If `tools` is malformed, or a method has no schema.
+    """
+    pool = ToolPool(list(tool_methods(environment).values()))
+    return pool.offered(None if tools is None else parse_row_tools(tools) or [])
 
 
 def load_state(initial_state: Any, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Rollouts with executed tools, turn for turn and token for token those of TRL's tool loop, without a trainer."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,10 +8,9 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.chat_template_utils import parse_response
 
-from ..environments.protocol import tool_methods
+from ..environments.protocol import offered_schemas, tool_methods
 from ..environments.replay import DEFAULT_LIMITS, start
 from ..think_spans import ThinkTags
-from ..tool_calls.calls import parse_tools
 from ..tool_guard import EventLoops, RowTools, ToolGuard, ToolLimits
 from ..tool_text import ToolText
 from ..trajectory_reward import TrajectoryReward
@@ -151,10 +151,11 @@ def run_rollouts(
     rollouts = []
     for row in rows:
         environment = start(environments[row["environment"]], row)
-        prompt = render_prompt(tokenizer, row, chat_template_kwargs=chat_template_kwargs)
+        offered = offered_schemas(environment, row.get("tools"))
+        shown = {**row, "tools": json.dumps(offered)}
+        prompt = render_prompt(tokenizer, shown, chat_template_kwargs=chat_template_kwargs)
         tools = tool_methods(environment)
-        if row.get("tools") is not None:
-            tools = {name: tool for name, tool in tools.items() if name in parse_tools(row["tools"])}
+        tools = {name: tools[name] for name in (schema.get("function", schema)["name"] for schema in offered)}
         rollouts.append(Rollout(row, environment, tools, prompt))
     active = rollouts
     for turn in range(max_tool_rounds + 1):
