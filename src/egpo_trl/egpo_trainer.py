@@ -23,7 +23,7 @@ from .egpo_config import EGPOConfig
 from .egpo_metrics import ratios, sum_statistics, weigh_token_means, work_statistics
 from .live_rows import blank_rows, live_rows, sort_micro_batches
 from .prompts import takes_objects, template_messages
-from .response_templates import ensure_response_template
+from .response_templates import ensure_response_template, parsing_that_cannot_fail
 from .rewards import ToolCallReward
 from .think_spans import ThinkTags
 from .tool_guard import ToolLimits
@@ -302,15 +302,16 @@ class EGPOTrainer(GRPOTrainer):
         return rollouts
 
     def _generate(self, prompts: list[Any]) -> Any:
-        if self._tool_rollouts is None:
-            return super()._generate(prompts)
-        tools = [{**a, **b} for a, b in zip(self._sync_tool_dicts, self._async_tool_dicts, strict=True)]
-        guarded = self._tool_rollouts.guarded(tools, self._row_tools, self.environments)
-        self._sync_tool_dicts, self._async_tool_dicts = guarded, [{} for _ in guarded]
-        output = super()._generate(prompts)
-        self._tool_masks = output[2]
-        if self._has_async_funcs:
-            self.async_loop = self._tool_rollouts.loops.loop  # another one if a tool blocked it
+        rollouts, guarded = self._tool_rollouts, []
+        if rollouts is not None:
+            tools = [{**a, **b} for a, b in zip(self._sync_tool_dicts, self._async_tool_dicts, strict=True)]
+            guarded = rollouts.guarded(tools, self._row_tools, self.environments)
+            self._sync_tool_dicts, self._async_tool_dicts = guarded, [{} for _ in guarded]
+        with parsing_that_cannot_fail(self._tokenizer):
+            output = super()._generate(prompts)
+        self._tool_masks = None if rollouts is None else output[2]
+        if rollouts is not None and self._has_async_funcs:
+            self.async_loop = rollouts.loops.loop  # another one if a tool blocked it
         for row, environment in zip(guarded, self.environments or [], strict=False):
             if row.is_abandoned:  # a call in it goes on: no later rollout may get it
                 for pool in self._environment_pool.values():

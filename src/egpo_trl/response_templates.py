@@ -1,10 +1,12 @@
-"""A response template for chat templates that write Hermes calls and that TRL does not know.
+"""How TRL finds the calls that it executes: the tokenizer's response template, and the parser behind it.
 
-TRL executes the calls that a tokenizer's response template finds, and brings one along for the released families only.
+TRL brings a response template along for the chat templates of released models; here is one for any other that writes
+Hermes calls. And the parser, which sees what the policy wrote, must not end a run.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
@@ -80,3 +82,29 @@ def hermes_template(tokenizer: PreTrainedTokenizerBase, think_tags: Sequence[str
         "start_anchor": opening.partition(tags.start)[0],
         "fields": {"reasoning_content": thought, **fields},
     }
+
+
+@contextmanager
+def parsing_that_cannot_fail(tokenizer: Any) -> Iterator[None]:
+    """
+    Let whatever transformers' parser raises on a completion be the `ValueError` for which TRL takes it as plain text.
+
+    Calls that are nested too deeply, for instance, raise a `RecursionError`, which would end the run.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
+            Tokenizer; as it was when the context is left.
+    """
+    parse = tokenizer.parse_response
+
+    def parse_or_refuse(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return parse(*args, **kwargs)
+        except Exception as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from None
+
+    tokenizer.parse_response = parse_or_refuse
+    try:
+        yield
+    finally:
+        del tokenizer.parse_response

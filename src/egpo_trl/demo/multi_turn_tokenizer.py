@@ -4,27 +4,11 @@ import random
 
 from transformers import PreTrainedTokenizerFast
 
+from ..response_templates import hermes_template
 from .multi_turn_demonstrations import demonstrate
 from .multi_turn_world import NUMBERS, make_scenarios, schemas
 from .tokenizer import train_tokenizer
 from .world import AMOUNTS
-
-# The grammar of a turn, as transformers' parser takes it: reasoning, then calls or text.
-RESPONSE_TEMPLATE = {
-    "defaults": {"role": "assistant"},
-    "start_anchor": "<|im_start|>assistant\n",
-    "fields": {
-        "reasoning_content": {"open": "<think>", "close_pattern": r"</think>\s*", "content": "text"},
-        "tool_calls": {
-            "open": "<tool_call>",
-            "close_pattern": r"</tool_call>\s*",
-            "repeats": True,
-            "content": "json",
-            "transform": {"type": "function", "function": "{content}"},
-        },
-        "content": {"close_pattern": r"<\|im_end\|>\s*", "content": "text"},
-    },
-}
 
 
 def build_multi_turn_tokenizer() -> PreTrainedTokenizerFast:
@@ -47,5 +31,5 @@ def build_multi_turn_tokenizer() -> PreTrainedTokenizerFast:
             for parameter, kind in schema["function"]["parameters"]["properties"].items():
                 signatures.append(f"{name}({parameter}?: {kind['type']}, {parameter}: low|normal|high)")
     tokenizer = train_tokenizer(texts, "\n".join(signatures))
-    tokenizer.response_template = RESPONSE_TEMPLATE
+    tokenizer.response_template = hermes_template(tokenizer)
     return tokenizer

@@ -10,6 +10,7 @@ from trl.chat_template_utils import parse_response
 
 from ..environments.protocol import offered_schemas, tool_methods
 from ..environments.replay import DEFAULT_LIMITS, start
+from ..response_templates import ensure_response_template, parsing_that_cannot_fail
 from ..think_spans import ThinkTags
 from ..tool_guard import EventLoops, RowTools, ToolGuard, ToolLimits
 from ..tool_text import ToolText
@@ -117,7 +118,7 @@ def run_rollouts(
         model ([`~transformers.PreTrainedModel`]):
             Model.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Its tokenizer, with a response template.
+            Its tokenizer; where nobody has a response template for it, it gets one.
         rows (`Sequence[Mapping[str, Any]]`):
             Rows with an `environment`.
         environments (`Mapping[str, Callable]`):
@@ -141,6 +142,7 @@ def run_rollouts(
         `list[Rollout]`:
             One for each row, in order.
     """
+    ensure_response_template(tokenizer)
     guard = ToolGuard(limits, EventLoops(), lambda *_: None)
     text = ToolText(tokenizer, _think_tags(tokenizer), str(tokenizer.chat_template))
 
@@ -174,7 +176,8 @@ def run_rollouts(
             if not ids and rollout.completion_ids:
                 continue
             prefix = rollout.prompt_ids + rollout.completion_ids
-            rollout.messages.append(parse_response(tokenizer, ids, prefix=prefix))
+            with parsing_that_cannot_fail(tokenizer):
+                rollout.messages.append(parse_response(tokenizer, ids, prefix=prefix))
             rollout.completion_ids += ids
             rollout.tool_mask += [1] * len(ids)
             results = rollout.call_tools(guard) if turn < max_tool_rounds else []
@@ -219,7 +222,7 @@ def judge_rollouts(
         model ([`~transformers.PreTrainedModel`]):
             Model to evaluate.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Its tokenizer, with a response template.
+            Its tokenizer; where nobody has a response template for it, it gets one.
         rows (`Sequence[Mapping[str, Any]]`):
             Trajectory rows.
         reward ([`TrajectoryReward`]):
