@@ -270,8 +270,7 @@ def test_results_have_no_gradient(tmp_path, tiny_tokenizer):
 # Beside TRL
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(("masked", "asynchronous"), [(False, False), (True, True)])
 def test_lambda_zero_is_grpo_with_the_same_tools(tmp_path, tiny_tokenizer, masked, asynchronous):
     dialect = embedded(tiny_tokenizer)
     ensure_response_template(dialect.tokenizer)
@@ -302,8 +301,7 @@ def test_lambda_zero_is_grpo_with_the_same_tools(tmp_path, tiny_tokenizer, maske
         assert ours.state.log_history[0][name] == stock.state.log_history[0][name]
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("egpo_lambda", [0.0, 0.4])
+@pytest.mark.parametrize(("masked", "egpo_lambda"), [(False, 0.0), (True, 0.4)])
 def test_update_options_change_nothing_across_turns(tmp_path, tiny_tokenizer, masked, egpo_lambda):
     """Trimmed padding and dropped rows against TRL's full batches; rows whose group is all right are dropped."""
     dialect = embedded(tiny_tokenizer)

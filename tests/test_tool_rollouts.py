@@ -82,6 +82,16 @@ def test_schemas_by_hand_are_in_the_prompt(tmp_path, tiny_tokenizer):
     assert results_of(trainer) == ["found x {'language': 'fr'}"]
 
 
+def test_schemas_by_hand_type_the_arguments_of_xml_calls(tmp_path, tiny_tokenizer):
+    """Qwen3.5 writes values without quotes; only the schema tells `7` from `"7"`."""
+    dialect = chatml(tiny_tokenizer, "qwen3_5_think")
+    properties = {"number": {"type": "integer"}, "code": {"type": "string"}, "flags": {"type": "array"}}
+    tool = ExecutedTool(lambda **kwargs: repr(kwargs), {"name": "f", "parameters": {"properties": properties}})
+    turns = calls_then_done(dialect, ("f", {"number": 7, "code": 7, "flags": "[true]"}))
+    trainer = run(tmp_path, dialect, turns, tools=[tool], max_completion_length=800)
+    assert results_of(trainer) == ["{'number': 7, 'code': '7', 'flags': [True]}"]
+
+
 def test_rows_show_what_they_offer(tmp_path, dialect):
     own = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "number"}}}}
     rows = rows_of(None, [{"name": "search"}], [own], [])
@@ -144,6 +154,21 @@ def test_rows_that_cannot_be_executed_are_named(tmp_path, dialect):
         scripted_trainer(tmp_path, dialect, [[DONE]] * 4, tools=[add, add])
     with pytest.raises(ValueError, match="'search' has no schema"):
         scripted_trainer(tmp_path, dialect, [[DONE]] * 4, tools=[search])
+
+
+def test_rows_that_a_transform_makes(tmp_path, dialect):
+    rows = Dataset.from_dict({"question": ["a", "b"]})
+
+    def make(batch):
+        prompts = [[{"role": "user", "content": question}] for question in batch["question"]]
+        return {"prompt": prompts, "tools": [json.dumps([{"name": "gone"}])] * len(prompts)}
+
+    args = config(tmp_path, per_device_train_batch_size=4)
+    model = tiny_model(dialect.tokenizer)
+    with pytest.raises(ValueError, match="row 0: its `tools` offer 'gone'"):
+        EGPOTrainer(
+            model, checksum_reward, args, rows.with_transform(make), processing_class=dialect.tokenizer, tools=[add]
+        )
 
 
 def test_a_stream_goes_on_without_tools_that_do_not_exist(tmp_path, dialect):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset
 from trl.data_utils import is_conversational
 
-from .data.rows import check_rendering, column_names_of
+from .data.rows import check_rendering, column_names_of, rows_with
 from .tool_rollouts import row_subset
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _check_executed_tools(trainer: "EGPOTrainer", name: str, dataset: Any) -> No
         return
     columns = column_names_of(dataset)
     kept = [column for column in ("prompt", "environment", "tools") if column in columns]
-    for index, row in enumerate(dataset.select_columns(kept)):
+    for index, row in enumerate(rows_with(dataset, kept)):
         where = f"{name}, row {index}"
         if isinstance(row.get("prompt"), str):
             raise ValueError(f"{where}: executed tools need messages as `prompt`, and this one is a string.")

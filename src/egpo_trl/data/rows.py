@@ -5,7 +5,7 @@ structs with nulls), and optionally `id` and `source`.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,23 @@ def _is_transformed(dataset: Any) -> bool:
     return bool((getattr(dataset, "format", None) or {}).get("type") == "custom")
 
 
+def rows_with(dataset: "Dataset", columns: Sequence[str]) -> "Dataset":
+    """
+    The rows of a data set with some of their columns, so that images are left undecoded.
+
+    Args:
+        dataset ([`~datasets.Dataset`]):
+            Rows.
+        columns (`Sequence[str]`):
+            Columns that the rows have.
+
+    Returns:
+        [`~datasets.Dataset`]:
+            Rows with these columns; with all of them where a transform makes them.
+    """
+    return dataset if _is_transformed(dataset) else dataset.select_columns(list(columns))
+
+
 def _check_columns(columns: Collection[str], name: str, required: Collection[str]) -> None:
     missing = [column for column in required if column not in columns]
     if missing:
@@ -170,7 +187,7 @@ def check_rows(dataset: "Dataset", name: str, required: Collection[str]) -> None
     _check_columns(columns, name, required)
     fields = _checked_fields(columns, required)
     kept = [*fields, "id"] if "id" in columns else fields
-    rows = dataset if _is_transformed(dataset) else dataset.select_columns(kept)  # leaves images undecoded
+    rows = rows_with(dataset, kept)
     _raise_for((row_problem(row, index, fields) for index, row in enumerate(rows)), name)
 
 
@@ -200,7 +217,7 @@ def check_rendering(dataset: "Dataset", name: str, render: Callable[[Mapping[str
 
     columns = column_names_of(dataset)
     kept = [column for column in ("prompt", "tools", "environment", "id") if column in columns]
-    rows = dataset if _is_transformed(dataset) else dataset.select_columns(kept)
+    rows = rows_with(dataset, kept)
     _raise_for((problem(row, index) for index, row in enumerate(rows)), name)
 
 
