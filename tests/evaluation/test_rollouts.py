@@ -1,12 +1,16 @@
 """Rollouts without a trainer: token for token those of TRL's tool loop, under the same guards."""
 
+import copy
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import GRPOTrainer
+from trl.chat_template_utils import get_training_chat_template, is_chat_template_prefix_preserving
 
 from egpo_trl import EGPOTrainer, TrajectoryReward
 from egpo_trl.demo.multi_turn_world import make_rows
@@ -14,6 +18,7 @@ from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.environments import ENVIRONMENTS
 from egpo_trl.evaluation.rollouts import judge_rollouts, run_rollouts, tool_suffix_ids
 from egpo_trl.tool_guard import ToolLimits
+from tests.conftest import trl_template
 from tests.tiny import config
 
 LENGTH, ROUNDS = 70, 2  # so that some rollouts reach the limit
@@ -114,6 +119,25 @@ def test_results_are_guarded(policy):
     (rollout,) = run_rollouts(model, tokenizer, [{**row, "tools": "[]"}], {"ticket_desk": Hostile}, **options)
     told = [message["content"] for message in rollout.messages if message["role"] == "tool"]
     assert all("not available" in content for content in told)
+
+
+@pytest.mark.parametrize("template", ["qwen3", "qwen3_5_think", "qwen3_instruct_2507"])
+def test_suffixes_are_those_of_trl(qwen3_tokenizer, template):
+    """Also where TRL replaces a chat template by one that writes the beginning the same whatever follows."""
+    tokenizer = copy.deepcopy(qwen3_tokenizer)
+    tokenizer.chat_template = trl_template(template)
+    training = None if is_chat_template_prefix_preserving(tokenizer) else get_training_chat_template(tokenizer)
+    assert (training is not None) == (template == "qwen3")
+    trainer = SimpleNamespace(
+        processing_class=tokenizer,
+        _tokenizer=tokenizer,
+        chat_template=training,
+        chat_template_kwargs={},
+        _is_vlm=False,
+    )
+    results = [{"role": "tool", "name": name, "content": f"{name} gave 1"} for name in ("f", "g")]
+    expected = GRPOTrainer._get_tool_suffix_ids(trainer, results)
+    assert tool_suffix_ids(tokenizer, results, {"chat_template": training} if training else {}) == expected
 
 
 def test_a_suffix_ends_where_the_next_turn_begins(policy):

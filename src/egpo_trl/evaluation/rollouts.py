@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from trl.chat_template_utils import parse_response
+from trl.chat_template_utils import get_training_chat_template, is_chat_template_prefix_preserving, parse_response
 
 from ..environments.protocol import offered_schemas, tool_methods
 from ..environments.replay import DEFAULT_LIMITS, start
@@ -33,6 +33,8 @@ class Rollout:
             Its environment, in the state that the calls left.
         tools (`Mapping[str, Callable]`):
             Methods of the environment that the row offers, by name.
+        schemas (`list[dict]`):
+            Their schemas, as the model sees them.
         prompt_ids (`list[int]`):
             Token ids of the prompt.
         messages (`list[dict]`):
@@ -46,6 +48,7 @@ class Rollout:
     row: Mapping[str, Any]
     environment: Any
     tools: Mapping[str, Callable[..., Any]]
+    schemas: list[dict[str, Any]]
     prompt_ids: list[int]
     messages: list[dict[str, Any]] = field(default_factory=list)
     completion_ids: list[int] = field(default_factory=list)
@@ -75,11 +78,12 @@ def tool_suffix_ids(
 
     Args:
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Tokenizer, whose chat template writes the beginning of a conversation the same whatever follows.
+            Tokenizer.
         results (`Sequence[dict]`):
             Tool messages.
         chat_template_kwargs (`Mapping`, *optional*):
-            Further arguments of the chat template.
+            Further arguments of the chat template, among them `chat_template` where the tokenizer's own does not
+            write the beginning of a conversation the same whatever follows.
 
     Returns:
         `list[int]`:
@@ -143,11 +147,14 @@ def run_rollouts(
             One for each row, in order.
     """
     ensure_response_template(tokenizer)
+    rendering = dict(chat_template_kwargs or {})
+    if not is_chat_template_prefix_preserving(tokenizer):
+        rendering["chat_template"] = get_training_chat_template(tokenizer)
     guard = ToolGuard(limits, EventLoops(), lambda *_: None)
-    text = ToolText(tokenizer, _think_tags(tokenizer), str(tokenizer.chat_template))
+    text = ToolText(tokenizer, _think_tags(tokenizer), rendering.get("chat_template") or str(tokenizer.chat_template))
 
     def render(results: Sequence[Mapping[str, Any]]) -> list[int]:
-        return tool_suffix_ids(tokenizer, results, chat_template_kwargs)
+        return tool_suffix_ids(tokenizer, results, rendering)
 
     longest = min(model.config.max_position_embeddings, tokenizer.model_max_length)
     rollouts = []
@@ -155,10 +162,10 @@ def run_rollouts(
         environment = start(environments[row["environment"]], row)
         offered = offered_schemas(environment, row.get("tools"))
         shown = {**row, "tools": json.dumps(offered)}
-        prompt = render_prompt(tokenizer, shown, chat_template_kwargs=chat_template_kwargs)
+        prompt = render_prompt(tokenizer, shown, chat_template_kwargs=rendering)
         names = {schema.get("function", schema)["name"] for schema in offered}
         tools = {name: tool for name, tool in tool_methods(environment).items() if name in names}
-        rollouts.append(Rollout(row, environment, tools, prompt))
+        rollouts.append(Rollout(row, environment, tools, offered, prompt))
     active = rollouts
     for turn in range(max_tool_rounds + 1):
         written = sample_completions(
@@ -177,7 +184,8 @@ def run_rollouts(
                 continue
             prefix = rollout.prompt_ids + rollout.completion_ids
             with parsing_that_cannot_fail(tokenizer):
-                rollout.messages.append(parse_response(tokenizer, ids, prefix=prefix))
+                message = parse_response(tokenizer, ids, prefix=prefix, tools=rollout.schemas)
+            rollout.messages.append(message)
             rollout.completion_ids += ids
             rollout.tool_mask += [1] * len(ids)
             results = rollout.call_tools(guard) if turn < max_tool_rounds else []
