@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .reward_guard import guard_reward
     from .rewards import ToolCallReward, tool_call_reward
     from .tool_pool import ExecutedTool
+    from .trajectory_reward import TrajectoryReward
 
 # Public name -> module that defines it. Loaded on first use, so that `import egpo_trl` does not import torch.
 _EXPORTS = {
@@ -18,6 +19,7 @@ _EXPORTS = {
     "EGPOTrainer": "egpo_trainer",
     "ExecutedTool": "tool_pool",
     "ToolCallReward": "rewards",
+    "TrajectoryReward": "trajectory_reward",
     "guard_reward": "reward_guard",
     "tool_call_reward": "rewards",
 }
@@ -27,6 +29,7 @@ __all__ = [
     "EGPOTrainer",
     "ExecutedTool",
     "ToolCallReward",
+    "TrajectoryReward",
     "__version__",
     "guard_reward",
     "tool_call_reward",

@@ -18,6 +18,7 @@ from trl.trainer.utils import get_config_model_id
 from .advantages import shape_advantages
 from .compact_forward import ForwardWork, compact_forward
 from .data.rows import check_datasets, parse_row_tools
+from .data.trajectories import check_trajectory_datasets
 from .egpo_config import EGPOConfig
 from .egpo_metrics import ratios, sum_statistics, weigh_token_means, work_statistics
 from .live_rows import blank_rows, live_rows, sort_micro_batches
@@ -25,8 +26,10 @@ from .prompts import takes_objects, template_messages
 from .response_templates import ensure_response_template, parsing_that_cannot_fail
 from .rewards import ToolCallReward
 from .think_spans import ThinkTags
+from .tool_guard import ToolLimits
 from .tool_rollouts import ToolRollouts
 from .trainer_checks import check_trainer
+from .trajectory_reward import TrajectoryReward
 from .update_options import resolve_update_options
 
 _TRL_HOOKS = (
@@ -37,6 +40,7 @@ _TRL_HOOKS = (
     "_tokenize_prompts",
     "_generate",
     "_get_tool_suffix_ids",
+    "_calculate_rewards",
 )
 
 
@@ -74,7 +78,8 @@ class EGPOTrainer(GRPOTrainer):
             Policy, as for [`~trl.GRPOTrainer`].
         reward_funcs (`RewardFunc | list[RewardFunc]`, *optional*):
             Reward functions, as for [`~trl.GRPOTrainer`]. A [`ToolCallReward`] that leaves its syntax or think tags to
-            be found out takes them from the tokenizer.
+            be found out takes them from the tokenizer, and so does a [`TrajectoryReward`], which needs an
+            `environment_factory`.
         args ([`EGPOConfig`], *optional*):
             Configuration. If `None`, the defaults of [`EGPOConfig`] are used.
         train_dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`], *optional*):
@@ -141,7 +146,12 @@ class EGPOTrainer(GRPOTrainer):
         funcs = reward_funcs if isinstance(reward_funcs, list) else [] if reward_funcs is None else [reward_funcs]
         required = [] if kwargs.get("environment_factory") else ["prompt"]
         required += ["reference"] if any(isinstance(func, ToolCallReward) for func in funcs) else []
+        judges_trajectories = any(isinstance(func, TrajectoryReward) for func in funcs)
+        required += ["trajectory"] if judges_trajectories else []
         train_dataset, eval_dataset = check_datasets(train_dataset, eval_dataset, required)
+        if judges_trajectories:
+            factories = kwargs.get("environment_factory")
+            train_dataset, eval_dataset = check_trajectory_datasets(train_dataset, eval_dataset, factories)
 
         self._row_tools: list[list[dict[str, Any]] | None] | None = None  # tools of the batch being tokenized
         self._loss_inputs: dict[str, Any] | None = None  # batch whose loss waits for its log-probabilities
@@ -150,6 +160,7 @@ class EGPOTrainer(GRPOTrainer):
         self._egpo_sums: dict[
             str, list[torch.Tensor]
         ] = {}  # statistics of the micro-batches since the last log, by mode
+        self._tool_masks: list[list[int]] | None = None  # of the rollouts that wait for their rewards
         if kwargs.get("tools") or kwargs.get("environment_factory"):
             ensure_response_template(processing_class, args.think_tags)
         super().__init__(
@@ -166,11 +177,16 @@ class EGPOTrainer(GRPOTrainer):
         self._tool_rollouts = self._find_tools()
         check_trainer(self, train_dataset, eval_dataset)
         self.reward_funcs: list[Any] = [
-            self._bound(func) if isinstance(func, ToolCallReward) else func for func in self.reward_funcs
+            self._bound(func) if isinstance(func, (ToolCallReward, TrajectoryReward)) else func
+            for func in self.reward_funcs
         ]
 
-    def _bound(self, reward: ToolCallReward) -> ToolCallReward:
-        return reward.bind(self._tokenizer, self.chat_template_kwargs, self.args.think_tags, self.eos_token_ids)
+    def _bound(self, reward: ToolCallReward | TrajectoryReward) -> ToolCallReward | TrajectoryReward:
+        options = (self._tokenizer, self.chat_template_kwargs, self.args.think_tags, self.eos_token_ids)
+        if isinstance(reward, TrajectoryReward):
+            limits = ToolLimits(self.args.tool_timeout, self.args.max_tool_result_characters)
+            return reward.bind(*options, limits=limits)
+        return reward.bind(*options)
 
     # Advantages (Eq. 5)
 
@@ -296,6 +312,7 @@ class EGPOTrainer(GRPOTrainer):
             self._sync_tool_dicts, self._async_tool_dicts = guarded, [{} for _ in guarded]
         with parsing_that_cannot_fail(self._tokenizer):
             output = super()._generate(prompts)
+        self._tool_masks = None if rollouts is None else output[2]
         if rollouts is not None and self._has_async_funcs:
             self.async_loop = rollouts.loops.loop  # another one if a tool blocked it
         for row, environment in zip(guarded, self.environments or [], strict=False):
@@ -303,6 +320,13 @@ class EGPOTrainer(GRPOTrainer):
                 for pool in self._environment_pool.values():
                     pool[:] = [other for other in pool if other is not environment]
         return output
+
+    def _calculate_rewards(self, inputs: list[dict[str, Any]], *args: Any) -> Any:
+        """Rewards are told which tokens the policy wrote, so that they can read each turn as it was written."""
+        masks, self._tool_masks = self._tool_masks, None
+        if masks is not None:
+            inputs = [{**row, "tool_mask": mask} for row, mask in zip(inputs, masks, strict=True)]
+        return super()._calculate_rewards(inputs, *args)
 
     def _get_tool_suffix_ids(self, tool_messages: list[dict[str, Any]]) -> Any:
         assert self._tool_rollouts is not None
