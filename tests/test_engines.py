@@ -25,7 +25,9 @@ ENVIRONMENT = {
     "DS_ACCELERATOR": "cpu",
     "TRL_EXPERIMENTAL_SILENCE": "1",
 }
-KINDS = {"ddp": "MULTI_CPU", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "fsdp2": "FSDP"}
+KINDS = {
+    "ddp": "MULTI_CPU", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "zero3_offload": "DEEPSPEED", "fsdp2": "FSDP",
+}  # fmt: skip
 SLOW = [pytest.param(engine, marks=pytest.mark.slow) for engine in KINDS]
 ENGINES = ["ddp", *SLOW[1:]]  # one smoke test of a launch stays in the fast suite
 SAME = ["loss", "grad_norm", "reward", "frac_reward_zero_std", "completions/mean_length", "num_tokens"]
