@@ -405,7 +405,7 @@ class EGPOTrainer(GRPOTrainer):
                 self._metrics[mode][name].append(value)
             if mode == "train" and (self._update_options.sort_by_length or self._update_options.drop_zero_advantages):
                 weigh_means(self._metrics[mode], sums, self.importance_sampling_level == "token")
-        if self._skip_updates is not None and mode == "train":
+        if mode == "train" and self._skip_updates is not None and self._skip_updates.skipped:
             self._metrics["train"][f"{PREFIX}/skipped_updates_ratio"] += self._skip_updates.skipped
             self._skip_updates.skipped = []
         super().log(logs, start_time)
