@@ -146,7 +146,7 @@ def test_equals_one_process(engine, single, trained):
 def test_dynamic_sampling_equals_one_process(engine, single_sampling, trained):
     """Groups without variance are replaced by the same ones, wherever they were sampled, with old log-probabilities."""
     logs = read_logs(single_sampling, "final")["logs"]
-    assert [log["egpo/sampling_rounds"] for log in logs if "egpo/sampling_rounds" in log] == [2.0, 2.0]
+    assert [log["egpo/sampling_rounds"] for log in logs if "egpo/sampling_rounds" in log] == [4.0, 3.0]
     assert_metrics_equal(trained(engine, "sampling"), single_sampling)
     assert_weights_equal(trained(engine, "sampling"), single_sampling)
 
