@@ -2,13 +2,15 @@
 
 The completions are a function of the prompt, so that one process and several see the same global batch. The rows of a
 step are dealt out in order: those in its second half are the second process's. In the mode `sampling`
-dynamic sampling replaces groups without variance, in `dead` no group has an advantage in the second half of the run.
+dynamic sampling replaces groups without variance, in `dead` no group has an advantage in the second half of the run,
+and in `hang` the second process never ends its first step.
 `--job` runs the command line's training instead, with sampled completions.
 """
 
 import argparse
 import json
 import os
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -70,10 +72,18 @@ def half_dead_reward(completion_ids: list[list[int]], number: list[int], **_: An
     return [float(at < first_half and checksum(ids)) for ids, at in zip(completion_ids, number, strict=True)]
 
 
+def hanging_reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
+    """The second process never comes back."""
+    if int(os.environ["RANK"]):
+        time.sleep(3600)
+    return [float(checksum(ids)) for ids in completion_ids]
+
+
 # mode -> reward and what it changes in the configuration
 MODES: dict[str, tuple[Any, dict[str, Any]]] = {
     "main": (reward, {}),
     "sampling": (rare_reward, {"dynamic_sampling_rounds": 4, "num_iterations": 2, "beta": 0.0}),
+    "hang": (hanging_reward, {"ddp_timeout": 30}),
     "dead": (half_dead_reward, {"skip_dead_updates": True, "beta": 0.0, "weight_decay": 0.1}),
 }
 

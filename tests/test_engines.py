@@ -102,6 +102,14 @@ def test_a_hang_fails_in_bounded_time_with_a_message():
         run("-uc", "print('before the hang'); import time; time.sleep(60)", seconds=2)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", KINDS)
+def test_a_process_that_hangs_ends_the_run(engine, tmp_path):
+    """`ddp_timeout` bounds the wait of the others, under every engine; nothing is left running."""
+    with pytest.raises(AssertionError, match=r"(?i)timed out"):
+        launch(engine, tmp_path, "--mode", "hang")
+
+
 # What is left out of a forward pass depends on the share of a process, the gradient does not.
 WORK = {
     "egpo/padding_removed_ratio",
