@@ -128,6 +128,7 @@ def compact_forward(
         columns = slice(prompt_width - prompt, prompt_width + keep)
         whole = len(chunk) == num_rows
         ids, mask = (x[:, columns] if whole else x[chunk, columns] for x in (input_ids, attention_mask))
+        ids, mask = ids.contiguous(), mask.contiguous()  # torch.compile would compile once more for other strides
         logps, entropies, aux_loss = forward(ids, mask, keep)
         if is_stub:
             logps, entropies = logps * 0.0, None if entropies is None else entropies * 0.0

@@ -290,7 +290,8 @@ class EGPOTrainer(GRPOTrainer):
 
         def score(model: Any) -> torch.Tensor:
             (logps, _, _), _ = self._compact_forward(model, *batch, live)
-            return logps.masked_fill(~live.unsqueeze(1), math.nan)
+            masked: torch.Tensor = logps.masked_fill(~live.unsqueeze(1), math.nan)
+            return masked
 
         with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
             if "old_per_token_logps" in output and not self._corrects_sampling:

@@ -9,6 +9,7 @@ from datasets import Dataset
 from trl.data_utils import is_conversational
 
 from .data.rows import check_rendering, column_names_of, parse_row_tools
+from .launch_checks import check_skipping
 
 if TYPE_CHECKING:
     from .egpo_trainer import EGPOTrainer
@@ -101,11 +102,7 @@ def _check_skipping(trainer: "EGPOTrainer") -> None:
             "(beta, an entropy bonus or quantile, a load-balancing loss), or drop_zero_advantages is 'never'. Set "
             "skip_dead_updates=False, or see drop_zero_advantages."
         )
-    if trainer.is_deepspeed_enabled:
-        raise ValueError(
-            "skip_dead_updates: DeepSpeed takes its optimizer step within the backward pass. Set it to False, or launch "
-            "with configs/accelerate/ddp.yaml or fsdp2.yaml."
-        )
+    check_skipping(trainer.args, "zero2" if trainer.is_deepspeed_enabled else "single")
 
 
 def _check_rows_render(trainer: "EGPOTrainer", name: str, dataset: Any) -> None:
