@@ -60,9 +60,9 @@ def build(name: str, options: argparse.Namespace) -> GRPOTrainer:
 Batch = dict[str, torch.Tensor]
 
 
-def make_batch(lengths: str, share: float, options: argparse.Namespace) -> Batch:
+def make_batch(lengths: str, share: float, options: argparse.Namespace, seed: int = 1) -> Batch:
     """A generation batch of groups of rollouts, of which a share has the advantage 0, padded as TRL pads it."""
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     if lengths == "equal":
         completions = torch.full((ROWS,), options.length)
         prompts = torch.full((ROWS,), options.prompt_length)
@@ -90,14 +90,15 @@ def few_tokens(batch: Batch) -> Batch:
     }
 
 
-def step(trainer: GRPOTrainer, batch: Batch) -> tuple[float, float]:
-    """Wall and CPU seconds of the micro-batches of one optimizer step."""
+def step(trainer: GRPOTrainer, batch: Batch, model: Any = None) -> tuple[float, float]:
+    """Wall and CPU seconds of the micro-batches of one optimizer step; the model may stand for the trainer's own."""
+    model = trainer.model if model is None else model
     trainer.model.zero_grad()
     trainer._generate_and_score_completions = lambda inputs: dict(batch)
     trainer._buffered_inputs = None
     wall, cpu = time.perf_counter(), time.process_time()
     for trainer._step in range(MICRO_BATCHES):
-        trainer._compute_loss(trainer.model, trainer._prepare_inputs([])).backward()
+        trainer._compute_loss(model, trainer._prepare_inputs([])).backward()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
