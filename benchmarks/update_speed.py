@@ -4,8 +4,8 @@
 
 Both trainers split, and ours sorts, the same generation batch in `_prepare_inputs` and run the micro-batches of one
 optimizer step. They take turns within one process, the order changing from repeat to repeat; the ratios are medians over
-pairs. A second stock trainer shows how far the machine's noise goes. Peak memory is what a forked process that runs one
-step needs beyond its start.
+pairs. A second stock trainer shows how far the machine's noise goes. Peak memory is what a forked process needs for one
+step beyond what it holds after a step on a few tokens, which pays for everything that happens once.
 """
 
 import argparse
@@ -57,9 +57,12 @@ def build(name: str, options: argparse.Namespace) -> GRPOTrainer:
     return trainer
 
 
-def make_batch(lengths: str, share: float, options: argparse.Namespace) -> dict[str, torch.Tensor]:
+Batch = dict[str, torch.Tensor]
+
+
+def make_batch(lengths: str, share: float, options: argparse.Namespace, seed: int = 1) -> Batch:
     """A generation batch of groups of rollouts, of which a share has the advantage 0, padded as TRL pads it."""
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     if lengths == "equal":
         completions = torch.full((ROWS,), options.length)
         prompts = torch.full((ROWS,), options.prompt_length)
@@ -79,14 +82,23 @@ def make_batch(lengths: str, share: float, options: argparse.Namespace) -> dict[
     }  # fmt: skip
 
 
-def step(trainer: GRPOTrainer, batch: dict[str, torch.Tensor]) -> tuple[float, float]:
-    """Wall and CPU seconds of the micro-batches of one optimizer step."""
+def few_tokens(batch: Batch) -> Batch:
+    """The batch cut down to the last prompt tokens and the first completion tokens."""
+    return {
+        name: value[:, -8:] if name.startswith("prompt") else value[:, :8] if name.startswith("completion") else value
+        for name, value in batch.items()
+    }
+
+
+def step(trainer: GRPOTrainer, batch: Batch, model: Any = None) -> tuple[float, float]:
+    """Wall and CPU seconds of the micro-batches of one optimizer step; the model may stand for the trainer's own."""
+    model = trainer.model if model is None else model
     trainer.model.zero_grad()
     trainer._generate_and_score_completions = lambda inputs: dict(batch)
     trainer._buffered_inputs = None
     wall, cpu = time.perf_counter(), time.process_time()
     for trainer._step in range(MICRO_BATCHES):
-        trainer._compute_loss(trainer.model, trainer._prepare_inputs([])).backward()
+        trainer._compute_loss(model, trainer._prepare_inputs([])).backward()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
@@ -95,14 +107,15 @@ def _status(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
-def _peak_in_child(trainer: GRPOTrainer, batch: dict[str, torch.Tensor], queue: Any) -> None:
+def _peak_in_child(trainer: GRPOTrainer, batch: Batch, queue: Any) -> None:
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 65536)  # so that what is freed leaves the process at once
+    step(trainer, few_tokens(batch))
     start = _status("VmRSS")
     step(trainer, batch)
     queue.put(_status("VmHWM") - start)
 
 
-def peak_memory(trainer: GRPOTrainer, batch: dict[str, torch.Tensor]) -> float:
+def peak_memory(trainer: GRPOTrainer, batch: Batch) -> float:
     """MiB that one step needs beyond what the process holds before it (Linux)."""
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
@@ -147,11 +160,13 @@ def main() -> None:
     parser.add_argument("--hidden_size", type=int, default=128)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--vocab_size", type=int, default=2048)
-    parser.add_argument("--output", type=Path, help="picture to draw")
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="shares of rows without advantage")
+    parser.add_argument("--lengths", nargs="+", default=LENGTHS, choices=LENGTHS)
+    parser.add_argument("--output", type=Path, help="picture to draw, of all lengths and shares")
     options = parser.parse_args()
     torch.set_num_threads(1)
     trainers = {name: build(name, options) for name in (STOCK, OURS, CONTROL)}
-    cells = [(lengths, share, make_batch(lengths, share, options)) for lengths in LENGTHS for share in SHARES]
+    cells = [(name, share, make_batch(name, share, options)) for name in options.lengths for share in options.shares]
     memory = [{name: peak_memory(trainers[name], batch) for name in (STOCK, OURS)} for *_, batch in cells]
     results = []
     print("| lengths | rows without advantage | stock s | ours s | time ratio | CPU time ratio | stock again, CPU | "

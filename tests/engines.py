@@ -1,13 +1,16 @@
 """Run by `test_engines.py` under `accelerate launch`: each process trains its share of the embedded policy's batches.
 
 The completions are a function of the prompt, so that one process and several see the same global batch. The rows of a
-step are dealt out in order: those in its second half are the second process's. `--job` runs the command line's training
-instead, with sampled completions.
+step are dealt out in order: those in its second half are the second process's. In the mode `sampling`
+dynamic sampling replaces groups without variance, in `dead` no group has an advantage in the second half of the run,
+and in `hang` the second process never ends its first step.
+`--job` runs the command line's training instead, with sampled completions.
 """
 
 import argparse
 import json
 import os
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -39,20 +42,50 @@ def rollouts(prompts: list[Any], trainer: EGPOTrainer) -> dict[str, list[Any]]:
     """TRL's `rollout_func`: fixed completions in place of samples, with the rows' numbers for the reward."""
     tokenizer = trainer.processing_class
     numbers = [NUMBER[json.dumps(prompt)] for prompt in prompts]
-    texts = [completion_text(number, place % GENERATIONS) for place, number in enumerate(numbers)]
+    first = trainer.accelerator.process_index * len(prompts)
+    texts = [completion_text(number, (first + place) % GENERATIONS) for place, number in enumerate(numbers)]
     rendered = tokenizer.apply_chat_template(prompts, add_generation_prompt=True, return_dict=True)["input_ids"]
     ids = [[*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id] for text in texts]
     logprobs = [[0.0] * len(row) for row in ids]  # read under vLLM only
     return {"prompt_ids": rendered, "completion_ids": ids, "logprobs": logprobs, "number": numbers}
 
 
+def checksum(ids: list[int]) -> int:
+    """0 or 1, as a coin would give them."""
+    return zlib.crc32(bytes(str(ids), "ascii")) % 2
+
+
 def reward(completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float]:
     """Binary, and equal within the groups that are to have no variance."""
     equal = [at % ROWS_PER_STEP >= ROWS_PER_STEP // 2 and at // ROWS_PER_STEP in NO_VARIANCE for at in number]
-    return [
-        1.0 if same else float(zlib.crc32(bytes(str(ids), "ascii")) % 2)
-        for ids, same in zip(completion_ids, equal, strict=True)
-    ]
+    return [1.0 if same else float(checksum(ids)) for ids, same in zip(completion_ids, equal, strict=True)]
+
+
+def rare_reward(completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float]:
+    """No variance in two thirds of the groups."""
+    return [float(at % 3 == 0 and checksum(ids)) for ids, at in zip(completion_ids, number, strict=True)]
+
+
+def half_dead_reward(completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float]:
+    """No variance anywhere in the second half of the run."""
+    first_half = SAVE_STEPS * ROWS_PER_STEP
+    return [float(at < first_half and checksum(ids)) for ids, at in zip(completion_ids, number, strict=True)]
+
+
+def hanging_reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
+    """The second process never comes back."""
+    if int(os.environ["RANK"]):
+        time.sleep(3600)
+    return [float(checksum(ids)) for ids in completion_ids]
+
+
+# mode -> reward and what it changes in the configuration
+MODES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "main": (reward, {}),
+    "sampling": (rare_reward, {"dynamic_sampling_rounds": 4, "num_iterations": 2, "beta": 0.0}),
+    "hang": (hanging_reward, {"ddp_timeout": 30}),
+    "dead": (half_dead_reward, {"skip_dead_updates": True, "beta": 0.0, "weight_decay": 0.1}),
+}
 
 
 def offer_fsdp_on_cpu() -> None:
@@ -73,9 +106,10 @@ def device_options() -> dict[str, Any]:
     return {"use_cpu": True}
 
 
-def train(folder: Path, resume: bool = False) -> EGPOTrainer:
+def train(folder: Path, resume: bool = False, mode: str = "main") -> EGPOTrainer:
     """Train four steps, or the last two from the checkpoint in the folder; write the model and the logs."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
+    judge, changes = MODES[mode]
     args = config(
         folder,
         num_generations=GENERATIONS,
@@ -83,14 +117,13 @@ def train(folder: Path, resume: bool = False) -> EGPOTrainer:
         gradient_accumulation_steps=2,
         max_steps=STEPS,
         learning_rate=2e-4,
-        beta=0.1,
         shuffle_dataset=False,
         save_strategy="steps",
         save_steps=SAVE_STEPS,
         max_completion_length=64,
-        **device_options(),
+        **{"beta": 0.1, **changes, **device_options()},
     )
-    trainer = EGPOTrainer(str(demo_policy_path()), reward, args, Dataset.from_list(ROWS), rollout_func=rollouts)
+    trainer = EGPOTrainer(str(demo_policy_path()), judge, args, Dataset.from_list(ROWS), rollout_func=rollouts)
     name = "resumed" if resume else "final"
     trainer.train(resume_from_checkpoint=str(folder / f"checkpoint-{SAVE_STEPS}") if resume else None)
     trainer.save_model(str(folder / name))
@@ -105,12 +138,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
+    parser.add_argument("--mode", choices=MODES, default="main")
     parser.add_argument("--job", action="store_true", help="run the command line's training, with sampled completions")
     options = parser.parse_args()
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         offer_fsdp_on_cpu()
     if not options.job:
-        train(options.folder, options.resume)
+        train(options.folder, options.resume, options.mode)
         return
     device = [word for name, value in device_options().items() for word in (f"--{name}", str(value))]
     cli.train([

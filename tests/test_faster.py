@@ -360,7 +360,90 @@ def test_old_log_probabilities_of_live_rows_only(tmp_path, tiny_tokenizer, monke
     assert (batch["rows"], batch["calls"]) == (live.sum(), 2)
     old = batch["old_per_token_logps"]
     assert (old[live] * batch["completion_mask"][live] != 0).sum() == batch["completion_mask"][live].sum()
-    assert not old[~live].any()
+    assert old[~live].isnan().all()
+
+
+@pytest.mark.parametrize("peft_config", [None, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")])
+def test_reference_and_old_policy_score_live_rows_only(tmp_path, tiny_tokenizer, monkeypatch, peft_config):
+    """Dropped despite a KL term: both passes then wait for the advantages, and their other rows are not a number."""
+    shapes: list[tuple[int, int]] = []
+    seen: list[dict] = []
+
+    class Spy(EGPOTrainer):
+        def _generate_and_score_completions(self, inputs):
+            shapes.clear()
+            output = super()._generate_and_score_completions(inputs)
+            seen.append({"shapes": list(shapes), **output})
+            return output
+
+    shapes = shapes_of(None, monkeypatch)
+    options = {
+        "reward": mixed_reward, "num_iterations": 2, "beta": 0.1, "max_steps": 3, "dataset": prompts_only(),
+        "gradient_accumulation_steps": 2, "per_device_train_batch_size": 4, "peft_config": peft_config,
+    }  # fmt: skip
+    start = tmp_path / "start"
+    if peft_config is None:  # the reference model is loaded from a folder
+        tiny_model(tiny_tokenizer).save_pretrained(start)
+    model = str(start) if peft_config is None else None
+    for mode in ("never", "always"):
+        train(tmp_path, tiny_tokenizer, Spy, model=model, drop_zero_advantages=mode, **options)
+    full, _, batch, second = seen
+    live = batch["advantages"] != 0
+    assert 0 < live.sum() < len(live)
+    assert [sum(rows for rows, _ in x["shapes"]) for x in (full, batch)] == [2 * len(live), 2 * live.sum()]
+    for name in ("old_per_token_logps", "ref_per_token_logps"):
+        assert batch[name][~live].isnan().all()
+        assert torch.allclose(batch[name][live], full[name][live], atol=1e-4)
+    live = second["advantages"] != 0  # the policy has moved away from the reference by now
+    assert (second["old_per_token_logps"] - second["ref_per_token_logps"])[live].abs().max() > 1e-3
+
+
+def test_an_advantage_that_comes_after_scoring_is_an_error(tmp_path, tiny_tokenizer):
+    class Late(EGPOTrainer):
+        def _prepare_inputs(self, generation_batch):
+            return {**super()._prepare_inputs(generation_batch), "advantages": torch.ones(8)}
+
+    with pytest.raises(RuntimeError, match=r"old_per_token_logps were not computed.*drop_zero_advantages='never'"):
+        train(tmp_path, tiny_tokenizer, Late, reward=mixed_reward, num_iterations=2)
+
+
+@pytest.mark.parametrize("case", ["num_iterations", "vllm"])
+def test_the_mean_weight_of_vespo_is_that_of_live_rows(tmp_path, tiny_tokenizer, case):
+    change, options, attributes = CASES[case]
+    options = {**options, "loss_type": "vespo", "attributes": attributes}
+    ours = build(tmp_path, tiny_tokenizer, **options)
+    full = build(tmp_path, tiny_tokenizer, **options, **STOCK_UPDATES)
+    batch = change(make_batch(tiny_tokenizer))
+    if "importance_sampling_ratio" in batch:  # TRL's weight reads the ratios at padding too
+        batch["importance_sampling_ratio"] = batch["importance_sampling_ratio"].masked_fill(
+            batch["completion_mask"] == 0, 1.0
+        )
+    rows = {name: value[[0, 2, 3]] if value.dim() else value for name, value in batch.items()}
+    logs: list[dict[str, float]] = [{}, {}]
+    for trainer, inputs, log in ((ours, batch, logs[0]), (full, rows, logs[1])):
+        trainer._compute_loss(trainer.model, inputs)
+        trainer.log(log)
+    assert logs[0]["vespo/phi_seq_mean"] == pytest.approx(logs[1]["vespo/phi_seq_mean"], rel=1e-5)
+    assert 0 < logs[1]["vespo/phi_seq_mean"] < 1
+    dead: dict[str, float] = {}
+    ours._compute_loss(ours.model, {**batch, "advantages": torch.zeros(6)})
+    ours.log(dead)
+    assert "vespo/phi_seq_mean" not in dead
+
+
+def test_float32_gradients_differ_by_rounding(tmp_path, tiny_tokenizer, monkeypatch):
+    """What docs/speed.md says of float32: sums over other shapes round otherwise."""
+    monkeypatch.undo()  # of the fixture that makes the models compute in float64
+    batch = off_policy(make_batch(tiny_tokenizer))
+    batch["old_per_token_logps"][1, 0] = -6.0
+    results = []
+    for cls, options in ((EGPOTrainer, {"egpo_lambda": 0.0}), (Stock, {})):
+        trainer = build(tmp_path, tiny_tokenizer, cls, **options)
+        trainer.model.float()
+        results.append([gradient(trainer, batch) for trainer.loss_type in LOSS_TYPES])
+    for (loss, grad), (expected_loss, expected_grad) in zip(*results, strict=True):
+        assert loss == pytest.approx(expected_loss, rel=1e-5, abs=1e-6)
+        assert (grad - expected_grad).norm() <= 2e-5 * expected_grad.norm()
 
 
 def test_a_mixture_of_experts_with_a_load_balancing_loss(tmp_path, tiny_tokenizer):

@@ -150,6 +150,21 @@ def test_lengths_that_do_not_fit(tmp_path, args, prompt, message):
         check_lengths(config(tmp_path, use_vllm=True, vllm_mode="colocate", **args), prompt, 1024)
 
 
+def test_a_server_has_its_own_context(tmp_path):
+    args = config(tmp_path, use_vllm=True, vllm_mode="server", vllm_max_model_length=512)
+    (warning,) = check_lengths(args, 20, 1024)
+    assert "--max_model_len 512" in warning
+
+
+def test_deepspeed_steps_by_itself(tmp_path):
+    args = config(tmp_path, skip_dead_updates=True)
+    for engine in ("single", "ddp", "fsdp"):
+        assert check_launch(args, ModelConfig(), Launch(engine, 2)) == []
+    for engine in ("zero1", "zero2", "zero3"):
+        with pytest.raises(ValueError, match="DeepSpeed takes its optimizer step"):
+            check_launch(args, ModelConfig(), Launch(engine, 2))
+
+
 def test_lengths_that_fit(tmp_path):
     args = config(tmp_path, max_completion_length=100)
     assert check_lengths(args, 924, 1024) == []

@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from egpo_trl.compact_forward import compact_forward, padded_length, token_spans
-from egpo_trl.live_rows import blank_rows, even_runs, live_rows, micro_batch_order, sort_micro_batches
+from egpo_trl.live_rows import (
+    blank_rows,
+    check_scored,
+    even_runs,
+    live_rows,
+    loss_mask,
+    micro_batch_order,
+    sort_micro_batches,
+)
 from egpo_trl.update_options import UpdateOptions
 
 ALL = UpdateOptions(trim_completions=True, trim_prompts=True, drop_zero_advantages=True, sort_by_length=True)
@@ -45,10 +53,36 @@ def test_a_live_row_has_an_advantage_and_a_token():
 
 
 def test_dropped_rows_have_log_probability_0_under_every_policy():
-    inputs = {"old_per_token_logps": torch.tensor([[-3.0], [-200.0]]), "ref_per_token_logps": None, "advantages": 1}
+    inputs = {
+        "old_per_token_logps": torch.tensor([[-3.0], [-200.0]]), "ref_per_token_logps": None, "advantages": 1,
+        "importance_sampling_ratio": torch.tensor([[0.5], [0.2]]),
+    }  # fmt: skip
     blanked = blank_rows(inputs, torch.tensor([False, True]))
-    assert {name: value.tolist() for name, value in blanked.items()} == {"old_per_token_logps": [[-3.0], [0.0]]}
+    assert {name: value.tolist() for name, value in blanked.items()} == {
+        "old_per_token_logps": [[-3.0], [0.0]],
+        "importance_sampling_ratio": [[0.5], [1.0]],
+    }
     assert inputs["old_per_token_logps"][1, 0] == -200.0
+
+
+def test_rows_that_nobody_scored_are_an_error():
+    nan = float("nan")
+    logps = torch.tensor([[-1.0, -1.0], [-1.0, 0.0], [-1.0, -1.0]])
+    inputs = {"completion_mask": torch.tensor([[1, 1], [1, 0], [1, 1]])}
+    live = torch.tensor([True, True, False])
+    check_scored(inputs, live, logps)
+    inputs["old_per_token_logps"] = torch.tensor([[-1.0, -1.0], [-1.0, nan], [nan, nan]])  # padding and a dropped row
+    check_scored(inputs, live, logps)
+    inputs["ref_per_token_logps"] = torch.tensor([[nan, nan], [nan, nan], [-1.0, -1.0]])
+    with pytest.raises(RuntimeError, match=r"Rows \[0, 1\] .* had none when .* ref_per_token_logps .*'never'"):
+        check_scored(inputs, live, logps)
+    check_scored(inputs, live, torch.full_like(logps, nan))  # the policy itself has diverged
+
+
+def test_tokens_in_the_loss():
+    mask = torch.tensor([[1, 1, 0]])
+    assert loss_mask({"completion_mask": mask}).tolist() == [[1, 1, 0]]
+    assert loss_mask({"completion_mask": mask, "tool_mask": torch.tensor([[0, 1, 1]])}).tolist() == [[0, 1, 0]]
 
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 7))
@@ -125,6 +159,10 @@ def test_sorting_keeps_rows_whole_and_in_their_step(drop):
 def test_nothing_to_exchange():
     batches = make_micro_batches(2, 4)
     assert sort_micro_batches(batches, 1, True) is batches
+    even = [{**batch, "advantages": torch.ones(4)} for batch in make_micro_batches(2, 4)]
+    for batch in even:
+        batch["prompt_mask"], batch["completion_mask"] = (torch.ones(4, width) for width in (4, 8))
+    assert all(a is b for a, b in zip(sort_micro_batches(even, 2, True), even, strict=True))
     images = [{**batch, "num_images": [1] * 4} for batch in batches]
     assert sort_micro_batches(images, 2, True) is images
 

@@ -6,10 +6,11 @@ import shutil
 import pytest
 import torch
 from peft import LoraConfig, PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from egpo_trl.cli import main
 from egpo_trl.demo.policy import demo_policy_path
+from egpo_trl.run_log import save_config
 from tests.tiny import train
 
 
@@ -52,6 +53,34 @@ def test_quantized_base_is_refused(adapter, tmp_path):
     with pytest.raises(SystemExit, match=r"are quantized.*Name the unquantized model .* with --base"):
         main(["merge", str(adapter), "--output", str(tmp_path / "merged"), "--base", str(quantized)])
     main(["merge", str(adapter), "--output", str(tmp_path / "merged"), "--base", str(demo_policy_path())])
+
+
+def test_quantized_weights_are_refused_whatever_the_config_says(adapter, tmp_path):
+    quantized = AutoModelForCausalLM.from_pretrained(
+        demo_policy_path(), dtype=torch.float32, quantization_config=BitsAndBytesConfig(load_in_4bit=True)
+    )
+    quantized.save_pretrained(tmp_path / "packed")
+    with pytest.raises(SystemExit, match="are quantized"):
+        main(["merge", str(adapter), "--output", str(tmp_path / "merged"), "--base", str(tmp_path / "packed")])
+    config = json.loads((tmp_path / "packed" / "config.json").read_text())
+    assert config.pop("quantization_config")["load_in_4bit"]
+    (tmp_path / "packed" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SystemExit, match="are quantized"):
+        main(["merge", str(adapter), "--output", str(tmp_path / "merged"), "--base", str(tmp_path / "packed")])
+    assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_an_adapter_of_a_quantized_base_needs_the_base_named(adapter, tmp_path, bits):
+    """The run says how the base was loaded; that of a checkpoint stands in the folder above."""
+    shutil.copytree(adapter, tmp_path / "run" / "checkpoint-2")
+    save_config({f"load_in_{bits}bit": True, "use_peft": True}, [], {}, tmp_path / "run")
+    checkpoint, output = str(tmp_path / "run" / "checkpoint-2"), str(tmp_path / "merged")
+    with pytest.raises(SystemExit, match=rf"loaded in {bits} bits.*with --base .*differs .* by the rounding"):
+        main(["merge", checkpoint, "--output", output])
+    main(["merge", checkpoint, "--output", output, "--base", str(demo_policy_path())])
+    save_config({"load_in_4bit": False}, [], {}, tmp_path / "run")
+    main(["merge", checkpoint, "--output", f"{output}-2"])
 
 
 def test_what_cannot_be_merged(adapter, tmp_path):

@@ -13,7 +13,7 @@ from deepspeed.runtime.zero.stage3 import (
 )
 from deepspeed.runtime.zero.stage_1_and_2 import estimate_zero2_model_states_mem_needs
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, Qwen3Config
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, Qwen3Config, Qwen3ForCausalLM
 from trl import ModelConfig, TrlParser, get_peft_config
 
 from egpo_trl import EGPOConfig
@@ -119,6 +119,92 @@ def test_adapters_are_counted(tiny_tokenizer):
     assert parts["reference model"] == 0
     four, eight = (memory(size, replace(plan, bits=bits), 1e9)["parameters"] for bits in (4, 8))
     assert four < eight < parts["parameters"]
+
+
+def kept_bytes(layers: int, checkpointing: bool, tokens: int) -> int:
+    """Bytes that autograd keeps between forward and backward pass of the body, parameters left out."""
+    model = Qwen3ForCausalLM(small_qwen3(layers)).bfloat16().train()
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        kept.setdefault(storage.data_ptr(), storage)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model.model(input_ids=torch.ones(2, tokens // 2, dtype=torch.long), use_cache=False)
+    return sum(storage.nbytes() for pointer, storage in kept.items() if pointer not in own)
+
+
+def small_qwen3(layers: int) -> Qwen3Config:
+    return Qwen3Config(
+        vocab_size=512, hidden_size=256, intermediate_size=768, num_hidden_layers=layers, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=64,
+    )  # fmt: skip
+
+
+def test_activations_are_those_of_real_tensors():
+    """What a further block keeps, with and without checkpointing."""
+    tokens = 512
+    size = measure_model(small_qwen3(4))
+    for checkpointing, tolerance in ((False, 0.15), (True, 0.0)):
+        measured = (kept_bytes(6, checkpointing, tokens) - kept_bytes(2, checkpointing, tokens)) / 4
+        parts = [
+            memory(replace(size, layers=layers), replace(BASE, tokens=tokens // 2, checkpointing=checkpointing), 1e9)
+            for layers in (6, 2)
+        ]
+        six, two = (part["  training: activations"] for part in parts)
+        assert (six - two) / 4 == pytest.approx(measured, rel=tolerance)
+        if not checkpointing:
+            assert (six - two) / 4 >= measured  # on the safe side
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_quantized_base_is_that_of_real_tensors(tmp_path, nested):
+    Qwen3ForCausalLM(small_qwen3(2)).bfloat16().save_pretrained(tmp_path)
+    options = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=nested)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16, quantization_config=options)
+    states = [p.quant_state for p in model.parameters() if hasattr(p, "quant_state")]
+    constants = sum(state.absmax.nbytes + (state.state2.absmax.nbytes if nested else 0) for state in states)
+    held = sum(p.nbytes for p in model.parameters()) + constants
+    plan = replace(BASE, adapters=True, bits=4, nested=nested, dtype_bytes=2)
+    assert memory(measure_model(model.config), plan, 1e9)["parameters"] == pytest.approx(held, rel=1e-3)
+
+
+def test_qwen3_4b_by_hand():
+    """Figures of config.json, calculated with a pencil: 36 blocks of width 2,560 with 32 heads of 128 and 8 pairs of
+    keys and values, 9,728 inside, 151,936 tokens; two sequences of 5,000 tokens."""
+    size = measure_model(MODELS["Qwen/Qwen3-4B-Instruct-2507"])
+    plan = replace(BASE, dtype_bytes=2, micro_batch=2, tokens=5_000, rollouts=16)
+    checkpointed = memory(size, plan, 80e9)
+    block = 10_000 * 2 * (8 * 2_560 + 8 * 4_096 + 2.5 * 2_048 + 4 * 9_728)  # 1.95 GB
+    assert checkpointed["  training: activations"] == 10_000 * 2 * 2_560 * 36 + block
+    assert memory(size, replace(plan, checkpointing=False), 80e9)["  training: activations"] == 36 * block
+    assert checkpointed["  generating: KV cache"] == 16 * 5_000 * 2 * 36 * 2_048  # 11.8 GB
+    assert checkpointed["  generating: logits"] == 16 * 4 * 151_936
+    assert checkpointed["  training: logits"] == 4 * 151_936 * 2_560  # 1.56 GB
+
+    vllm = memory(size, replace(plan, vllm="colocate", vllm_share=0.3), 80e9)
+    assert vllm["vLLM"] == 0.3 * 80e9
+    assert not [name for name in vllm if "generating" in name]
+    server = memory(size, replace(plan, vllm="server"), 80e9)
+    assert total(vllm) - total(server) == pytest.approx(24e9)
+
+    lora = LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    # q: 2,560 + 4,096; k and v: 2,560 + 1,024 each; o: 4,096 + 2,560; gate, up and down: 2,560 + 9,728 each
+    adapter = 36 * 16 * (6_656 + 2 * 3_584 + 6_656 + 3 * 12_288)
+    size = measure_model(MODELS["Qwen/Qwen3-4B-Instruct-2507"], lora)
+    assert size.adapter == adapter == 33_030_144
+    linear = 36 * (2 * 2_560 * 4_096 + 2 * 2_560 * 1_024 + 3 * 2_560 * 9_728)
+    assert size.linear == linear
+    for bits, of_linear in ((16, 2 * linear), (8, linear), (4, linear / 2 + 4 * linear / 64)):
+        parts = memory(size, replace(plan, adapters=True, bits=bits), 80e9)
+        rest = 2 * (4_022_468_096 - linear)
+        assert parts["parameters"] == of_linear + rest + 4 * adapter
+        assert (parts["gradients"], parts["optimizer states"]) == (4 * adapter, 8 * adapter)
 
 
 RUNS = {

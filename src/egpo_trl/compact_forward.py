@@ -61,6 +61,10 @@ def padded_length(length: int, limit: int, multiple: int = 1) -> int:
     return min(limit, max(1, -(-length // multiple)) * multiple)
 
 
+def _widen(values: torch.Tensor, width: int) -> torch.Tensor:
+    return values if values.shape[1] == width else pad(values, (0, width - values.shape[1]))  # pad always copies
+
+
 def compact_forward(
     forward: Forward,
     input_ids: torch.Tensor,
@@ -124,6 +128,7 @@ def compact_forward(
         columns = slice(prompt_width - prompt, prompt_width + keep)
         whole = len(chunk) == num_rows
         ids, mask = (x[:, columns] if whole else x[chunk, columns] for x in (input_ids, attention_mask))
+        ids, mask = ids.contiguous(), mask.contiguous()  # torch.compile would compile once more for other strides
         logps, entropies, aux_loss = forward(ids, mask, keep)
         if is_stub:
             logps, entropies = logps * 0.0, None if entropies is None else entropies * 0.0
@@ -132,7 +137,7 @@ def compact_forward(
         positions += len(chunk) * (prompt + keep)
 
     def gather(values: list[torch.Tensor]) -> torch.Tensor:
-        values = [pad(value, (0, logits_to_keep - value.shape[1])) for value in values]
+        values = [_widen(value, logits_to_keep) for value in values]
         if chunks == [list(range(num_rows))]:
             return values[0]
         index = torch.tensor([row for chunk in chunks for row in chunk], device=input_ids.device)

@@ -68,6 +68,14 @@ class EGPOConfig(GRPOConfig):
             evenly. `"auto"`: where the gradient does not depend on the split (every `loss_type` but `"bnpo"`, no
             entropy bonus, no entropy quantile, no load-balancing loss). `"always"`: everywhere, which changes the
             weights of tokens in those cases. `"never"`: the order of [`~trl.GRPOTrainer`].
+        dynamic_sampling_rounds (`int`, *optional*, defaults to `0`):
+            Most further rounds of generation that replace groups without a gradient (all rewards equal) by groups of
+            other prompts, DAPO's dynamic sampling. A round samples as many prompts as there are such groups, from a
+            random order of the training rows. With 0 the batch stays as it was sampled.
+        skip_dead_updates (`bool`, *optional*, defaults to `False`):
+            Whether the optimizer leaves out a step in which no row of any process carries a gradient. Otherwise its
+            momentum and weight decay still move the weights, as in [`~trl.GRPOTrainer`]. The learning rate schedule
+            goes on.
     """
 
     egpo_lambda: float = field(
@@ -149,6 +157,17 @@ class EGPOConfig(GRPOConfig):
             "choices": UPDATE_MODES,
         },
     )
+    dynamic_sampling_rounds: int = field(
+        default=0,
+        metadata={
+            "help": "Most further rounds of generation that replace groups without a gradient by groups of other "
+            "prompts (DAPO's dynamic sampling)."
+        },
+    )
+    skip_dead_updates: bool = field(
+        default=False,
+        metadata={"help": "Leave out an optimizer step in which no row of any process carries a gradient."},
+    )
 
     def __post_init__(self) -> None:
         given = self.generation_batch_size
@@ -193,6 +212,23 @@ class EGPOConfig(GRPOConfig):
             raise ValueError(
                 "drop_zero_advantages='always' would also leave the rows out of the entropy bonus or the entropy "
                 "quantile. Use 'auto', or set entropy_coef=0, use_adaptive_entropy=False and top_entropy_quantile=1."
+            )
+        if not isinstance(self.dynamic_sampling_rounds, int) or self.dynamic_sampling_rounds < 0:
+            raise ValueError(
+                f"dynamic_sampling_rounds must be a whole number of at least 0, got {self.dynamic_sampling_rounds!r}."
+            )
+        if self.dynamic_sampling_rounds and (
+            self.scale_rewards == "batch" or self.multi_objective_aggregation != "sum_then_normalize"
+        ):
+            raise ValueError(
+                "dynamic_sampling_rounds exchanges groups, so the advantages of a group must not depend on the others. "
+                "Set scale_rewards to 'group' or 'none' and multi_objective_aggregation to 'sum_then_normalize', or "
+                "dynamic_sampling_rounds=0."
+            )
+        if self.skip_dead_updates and self.fp16 and not self.max_grad_norm:
+            raise ValueError(
+                "skip_dead_updates with fp16 needs max_grad_norm > 0: the loss scaler takes no step without gradients "
+                "that it has not seen."
             )
         template_kwargs: Any = self.chat_template_kwargs or {}
         asked = template_kwargs.get("enable_thinking", self.enable_thinking)

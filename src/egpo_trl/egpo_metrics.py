@@ -36,6 +36,8 @@ _TOKEN_MEANS = {
     "cispo_clip_ratio": False,
 }
 
+_SEQUENCE_MEAN = "vespo/phi_seq_mean"  # a mean over rows, in which a dropped row is on-policy and weighs 1
+
 
 def sum_statistics(
     advantages: torch.Tensor,
@@ -150,7 +152,21 @@ def ratios(sums: torch.Tensor) -> dict[str, float]:
     }
 
 
-def weigh_token_means(metrics: dict[str, list[float]], sums: torch.Tensor, per_token: bool) -> None:
+def computed_rows(sums: torch.Tensor) -> torch.Tensor:
+    """
+    Number of rows that were not dropped.
+
+    Args:
+        sums (`torch.Tensor`):
+            Vectors of [`sum_statistics`] and [`work_statistics`].
+
+    Returns:
+        `torch.Tensor`
+    """
+    return sums[_SUMS.index("rows")] - sums[_SUMS.index("rows_dropped")]
+
+
+def weigh_means(metrics: dict[str, list[float]], sums: torch.Tensor, per_token: bool) -> None:
     """
     Turn TRL's means over micro-batches into means over tokens, and the dropped rows out of them.
 
@@ -178,3 +194,10 @@ def weigh_token_means(metrics: dict[str, list[float]], sums: torch.Tensor, per_t
             metrics[name] = [total / count]
         else:
             del metrics[name]
+    if _SEQUENCE_MEAN in metrics:
+        rows, dropped = columns["rows"], sum(columns["rows_dropped"])
+        if sum(rows) == dropped:
+            del metrics[_SEQUENCE_MEAN]
+            return
+        total = sum(value * count for value, count in zip(metrics[_SEQUENCE_MEAN], rows, strict=True))
+        metrics[_SEQUENCE_MEAN] = [(total - dropped) / (sum(rows) - dropped)]

@@ -2,10 +2,13 @@
 
 import math
 import textwrap
-from collections.abc import Callable
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
 import trl
 from datasets import Dataset, IterableDataset
@@ -13,18 +16,20 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from trl import GRPOTrainer
 from trl.data_utils import is_conversational
 from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer.utils import get_config_model_id
+from trl.trainer.utils import get_config_model_id, use_adapter
 
 from .advantages import shape_advantages
 from .compact_forward import ForwardWork, compact_forward
 from .data.rows import check_datasets, parse_row_tools
 from .data.trajectories import check_trajectory_datasets
+from .dynamic_sampling import replace_dead_groups, sampling_cost
 from .egpo_config import EGPOConfig
-from .egpo_metrics import ratios, sum_statistics, weigh_token_means, work_statistics
-from .live_rows import blank_rows, live_rows, sort_micro_batches
+from .egpo_metrics import PREFIX, computed_rows, ratios, sum_statistics, weigh_means, work_statistics
+from .live_rows import blank_rows, check_scored, live_rows, loss_mask, sort_micro_batches
 from .prompts import takes_objects, template_messages
 from .response_templates import ensure_response_template, parsing_that_cannot_fail
 from .rewards import ToolCallReward
+from .skip_updates import SkipDeadUpdates
 from .think_spans import ThinkTags
 from .tool_guard import ToolLimits
 from .tool_rollouts import ToolRollouts
@@ -155,8 +160,8 @@ class EGPOTrainer(GRPOTrainer):
 
         self._row_tools: list[list[dict[str, Any]] | None] | None = None  # tools of the batch being tokenized
         self._loss_inputs: dict[str, Any] | None = None  # batch whose loss waits for its log-probabilities
-        self._defers_old_logps = False
-        self._old_logps: Callable[..., Any] | None = None  # the deferred pass
+        self._passes_at_once: int | None = None  # scoring passes to run before the others wait for the advantages
+        self._passes_wait = False  # whether one does
         self._egpo_sums: dict[
             str, list[torch.Tensor]
         ] = {}  # statistics of the micro-batches since the last log, by mode
@@ -173,6 +178,9 @@ class EGPOTrainer(GRPOTrainer):
             **kwargs,
         )
         self._update_options = resolve_update_options(self.args, self.model, self.aux_loss_enabled)
+        self._skip_updates = SkipDeadUpdates() if self.args.skip_dead_updates else None
+        if self._skip_updates is not None:
+            self.add_callback(self._skip_updates)
         self._think_tags = self._find_think_tags()
         self._tool_rollouts = self._find_tools()
         check_trainer(self, train_dataset, eval_dataset)
@@ -204,7 +212,7 @@ class EGPOTrainer(GRPOTrainer):
     def _shape_advantages(
         self, inputs: dict[str, Any], entropies: torch.Tensor, live: torch.Tensor | None, work: ForwardWork | None
     ) -> None:
-        policy_mask = _policy_mask(inputs)
+        policy_mask = loss_mask(inputs)
         cot_mask = self._cot_mask(inputs, policy_mask)
         policy_mask = policy_mask.bool()
         bonus_mask = cot_mask if self.args.entropy_span == "think" else policy_mask
@@ -217,7 +225,10 @@ class EGPOTrainer(GRPOTrainer):
         attention_mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
         sums = torch.cat([sums, work_statistics(attention_mask, work)])
         mode = "train" if self.model.training else "eval"
-        self._egpo_sums.setdefault(mode, []).append(self.accelerator.reduce(sums, reduction="sum"))
+        sums = self.accelerator.reduce(sums, reduction="sum")
+        self._egpo_sums.setdefault(mode, []).append(sums)
+        if self._skip_updates is not None and mode == "train":
+            self._skip_updates.count(computed_rows(sums))
 
     def _cot_mask(self, inputs: dict[str, Any], policy_mask: torch.Tensor) -> torch.Tensor:
         if self._think_tags is None:
@@ -246,31 +257,37 @@ class EGPOTrainer(GRPOTrainer):
         **kwargs: Any,
     ) -> Any:
         inputs, self._loss_inputs = self._loss_inputs, None
-        stock = partial(super()._get_per_token_logps_and_entropies, model)
         batch = (input_ids, attention_mask, logits_to_keep)
         multimodal = any(value is not None for name, value in kwargs.items() if not name.startswith("compute_"))
         live, work = None, None
         if multimodal or not self._update_options.any:
-            output = stock(*batch, batch_size, **kwargs)
+            output = super()._get_per_token_logps_and_entropies(model, *batch, batch_size, **kwargs)
+        elif self._waits_for_advantages():
+            return torch.full_like(input_ids[:, -logits_to_keep:], math.nan, dtype=torch.float32), None, None
         else:
-            compact = partial(
-                compact_forward,
-                partial(stock, **kwargs),
-                *batch,
-                self._update_options,
-                batch_size=batch_size,
-                pad_to_multiple_of=self.pad_to_multiple_of,
-            )
-            if self._defers_old_logps:
-                self._old_logps = compact
-                return torch.zeros_like(input_ids[:, -logits_to_keep:], dtype=torch.float32), None, None
             if inputs is not None and self.model.training and self._update_options.drop_zero_advantages:
-                live = live_rows(inputs["advantages"], _policy_mask(inputs))
+                live = live_rows(inputs["advantages"], loss_mask(inputs))
                 inputs.update(blank_rows(inputs, ~live))
-            output, work = compact(live=live)
+            output, work = self._compact_forward(model, *batch, batch_size, live, **kwargs)
         if inputs is not None:  # called by _compute_loss, which reads the advantages afterwards
+            if live is not None:
+                check_scored(inputs, live, output[0].detach())
             self._shape_advantages(inputs, output[1].detach(), live, work)
         return output
+
+    def _compact_forward(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None,
+        live: torch.Tensor | None,
+        **kwargs: Any,
+    ) -> Any:
+        forward = partial(super()._get_per_token_logps_and_entropies, model, **kwargs)
+        batch = (input_ids, attention_mask, logits_to_keep)
+        return compact_forward(forward, *batch, self._update_options, live, batch_size, self.pad_to_multiple_of)
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         buffered = self._buffered_inputs
@@ -284,13 +301,90 @@ class EGPOTrainer(GRPOTrainer):
         )
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
 
+    def _waits_for_advantages(self) -> bool:
+        """Whether a pass of the old or the reference policy is to wait until the advantages tell whom it must score."""
+        if self._passes_at_once is None:
+            return False
+        self._passes_wait = self._passes_at_once == 0
+        self._passes_at_once = max(0, self._passes_at_once - 1)
+        return self._passes_wait
+
     def _score_live_rows(self, output: dict[str, Any]) -> None:
-        """Old log-probabilities, once the advantages tell which rows will need them."""
-        compact, self._old_logps = self._old_logps, None
-        if compact is not None:
-            live = live_rows(output["advantages"], _policy_mask(output))
-            with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
-                (output["old_per_token_logps"], _, _), _ = compact(live=live)
+        """Run the passes that waited. Rows without an advantage keep not a number as their log-probabilities."""
+        waited, self._passes_wait = self._passes_wait, False
+        if not waited:
+            return
+        input_ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
+        attention_mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
+        batch = (input_ids, attention_mask, output["completion_ids"].shape[1], self.args.per_device_train_batch_size)
+        live = live_rows(output["advantages"], loss_mask(output))
+
+        def score(model: Any) -> torch.Tensor:
+            (logps, _, _), _ = self._compact_forward(model, *batch, live)
+            masked: torch.Tensor = logps.masked_fill(~live.unsqueeze(1), math.nan)
+            return masked
+
+        with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
+            if "old_per_token_logps" in output and not self._corrects_sampling:
+                output["old_per_token_logps"] = score(self.model)
+            if "ref_per_token_logps" in output:
+                output["ref_per_token_logps"] = self._with_reference_model(score)
+
+    def _with_reference_model(self, score: Callable[[Any], torch.Tensor]) -> torch.Tensor:
+        if self.ref_model is not None:
+            return score(self.ref_model)
+        policy = self.accelerator.unwrap_model(self.model)
+        with use_adapter(policy, "ref" if "ref" in policy.peft_config else None):  # as TRL does
+            logps = score(self.model)
+        return logps
+
+    @property
+    def _corrects_sampling(self) -> bool:
+        """Whether vLLM's importance ratios are computed from the old policy, in every row and before the rewards."""
+        return bool(self.use_vllm and self.vllm_importance_sampling_correction)
+
+    # Rollouts
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
+        output = self._roll_out(inputs)
+        if self.model.training and self.args.dynamic_sampling_rounds:
+            output = self._sample_dynamically(output)
+        self._score_live_rows(output)
+        return output
+
+    def _sample_dynamically(self, output: dict[str, Any]) -> dict[str, Any]:
+        rows = self._remove_unused_columns(self.train_dataset, description="Training")
+        # What seeds the order is the same on every process and after a resumption, and new for each generation.
+        generator = np.random.default_rng([self.args.seed, int(self.state.num_input_tokens_seen)])
+        order: list[int] = generator.permutation(len(rows)).tolist()
+
+        def roll_out(numbers: Sequence[int]) -> dict[str, Any]:
+            batch: dict[str, Any] = self._roll_out([dict(rows[number]) for number in numbers])
+            return batch
+
+        metrics, self._metrics["train"] = (
+            self._metrics["train"],
+            defaultdict(list),
+        )  # TRL's stay those of the first round
+        start = time.perf_counter()
+        try:
+            output, rounds = replace_dead_groups(
+                output,
+                roll_out,
+                order,
+                self.num_generations,
+                self.args.dynamic_sampling_rounds,
+                self._tokenizer.pad_token_id,
+                self.accelerator,
+            )
+        finally:
+            further, self._metrics["train"] = self._metrics["train"], metrics
+        self._metrics["train"]["num_tokens"] = [self.state.num_input_tokens_seen]
+        lengths = [metrics["completions/mean_length"][-1], *further["completions/mean_length"]]
+        cost = sampling_cost(rounds, self.args.generation_batch_size, lengths, time.perf_counter() - start)
+        for name, value in cost.items():
+            self._metrics["train"][f"{PREFIX}/{name}"].append(value)
+        return output
 
     # Executed tools
 
@@ -337,19 +431,16 @@ class EGPOTrainer(GRPOTrainer):
     def _offered_tools(self, row: dict[str, Any]) -> list[dict[str, Any]] | None:
         return parse_row_tools(row["tools"]) if self._tool_rollouts is None else self._tool_rollouts.offered(row)
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
+    def _roll_out(self, inputs: list[dict[str, Any]]) -> Any:
         has_tools = self.args.render_tools and "tools" in inputs[0]
         self._row_tools = [self._offered_tools(row) for row in inputs] if has_tools else None
-        corrects_sampling = self.use_vllm and self.vllm_importance_sampling_correction  # reads the rows at once
         drops = self.model.training and self._update_options.drop_zero_advantages
-        self._old_logps, self._defers_old_logps = None, drops and self.beta == 0.0 and not corrects_sampling
+        self._passes_at_once = int(self._corrects_sampling) if drops else None
         try:
-            output = super()._generate_and_score_completions(inputs)
+            return super()._generate_and_score_completions(inputs)
         finally:
             self._row_tools = None
-            self._defers_old_logps = False
-        self._score_live_rows(output)
-        return output
+            self._passes_at_once = None
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         if not is_conversational({"prompt": prompts[0]}):
@@ -388,11 +479,8 @@ class EGPOTrainer(GRPOTrainer):
             for name, value in ratios(sums.sum(dim=0)).items():
                 self._metrics[mode][name].append(value)
             if mode == "train" and (self._update_options.sort_by_length or self._update_options.drop_zero_advantages):
-                weigh_token_means(self._metrics[mode], sums, self.importance_sampling_level == "token")
+                weigh_means(self._metrics[mode], sums, self.importance_sampling_level == "token")
+        if mode == "train" and self._skip_updates is not None and self._skip_updates.skipped:
+            self._metrics["train"][f"{PREFIX}/skipped_updates_ratio"] += self._skip_updates.skipped
+            self._skip_updates.skipped = []
         super().log(logs, start_time)
-
-
-def _policy_mask(inputs: dict[str, Any]) -> torch.Tensor:
-    """1 at tokens that the policy generated and that enter the loss, shape (B, T)."""
-    mask: torch.Tensor = inputs["completion_mask"] * inputs.get("tool_mask", 1)
-    return mask

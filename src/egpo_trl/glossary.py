@@ -20,6 +20,12 @@ METRICS: Mapping[str, str] = {
     "egpo/dropped_rows_ratio": "share of rows left out of the loss pass",
     "egpo/computed_tokens_ratio": "positions computed in the loss pass over those of TRL's padded micro-batches",
     "egpo/padding_removed_ratio": "share of TRL's padding that was not computed",
+    "egpo/sampling_rounds": "further rounds of generation for a batch (dynamic_sampling_rounds)",
+    "egpo/extra_rollouts_ratio": "rollouts of the further rounds over those of the batch",
+    "egpo/extra_tokens_ratio": "completion tokens generated in the further rounds over those of the batch as first sampled",
+    "egpo/extra_sampling_time": "seconds that the further rounds took, rewards included",
+    "egpo/dead_groups_ratio": "share of groups without a gradient after the further rounds",
+    "egpo/skipped_updates_ratio": "share of optimizer steps left out (skip_dead_updates)",
     "reason/*": "share of rollouts with a verdict, see the reasons",
     "bfcl/*": "score on a fixed subset of BFCL by its official checkers, between 0 and 1: a category, mean (of the "
     "categories), strict (mean share by the rules of the reward)",

@@ -225,6 +225,11 @@ def check_lengths(args: "GRPOConfig", longest_prompt: int, context: int | None) 
     if in_vllm:
         limits.append(("vllm_max_model_length", args.vllm_max_model_length, "Raise it"))
     found = []
+    if args.use_vllm and args.vllm_mode == "server" and args.vllm_max_model_length is not None:
+        found.append(
+            "vllm_max_model_length is read in colocate mode only. Start the server with "
+            f"--max_model_len {args.vllm_max_model_length}."
+        )
     for name, limit, remedy in limits:
         if context is not None and limit > context:
             raise ValueError(f"{name} ({limit}) is more than the model's context ({context}). Lower it to {context}.")
@@ -276,6 +281,26 @@ def check_reference_model(args: "GRPOConfig", model_args: "ModelConfig") -> list
     ]
 
 
+def check_skipping(args: Any, engine: str) -> None:
+    """
+    Check that the engine leaves the optimizer's step to the trainer, where steps are to be skipped.
+
+    Args:
+        args ([`EGPOConfig`]):
+            Training arguments.
+        engine (`str`):
+            One of `ENGINES`.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if getattr(args, "skip_dead_updates", False) and engine.startswith("zero"):
+        raise ValueError(
+            "skip_dead_updates: DeepSpeed takes its optimizer step within the backward pass. Set it to False, or launch "
+            "with configs/accelerate/ddp.yaml or fsdp2.yaml."
+        )
+
+
 def check_launch(args: "GRPOConfig", model_args: "ModelConfig", launch: Launch) -> list[str]:
     """
     All checks that need neither rows nor the model's config.
@@ -297,6 +322,7 @@ def check_launch(args: "GRPOConfig", model_args: "ModelConfig", launch: Launch) 
     """
     check_batch(args, launch.num_processes)
     check_quantization(model_args, launch.engine)
+    check_skipping(args, launch.engine)
     return [*check_precision(args, model_args, launch), *check_reference_model(args, model_args)]
 
 

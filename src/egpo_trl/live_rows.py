@@ -9,27 +9,47 @@ import torch
 Row = TypeVar("Row")
 
 
-def live_rows(advantages: torch.Tensor, policy_mask: torch.Tensor) -> torch.Tensor:
+def loss_mask(inputs: dict[str, Any]) -> torch.Tensor:
+    """
+    Tokens that the policy generated and that enter the loss.
+
+    Args:
+        inputs (`dict`):
+            Batch of [`~trl.GRPOTrainer`].
+
+    Returns:
+        `torch.Tensor`:
+            1 at such tokens, shape (B, T).
+    """
+    mask: torch.Tensor = inputs["completion_mask"] * inputs.get("tool_mask", 1)
+    return mask
+
+
+def live_rows(advantages: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """
     Rows with a policy gradient: the advantage is not 0 and at least one token enters the loss.
 
     Args:
         advantages (`torch.Tensor`):
             Advantages, shape (B,) or (B, T).
-        policy_mask (`torch.Tensor`):
-            Mask of the tokens that enter the loss, shape (B, T).
+        mask (`torch.Tensor`):
+            [`loss_mask`] of the rows, shape (B, T).
 
     Returns:
         `torch.Tensor`:
             Boolean mask, shape (B,).
     """
     per_row = advantages.unsqueeze(1) if advantages.dim() == 1 else advantages
-    return (per_row != 0).any(dim=1) & policy_mask.bool().any(dim=1)
+    return (per_row != 0).any(dim=1) & mask.bool().any(dim=1)
+
+
+_STORED_LOGPS = ("old_per_token_logps", "ref_per_token_logps", "sampling_per_token_logps")
 
 
 def blank_rows(inputs: dict[str, Any], dropped: torch.Tensor) -> dict[str, torch.Tensor]:
     """
-    Log-probabilities of a batch with those of dropped rows set to 0, as the forward pass leaves them.
+    A batch in which dropped rows are on-policy: stored log-probabilities 0, as the forward pass leaves them, and vLLM's
+    importance ratios 1.
 
     The ratio between the policy and any other one is then 1 in these rows; a ratio between 0 and a stored
     log-probability could overflow, and infinity times an advantage of 0 is not a number.
@@ -44,10 +64,42 @@ def blank_rows(inputs: dict[str, Any], dropped: torch.Tensor) -> dict[str, torch
         `dict[str, torch.Tensor]`:
             New values of those entries that the batch has.
     """
-    names = ("old_per_token_logps", "ref_per_token_logps", "sampling_per_token_logps")
+    values = {**dict.fromkeys(_STORED_LOGPS, 0.0), "importance_sampling_ratio": 1.0}
     return {
-        name: inputs[name].masked_fill(dropped.unsqueeze(1), 0.0) for name in names if inputs.get(name) is not None
+        name: inputs[name].masked_fill(dropped.unsqueeze(1), value)
+        for name, value in values.items()
+        if inputs.get(name) is not None
     }
+
+
+def check_scored(inputs: dict[str, Any], live: torch.Tensor, logps: torch.Tensor) -> None:
+    """
+    Check that the old and reference policy have scored the rows that enter the loss.
+
+    Both passes leave out rows without an advantage, with not a number in their place.
+
+    Args:
+        inputs (`dict`):
+            Batch of [`~trl.GRPOTrainer`].
+        live (`torch.Tensor`):
+            Boolean mask of the rows that enter the loss, shape (B,).
+        logps (`torch.Tensor`):
+            Log-probabilities under the policy, shape (B, T).
+
+    Raises:
+        RuntimeError: If a row was left out and has an advantage now.
+    """
+    mask = inputs["completion_mask"].bool() & live.unsqueeze(1) & ~logps.isnan()  # a diverged policy is another matter
+    for name in ("old_per_token_logps", "ref_per_token_logps"):
+        if inputs.get(name) is None:
+            continue
+        unknown = (inputs[name].isnan() & mask).any(dim=1)
+        if unknown.any():
+            raise RuntimeError(
+                f"Rows {unknown.nonzero().flatten().tolist()} of a micro-batch have an advantage, but had none when "
+                f"their completions were scored, so their {name} were not computed. Set drop_zero_advantages='never' "
+                "where advantages change after scoring."
+            )
 
 
 def even_runs(rows: Sequence[Row], num_runs: int) -> list[list[Row]]:
@@ -120,17 +172,22 @@ def sort_micro_batches(
 
     Returns:
         `list[dict]`:
-            New micro-batches of the same size. Batches with images are returned as they are.
+            New micro-batches of the same size. Batches with images, and those in which no order is better than
+            another, are returned as they are.
     """
     if micro_batches_per_step < 2 or "num_images" in micro_batches[0]:
         return micro_batches
     result: list[dict[str, Any]] = []
     for start in range(0, len(micro_batches), micro_batches_per_step):
         step = micro_batches[start : start + micro_batches_per_step]
+        lengths = torch.cat([batch["prompt_mask"].sum(dim=1) + batch["completion_mask"].sum(dim=1) for batch in step])
+        live = torch.ones_like(lengths, dtype=torch.bool)
+        if drop:
+            live = torch.cat([live_rows(batch["advantages"], loss_mask(batch)) for batch in step])
+        if live.all() and (lengths == lengths[0]).all():
+            result += step
+            continue
         rows = {name: _concatenate([batch[name] for batch in step]) for name in step[0]}
-        lengths = rows["prompt_mask"].sum(dim=1) + rows["completion_mask"].sum(dim=1)
-        policy_mask = rows["completion_mask"] * rows.get("tool_mask", 1)
-        live = live_rows(rows["advantages"], policy_mask) if drop else torch.ones_like(lengths, dtype=torch.bool)
         order = micro_batch_order(lengths.tolist(), live.tolist(), len(step))
         result += [
             {name: _select(value, part) for name, value in rows.items()} for part in even_runs(order, len(step))
@@ -138,17 +195,18 @@ def sort_micro_batches(
     return result
 
 
-def _per_row(value: Any) -> bool:
+def per_row(value: Any) -> bool:
+    """Whether an entry of a batch has one item for each row."""
     return isinstance(value, list) or (isinstance(value, torch.Tensor) and value.dim() > 0)
 
 
 def _concatenate(parts: list[Any]) -> Any:
-    if not _per_row(parts[0]):
+    if not per_row(parts[0]):
         return parts[0]  # one value for the generation batch, such as its number of tokens
     return torch.cat(parts) if isinstance(parts[0], torch.Tensor) else [item for part in parts for item in part]
 
 
 def _select(value: Any, rows: list[int]) -> Any:
-    if not _per_row(value):
+    if not per_row(value):
         return value
     return value[rows] if isinstance(value, torch.Tensor) else [value[row] for row in rows]

@@ -31,6 +31,8 @@ class ModelSize:
             Transformer blocks.
         hidden (`int`):
             Width of the residual stream.
+        attention (`int`):
+            Width of the queries, all heads together.
         intermediate (`int`):
             Width inside the feed-forward layers.
         kv_width (`int`):
@@ -45,6 +47,7 @@ class ModelSize:
     adapter: int
     layers: int
     hidden: int
+    attention: int
     intermediate: int
     kv_width: int
     vocabulary: int
@@ -148,6 +151,7 @@ def measure_model(config: Any, peft_config: Any = None) -> ModelSize:
         adapter=adapter,
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
+        attention=heads * head_dim,
         intermediate=getattr(text, "intermediate_size", 4 * text.hidden_size),
         kv_width=2 * (getattr(text, "num_key_value_heads", None) or heads) * head_dim,
         vocabulary=text.vocab_size,
@@ -270,7 +274,10 @@ def memory(size: ModelSize, plan: Plan, gpu_bytes: float) -> dict[str, float]:
     )
     found["vLLM"] = plan.vllm_share * gpu_bytes if plan.vllm == "colocate" else 0.0
     tokens = plan.micro_batch * plan.tokens
-    block = 2.0 * tokens * (8 * size.hidden + 3 * size.intermediate + 2 * size.kv_width)
+    # What a block keeps for its backward pass in 16 bits. Norms: input in float32, result, scaled result, of the residual
+    # stream twice, of queries and keys once; queries, keys, values and result of attention; four feed-forward tensors.
+    widths = 8 * size.hidden + 8 * size.attention + 2.5 * size.kv_width + 4 * size.intermediate
+    block = 2.0 * tokens * widths
     kept = 2.0 * tokens * size.hidden * size.layers + block if plan.checkpointing else block * size.layers
     head = 0.0 if plan.adapters else 4.0 * size.vocabulary * size.hidden  # the head's gradient, summed in float32
     cache = 2.0 * plan.rollouts * plan.tokens * size.layers * size.kv_width * max(1, plan.dtype_bytes // 2)

@@ -9,6 +9,7 @@ from datasets import Dataset
 from trl.data_utils import is_conversational
 
 from .data.rows import check_rendering, column_names_of, rows_with
+from .launch_checks import check_skipping
 from .tool_rollouts import row_subset
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def check_trainer(trainer: "EGPOTrainer", train_dataset: Any, eval_dataset: Any)
             Rows to evaluate on.
 
     Raises:
-        ValueError: If the chat template leaves no chain of thought, ignores tools or refuses a row, or if a row names
-            an environment or an executed tool that does not exist.
+        ValueError: If the chat template leaves no chain of thought, ignores tools or refuses a row, if a row names an
+            environment or an executed tool that does not exist, or if options ask for what the trainer cannot do.
     """
     _check_thinking(trainer)
     for name, dataset in _named(train_dataset, eval_dataset):
@@ -39,6 +40,8 @@ def check_trainer(trainer: "EGPOTrainer", train_dataset: Any, eval_dataset: Any)
         _check_executed_tools(trainer, name, dataset)
         _check_rows_render(trainer, name, dataset)
     _check_resumption(trainer)
+    _check_dynamic_sampling(trainer, train_dataset)
+    _check_skipping(trainer)
 
 
 def _named(train: Any, evaluation: Any) -> Iterator[tuple[str, Any]]:
@@ -76,6 +79,32 @@ def _check_resumption(trainer: "EGPOTrainer") -> None:
             args.save_steps,
             math.ceil(steps),
         )
+
+
+def _check_dynamic_sampling(trainer: "EGPOTrainer", train_dataset: Any) -> None:
+    """Further prompts are taken by their row numbers, and their rollouts exchanged as text."""
+    if not trainer.args.dynamic_sampling_rounds:
+        return
+    if train_dataset is not None and not isinstance(train_dataset, Dataset):
+        raise ValueError(
+            "dynamic_sampling_rounds takes further prompts from anywhere in the rows, which a stream does not offer. "
+            "Load the rows into memory (streaming=False), or set dynamic_sampling_rounds=0."
+        )
+    if trainer._is_vlm:
+        raise ValueError("dynamic_sampling_rounds is for text models only. Set it to 0 for this model.")
+
+
+def _check_skipping(trainer: "EGPOTrainer") -> None:
+    """A step can be left out where no row carries a gradient and the optimizer waits for the trainer."""
+    if not trainer.args.skip_dead_updates:
+        return
+    if not trainer._update_options.drop_zero_advantages:
+        raise ValueError(
+            "skip_dead_updates needs rows that carry no gradient at all, and here rows without an advantage still do "
+            "(beta, an entropy bonus or quantile, a load-balancing loss), or drop_zero_advantages is 'never'. Set "
+            "skip_dead_updates=False, or see drop_zero_advantages."
+        )
+    check_skipping(trainer.args, "zero2" if trainer.is_deepspeed_enabled else "single")
 
 
 def _check_rows_render(trainer: "EGPOTrainer", name: str, dataset: Any) -> None:
