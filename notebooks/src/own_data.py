@@ -17,6 +17,9 @@
 # %%
 import os
 
+from egpo_trl.quiet import quiet_libraries
+
+quiet_libraries()  # of what libraries say only the warnings that somebody can act on
 short = bool(os.environ.get("EGPO_FAST"))  # the tests run a shorter form
 steps, most_held_out = (2, 8) if short else (30, 100)
 

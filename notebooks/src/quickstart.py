@@ -18,6 +18,9 @@
 # %%
 import os
 
+from egpo_trl.quiet import quiet_libraries
+
+quiet_libraries()  # of what libraries say only the warnings that somebody can act on
 short = bool(os.environ.get("EGPO_FAST"))  # the tests run a shorter form
 steps, num_held_out = (2, 8) if short else (40, 200)
 

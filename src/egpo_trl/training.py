@@ -270,8 +270,8 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     Train, save, and report.
 
     Everything is written into `args.output_dir`: the model, `trainer_state.json`, `log.jsonl`, `run_config.json`,
-    `learning_curves.png`, `report.html`, and with a report `before.json` and `after.json`. Each file is written as soon
-    as it is known.
+    `learning_curves.png` and `.svg`, `report.html`, and with a report `before.json` and `after.json`. Each file is
+    written as soon as it is known.
 
     Args:
         script ([`EGPOScriptArguments`]):
@@ -328,7 +328,9 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     if is_main:
         try:
             name = f"EGPO (lambda {args.egpo_lambda}, alpha {args.egpo_alpha})" if args.egpo_lambda else "GRPO"
-            places["curves"] = draw_curves({name: read_log(output)}, output / "learning_curves.png", title=name)
+            log = {name: read_log(output)}
+            draw_curves(log, output / "learning_curves.svg", title=name)
+            places["curves"] = draw_curves(log, output / "learning_curves.png", title=name)
         except ValueError as error:  # a run too short to have logged a step
             print(f"curves: {error}")
     after = None

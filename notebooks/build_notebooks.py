@@ -1,13 +1,14 @@
 """Builds the notebooks from their sources.
 
-`python notebooks/build.py` writes notebooks/*.ipynb from notebooks/src/*.py (jupytext, percent format): it adds the
-Colab badge and the cell that installs the package, and keeps the saved outputs of a notebook whose code is unchanged.
-`python notebooks/build.py --execute NAME …` runs notebooks and saves their outputs.
+`python notebooks/build_notebooks.py` writes notebooks/*.ipynb from notebooks/src/*.py (jupytext, percent format): it
+adds the Colab badge and the cell that installs the package, and keeps the saved outputs of notebooks with unchanged code.
+`python notebooks/build_notebooks.py --execute NAME …` runs notebooks and saves their outputs.
 
 Where the repository lies is read from one line, `Repository` in pyproject.toml.
 """
 
 import argparse
+import os
 import tempfile
 import tomllib
 from pathlib import Path
@@ -77,7 +78,9 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 1800) -> Notebo
     """Run a notebook in a folder; raises [`~nbclient.exceptions.CellExecutionError`] where a cell fails."""
     resources = {"metadata": {"path": str(folder)}}
     client = NotebookClient(notebook, timeout=timeout, resources=resources, record_timing=False)
-    executed: NotebookNode = client.execute()
+    metadata = notebook.metadata
+    executed: NotebookNode = client.execute(env={**os.environ, "TQDM_DISABLE": "1"})  # bars are not worth saving
+    executed.metadata = metadata  # the kernel adds its version
     return executed
 
 
