@@ -8,6 +8,7 @@ Where the repository lies is read from one line, `Repository` in pyproject.toml.
 """
 
 import argparse
+import copy
 import os
 import tempfile
 import tomllib
@@ -78,7 +79,7 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 1800) -> Notebo
     """Run a notebook in a folder; raises [`~nbclient.exceptions.CellExecutionError`] where a cell fails."""
     resources = {"metadata": {"path": str(folder)}}
     client = NotebookClient(notebook, timeout=timeout, resources=resources, record_timing=False)
-    metadata = notebook.metadata
+    metadata = copy.deepcopy(notebook.metadata)
     executed: NotebookNode = client.execute(env={**os.environ, "TQDM_DISABLE": "1"})  # bars are not worth saving
     executed.metadata = metadata  # the kernel adds its version
     return executed

@@ -69,7 +69,12 @@ def merge(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("adapter", metavar="RUN", help="output folder or checkpoint of a run with use_peft")
     parser.add_argument("--output", required=True, help="folder to write")
     parser.add_argument("--base", help="unquantized base model; default: the one that the adapter was trained on")
-    parser.add_argument("--dtype", default="auto", choices=["auto", "bfloat16", "float16", "float32"])
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        choices=["auto", "bfloat16", "float16", "float32"],
+        help="number format of the merged model; auto: that of the base",
+    )
     options = parser.parse_args(argv)
     with one_message("merge"):
         print(merge_adapter(options.adapter, options.output, options.base, options.dtype))
