@@ -23,6 +23,7 @@ NOTEBOOKS = Path(__file__).parent
 SOURCES = sorted((NOTEBOOKS / "src").glob("*.py"))
 REPOSITORY = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 BRANCH = "main"
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 
 _INSTALL = """\
 # Installs egpo-trl where it is missing, as in a fresh Colab session. Elsewhere it does nothing.
@@ -78,9 +79,9 @@ def build(source: Path) -> NotebookNode:
 def execute(notebook: NotebookNode, folder: Path, timeout: int = 1800) -> NotebookNode:
     """Run a notebook in a folder; raises [`~nbclient.exceptions.CellExecutionError`] where a cell fails."""
     resources = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, timeout=timeout, resources=resources, record_timing=False)
+    client = NotebookClient(notebook, timeout=timeout, resources=resources, record_timing=False, coalesce_streams=True)
     metadata = copy.deepcopy(notebook.metadata)
-    executed: NotebookNode = client.execute(env={**os.environ, "TQDM_DISABLE": "1"})  # bars are not worth saving
+    executed: NotebookNode = client.execute(env={**os.environ, "TQDM_DISABLE": "1"})
     executed.metadata = metadata  # the kernel adds its version
     return executed
 
@@ -88,6 +89,13 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 1800) -> Notebo
 def code(notebook: NotebookNode) -> list[str]:
     """Sources of the code cells."""
     return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _drop_bars(notebook: NotebookNode) -> None:
+    """Leave out widgets: progress bars, which would be saved as they stood at the beginning."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [one for one in cell.outputs if _WIDGET not in one.get("data", {})]
 
 
 def _keep_outputs(notebook: NotebookNode, old: NotebookNode) -> None:
@@ -114,6 +122,7 @@ def main() -> None:
                 notebook = execute(notebook, Path(folder))
         elif path.exists():
             _keep_outputs(notebook, nbformat.read(path, as_version=4))
+        _drop_bars(notebook)
         nbformat.write(notebook, path)
         print(path)
 
