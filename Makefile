@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -
 
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-slow lint format setup docs notebooks benchmark fuzz gpu-check clean
+.PHONY: help quickstart test test-slow lint format setup benchmark fuzz gpu-check clean
 help:
 	@sed -n '1,2p' Makefile
 
@@ -48,6 +48,7 @@ test: lint
 test-slow: .venv/test
 	$(BIN)/python -m pytest -m slow
 
+.PHONY: docs notebooks
 docs: .venv/test
 	$(BIN)/python docs/generate_reference.py
 	$(BIN)/python docs/generate_excerpts.py
