@@ -1,4 +1,5 @@
 # make quickstart   train the embedded policy on the embedded tool world (CPU, minutes)
+# make quickstart-multiturn   the same for tools that are executed, turn after turn (CPU, under 20 minutes)
 # make test         lint, types and the fast tests
 # Everything installs into .venv on first use. PYTHON picks the interpreter; PIP_ARGS adds pip options, such as the
 # index of a torch build for your machine.
@@ -10,9 +11,9 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -
 
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-slow lint format setup benchmark fuzz gpu-check clean
+.PHONY: help quickstart quickstart-multiturn test test-slow lint format setup benchmark fuzz gpu-check clean
 help:
-	@sed -n '1,2p' Makefile
+	@sed -n '1,3p' Makefile
 
 .venv/core: pyproject.toml constraints.txt
 	@echo "Installing egpo-trl into .venv (some minutes the first time) ..."
@@ -32,6 +33,10 @@ setup: .venv/test
 
 quickstart: .venv/core
 	$(BIN)/accelerate launch --config_file configs/accelerate/cpu.yaml train.py --config configs/train/quickstart.yaml
+
+quickstart-multiturn: .venv/core
+	$(BIN)/accelerate launch --config_file configs/accelerate/cpu.yaml train.py \
+		--config configs/train/quickstart_multiturn.yaml
 
 lint: .venv/test
 	$(BIN)/ruff check .

@@ -26,6 +26,8 @@ ENGINE = {  # what a recipe's own command launches: engine, processes, compute c
     "zero3_32b_multinode": Launch("zero3", 16, (9, 0)),
     "qlora_t4": Launch("single", 1, (7, 5)),
     "quickstart": Launch(),
+    "quickstart_multiturn": Launch(),
+    "quickstart_multiturn_stepwise": Launch(),
 }
 CONTEXT = 32_768  # the shortest of the recipes' models
 
@@ -60,8 +62,9 @@ def test_train_config_passes_the_launch_checks(path, tmp_path):
 def test_train_config_launches(path, tmp_path):
     """One step with the tiny policy and data, without what needs a GPU; everything else is the recipe's."""
     recipe = yaml.safe_load(path.read_text())
+    demo = recipe["dataset_name"] if path.stem.startswith("quickstart") else "demo"
     small = {
-        "model_name_or_path": "demo", "dataset_name": "demo", "num_demo_rows": 16, "max_validation_rows": 4,
+        "model_name_or_path": demo, "dataset_name": demo, "num_demo_rows": 16, "max_validation_rows": 4,
         "prompt_style": "native", "max_steps": 1, "max_completion_length": 8, "report": False,
         "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "output_dir": str(tmp_path / "run"),
     }  # fmt: skip
@@ -80,7 +83,7 @@ def test_train_config_launches(path, tmp_path):
 
 
 def test_there_are_configs():
-    assert len(TRAIN) >= 9
+    assert len(TRAIN) >= 11
     expected = {"single", "ddp", "zero2", "zero3", "zero3_offload", "fsdp2", "cpu"}
     assert {path.stem for path in ACCELERATE} == expected
 
@@ -89,7 +92,7 @@ def test_there_are_configs():
 def test_a_recipe_says_what_it_needs(path):
     text = path.read_text()
     assert f"--config configs/train/{path.name}" in text
-    if path.stem != "quickstart":
+    if not path.stem.startswith("quickstart"):
         assert "Calculated, not measured" in text
 
 

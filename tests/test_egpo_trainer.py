@@ -447,24 +447,6 @@ def test_a_tokenizer_without_think_tags(tmp_path, tiny_tokenizer, smollm2_tokeni
     train(tmp_path, smollm2_tokenizer, model=model, egpo_lambda=0.0, max_steps=1)
 
 
-def test_executed_tools_beside_a_tools_column(tmp_path, tiny_tokenizer):
-    def add(a: int, b: int) -> int:
-        """
-        Add.
-
-        Args:
-            a: First.
-            b: Second.
-        """
-        return a + b
-
-    tokenizer = copy.deepcopy(tiny_tokenizer)
-    tokenizer.chat_template = trl_template("qwen3")  # one that TRL can parse the calls of
-    for sets in ({"dataset": tool_rows()}, {"eval_strategy": "steps", "eval_steps": 1, "eval_dataset": tool_rows()}):
-        with pytest.raises(ValueError, match="The dataset has a `tools` column and the trainer was given executable"):
-            train(tmp_path, tokenizer, tools=[add], **sets)
-
-
 def test_a_template_that_closes_the_think_block(tmp_path, tiny_tokenizer):
     tokenizer = copy.deepcopy(tiny_tokenizer)
     tokenizer.chat_template += "{%- if add_generation_prompt %}<think>\n\n</think>\n\n{% endif -%}"

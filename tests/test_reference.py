@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from egpo_trl import rewards
+from egpo_trl import rewards, trajectory_reward
 from egpo_trl.cli import COMMANDS, USAGE
 from egpo_trl.egpo_metrics import _RATIOS
 from egpo_trl.glossary import METRICS, REASONS, meaning_of
@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_glossary():
-    assert tuple(REASONS) == rewards.REASONS
+    assert tuple(REASONS) == trajectory_reward.TRAJECTORY_REASONS
+    assert trajectory_reward.TRAJECTORY_REASONS[: len(rewards.REASONS)] == rewards.REASONS
     assert {name for name in METRICS if name.startswith("egpo/")} == {f"egpo/{name}" for name in _RATIOS}
     assert meaning_of("reason/truncated") == f"share of rollouts: {REASONS['truncated']}"
     assert meaning_of("eval_rewards/f/mean") == meaning_of("rewards/g/std") == METRICS["rewards/*"]

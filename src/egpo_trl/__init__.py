@@ -10,17 +10,30 @@ if TYPE_CHECKING:
     from .egpo_trainer import EGPOTrainer
     from .reward_guard import guard_reward
     from .rewards import ToolCallReward, tool_call_reward
+    from .tool_pool import ExecutedTool
+    from .trajectory_reward import TrajectoryReward
 
 # Public name -> module that defines it. Loaded on first use, so that `import egpo_trl` does not import torch.
 _EXPORTS = {
     "EGPOConfig": "egpo_config",
     "EGPOTrainer": "egpo_trainer",
+    "ExecutedTool": "tool_pool",
     "ToolCallReward": "rewards",
+    "TrajectoryReward": "trajectory_reward",
     "guard_reward": "reward_guard",
     "tool_call_reward": "rewards",
 }
 
-__all__ = ["EGPOConfig", "EGPOTrainer", "ToolCallReward", "__version__", "guard_reward", "tool_call_reward"]
+__all__ = [
+    "EGPOConfig",
+    "EGPOTrainer",
+    "ExecutedTool",
+    "ToolCallReward",
+    "TrajectoryReward",
+    "__version__",
+    "guard_reward",
+    "tool_call_reward",
+]
 
 
 def __getattr__(name: str) -> Any:

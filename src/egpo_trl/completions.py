@@ -189,12 +189,12 @@ class CompletionReader:
     def _read_turn(self, turn: Mapping[str, Any], prompt: Any, names: Collection[str], tools: Any) -> Answer:
         content = turn.get("content")
         if not isinstance(content, str):
-            content = _text_of(content)
+            content = text_of(content)
         thought = next((turn[key] for key in REASONING_FIELDS if turn.get(key)), None)
         if thought is None and not turn.get("tool_calls"):
             return self._read_content(content, prompt, names, tools)
         # TRL parsed the completion with the tokenizer's response template
-        thought = _text_of(thought)
+        thought = text_of(thought)
         if self.thinking == "required" and not thought.strip():
             return Answer(State.MALFORMED, reason="no_think_block")
         if self.thinking == "off" and thought.strip():
@@ -302,7 +302,8 @@ def _join(answers: Sequence[Answer]) -> Answer:
     return broken or (Answer(State.CALL, calls) if calls else Answer(State.TEXT))
 
 
-def _text_of(content: Any) -> str:
+def text_of(content: Any) -> str:
+    """Text of a message's content, `""` for what is neither text nor content blocks with text."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []

@@ -43,8 +43,16 @@ class EGPOConfig(GRPOConfig):
             Whether the model is to think, handed to the chat template under the same name. By default nothing is handed
             over, and the template's own default holds. The reward asks for a think block unless thinking is off.
         render_tools (`bool`, *optional*, defaults to `True`):
-            Whether each row's own `tools` are handed to the chat template. Set it to `False` where the messages hold
-            the functions already, as with the paper's prompt style.
+            Whether each row's own `tools` are handed to the chat template, and are the ones of the executed tools that
+            the row can call. Set it to `False` where the messages hold the functions already, as with the paper's
+            prompt style, or where every row is to see all executed tools.
+        tool_timeout (`float`, *optional*, defaults to `30.0`):
+            Seconds that a call of an executed tool may take. A call runs in a thread of its own, which goes on when the
+            time is over; the model gets an error. `None`: no limit, and calls run in the trainer's thread, as tools
+            need that are bound to it (SQLite connections, for instance).
+        max_tool_result_characters (`int`, *optional*, defaults to `8192`):
+            Characters of a tool's result that the model sees; the rest is cut off with a note. A rollout whose result
+            does not fit into `max_completion_length` ends before it.
         trim_padding (`str`, *optional*, defaults to `"auto"`):
             Whether a forward pass leaves out the columns in which all its rows are padding. `"auto"`: completions where
             the rotary embeddings do not read the length of the batch, and prompts where the model sees relative
@@ -104,6 +112,17 @@ class EGPOConfig(GRPOConfig):
             "hold the functions already, as with the paper's prompt style."
         },
     )
+    tool_timeout: float | None = field(
+        default=30.0,
+        metadata={
+            "help": "Seconds that a call of an executed tool may take, in a thread of its own. None: no limit, and calls "
+            "run in the trainer's thread."
+        },
+    )
+    max_tool_result_characters: int = field(
+        default=8192,
+        metadata={"help": "Characters of a tool's result that the model sees; the rest is cut off with a note."},
+    )
     trim_padding: str = field(
         default="auto",
         metadata={
@@ -156,6 +175,16 @@ class EGPOConfig(GRPOConfig):
             raise ValueError(
                 f"think_tags must be two different, non-empty strings, got {self.think_tags!r}. "
                 "Example: think_tags=['<think>', '</think>']."
+            )
+        if self.tool_timeout is not None and not (
+            _is_number(self.tool_timeout) and 0.0 < self.tool_timeout < math.inf
+        ):
+            raise ValueError(
+                f"tool_timeout must be a number of seconds greater than 0, or None for no limit, got {self.tool_timeout}."
+            )
+        if not isinstance(self.max_tool_result_characters, int) or self.max_tool_result_characters < 1:
+            raise ValueError(
+                f"max_tool_result_characters must be an integer of at least 1, got {self.max_tool_result_characters}."
             )
         for name in ("trim_padding", "drop_zero_advantages", "sort_by_length"):
             if getattr(self, name) not in UPDATE_MODES:

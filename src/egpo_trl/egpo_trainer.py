@@ -18,13 +18,18 @@ from trl.trainer.utils import get_config_model_id
 from .advantages import shape_advantages
 from .compact_forward import ForwardWork, compact_forward
 from .data.rows import check_datasets, parse_row_tools
+from .data.trajectories import check_trajectory_datasets
 from .egpo_config import EGPOConfig
 from .egpo_metrics import ratios, sum_statistics, weigh_token_means, work_statistics
 from .live_rows import blank_rows, live_rows, sort_micro_batches
 from .prompts import takes_objects, template_messages
+from .response_templates import ensure_response_template, parsing_that_cannot_fail
 from .rewards import ToolCallReward
 from .think_spans import ThinkTags
+from .tool_guard import ToolLimits
+from .tool_rollouts import ToolRollouts
 from .trainer_checks import check_trainer
+from .trajectory_reward import TrajectoryReward
 from .update_options import resolve_update_options
 
 _TRL_HOOKS = (
@@ -33,6 +38,9 @@ _TRL_HOOKS = (
     "_prepare_inputs",
     "_generate_and_score_completions",
     "_tokenize_prompts",
+    "_generate",
+    "_get_tool_suffix_ids",
+    "_calculate_rewards",
 )
 
 
@@ -69,7 +77,8 @@ class EGPOTrainer(GRPOTrainer):
             Policy, as for [`~trl.GRPOTrainer`].
         reward_funcs (`RewardFunc | list[RewardFunc]`, *optional*):
             Reward functions, as for [`~trl.GRPOTrainer`]. A [`ToolCallReward`] that leaves its syntax or think tags to
-            be found out takes them from the tokenizer.
+            be found out takes them from the tokenizer, and so does a [`TrajectoryReward`], which needs an
+            `environment_factory`.
         args ([`EGPOConfig`], *optional*):
             Configuration. If `None`, the defaults of [`EGPOConfig`] are used.
         train_dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`], *optional*):
@@ -90,6 +99,11 @@ class EGPOTrainer(GRPOTrainer):
     """
 
     _buffered_inputs: Any  # TRL's micro-batches of one generation batch
+    tools: Any  # function schemas, once the trainer is built
+    _env_tools: Any
+    _sync_tool_dicts: Any  # TRL's lookup of calls, one a rollout
+    _async_tool_dicts: Any
+    async_loop: Any
     _tag_names = ["trl", "egpo"]  # noqa: RUF012  # TRL's own mechanism
     _name = "EGPO"
     _paper = {  # noqa: RUF012
@@ -129,7 +143,12 @@ class EGPOTrainer(GRPOTrainer):
         funcs = reward_funcs if isinstance(reward_funcs, list) else [] if reward_funcs is None else [reward_funcs]
         required = [] if kwargs.get("environment_factory") else ["prompt"]
         required += ["reference"] if any(isinstance(func, ToolCallReward) for func in funcs) else []
+        judges_trajectories = any(isinstance(func, TrajectoryReward) for func in funcs)
+        required += ["trajectory"] if judges_trajectories else []
         train_dataset, eval_dataset = check_datasets(train_dataset, eval_dataset, required)
+        if judges_trajectories:
+            factories = kwargs.get("environment_factory")
+            train_dataset, eval_dataset = check_trajectory_datasets(train_dataset, eval_dataset, factories)
 
         self._row_tools: list[list[dict[str, Any]] | None] | None = None  # tools of the batch being tokenized
         self._loss_inputs: dict[str, Any] | None = None  # batch whose loss waits for its log-probabilities
@@ -138,6 +157,9 @@ class EGPOTrainer(GRPOTrainer):
         self._egpo_sums: dict[
             str, list[torch.Tensor]
         ] = {}  # statistics of the micro-batches since the last log, by mode
+        self._tool_masks: list[list[int]] | None = None  # of the rollouts that wait for their rewards
+        if kwargs.get("tools") or kwargs.get("environment_factory"):
+            ensure_response_template(processing_class, args.think_tags)
         super().__init__(
             model,
             list(funcs),
@@ -149,13 +171,19 @@ class EGPOTrainer(GRPOTrainer):
         )
         self._update_options = resolve_update_options(self.args, self.model, self.aux_loss_enabled)
         self._think_tags = self._find_think_tags()
+        self._tool_rollouts = self._find_tools()
         check_trainer(self, train_dataset, eval_dataset)
         self.reward_funcs: list[Any] = [
-            self._bound(func) if isinstance(func, ToolCallReward) else func for func in self.reward_funcs
+            self._bound(func) if isinstance(func, (ToolCallReward, TrajectoryReward)) else func
+            for func in self.reward_funcs
         ]
 
-    def _bound(self, reward: ToolCallReward) -> ToolCallReward:
-        return reward.bind(self._tokenizer, self.chat_template_kwargs, self.args.think_tags, self.eos_token_ids)
+    def _bound(self, reward: ToolCallReward | TrajectoryReward) -> ToolCallReward | TrajectoryReward:
+        options = (self._tokenizer, self.chat_template_kwargs, self.args.think_tags, self.eos_token_ids)
+        if isinstance(reward, TrajectoryReward):
+            limits = ToolLimits(self.args.tool_timeout, self.args.max_tool_result_characters)
+            return reward.bind(*options, limits=limits)
+        return reward.bind(*options)
 
     # Advantages (Eq. 5)
 
@@ -261,11 +289,54 @@ class EGPOTrainer(GRPOTrainer):
             with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
                 (output["old_per_token_logps"], _, _), _ = compact(live=live)
 
+    # Executed tools
+
+    def _find_tools(self) -> ToolRollouts | None:
+        if not self.tools:
+            return None
+        rollouts = ToolRollouts(self)
+        # What TRL renders and parses with from now on; it executes what it finds elsewhere.
+        self.tools = [schema for pool in rollouts.pools.values() for schema in pool.schemas.values()]
+        if self.environment_factories is not None:
+            self._env_tools = {name: list(pool.schemas.values()) for name, pool in rollouts.pools.items()}
+        return rollouts
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        rollouts, guarded = self._tool_rollouts, []
+        if rollouts is not None:
+            tools = [{**a, **b} for a, b in zip(self._sync_tool_dicts, self._async_tool_dicts, strict=True)]
+            guarded = rollouts.guarded(tools, self._row_tools, self.environments)
+            self._sync_tool_dicts, self._async_tool_dicts = guarded, [{} for _ in guarded]
+        with parsing_that_cannot_fail(self._tokenizer):
+            output = super()._generate(prompts)
+        self._tool_masks = None if rollouts is None else output[2]
+        if rollouts is not None and self._has_async_funcs:
+            self.async_loop = rollouts.loops.loop  # another one if a tool blocked it
+        for row, environment in zip(guarded, self.environments or [], strict=False):
+            if row.is_abandoned:  # a call in it goes on: no later rollout may get it
+                for pool in self._environment_pool.values():
+                    pool[:] = [other for other in pool if other is not environment]
+        return output
+
+    def _calculate_rewards(self, inputs: list[dict[str, Any]], *args: Any) -> Any:
+        """Rewards are told which tokens the policy wrote, so that they can read each turn as it was written."""
+        masks, self._tool_masks = self._tool_masks, None
+        if masks is not None:
+            inputs = [{**row, "tool_mask": mask} for row, mask in zip(inputs, masks, strict=True)]
+        return super()._calculate_rewards(inputs, *args)
+
+    def _get_tool_suffix_ids(self, tool_messages: list[dict[str, Any]]) -> Any:
+        assert self._tool_rollouts is not None
+        return self._tool_rollouts.suffix_ids(super()._get_tool_suffix_ids, tool_messages)
+
     # Each row's own tools
+
+    def _offered_tools(self, row: dict[str, Any]) -> list[dict[str, Any]] | None:
+        return parse_row_tools(row["tools"]) if self._tool_rollouts is None else self._tool_rollouts.offered(row)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
         has_tools = self.args.render_tools and "tools" in inputs[0]
-        self._row_tools = [parse_row_tools(row["tools"]) for row in inputs] if has_tools else None
+        self._row_tools = [self._offered_tools(row) for row in inputs] if has_tools else None
         corrects_sampling = self.use_vllm and self.vllm_importance_sampling_correction  # reads the rows at once
         drops = self.model.training and self._update_options.drop_zero_advantages
         self._old_logps, self._defers_old_logps = None, drops and self.beta == 0.0 and not corrects_sampling

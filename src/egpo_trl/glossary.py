@@ -35,6 +35,10 @@ METRICS: Mapping[str, str] = {
     "ratios that correct it (vLLM)",
     "tools/call_frequency": "executed tool calls a rollout",
     "tools/failure_frequency": "share of the executed tool calls that failed",
+    "tools/not_offered": "share of the tool calls that name a tool which the row does not offer",
+    "tools/timeouts": "share of the tool calls that took longer than tool_timeout, or met a tool that still hangs",
+    "tools/truncated": "share of the tool calls whose result is cut at max_tool_result_characters",
+    "tools/defused": "share of the turns of tool results that held control tokens or tags, which were broken",
     "cispo_clip_ratio": "share of tokens whose importance ratio is cut (loss_type cispo)",
     "vespo/phi_seq_mean": "mean weight of a sequence (loss_type vespo)",
     "aux_loss": "load-balancing loss of a mixture of experts",
@@ -78,6 +82,11 @@ REASONS: Mapping[str, str] = {
     "unexpected_argument": "an argument too many",
     "wrong_type": "an argument with a value of another type",
     "wrong_value": "an argument with another value",
+    "forbidden_call": "rollouts: a function that the row forbids",
+    "unfinished": "rollouts: the last turn is a call, at the turn limit (max_tool_calling_iterations) or where its result "
+    "did not fit into max_completion_length",
+    "wrong_result": "rollouts: a call of the reference was made, but its result was another (the state had changed)",
+    "wrong_state": "rollouts: every call of the reference was made, but the environment ends in another state",
 }
 
 

@@ -124,7 +124,8 @@ def _tiles(
             tiles.append((f"{label}: first and last tenth", f"{first:.3f} → {last:.3f}"))
     if before and after and "greedy" in before and "greedy" in after:
         old, new = (summary["greedy"]["exact_match"]["all"] for summary in (before, after))
-        tiles.append(("exact match, greedy, %", f"{_percent(old)} → {_percent(new)}"))
+        criterion = before["greedy"].get("criterion", "exact match")
+        tiles.append((f"{criterion}, greedy, %", f"{_percent(old)} → {_percent(new)}"))
     return element(
         "div", *(element("div", element("b", value), label, class_="tile") for label, value in tiles), class_="tiles"
     )
@@ -148,7 +149,8 @@ def _exact_match(before: Mapping[str, Any] | None, after: Mapping[str, Any] | No
                 cells += [_percent(new), f"{100 * (new - old):+.1f}"]
         rows.append(cells)
     count = len(before[decodings[0]]["completions"]) if decodings else 0
-    return _section(f"Exact match on {count} held-out rows, in %", table(header, rows, numbers=range(1, len(header))))
+    criterion = (before[decodings[0]] if decodings else {}).get("criterion", "exact match").capitalize()
+    return _section(f"{criterion} on {count} held-out rows, in %", table(header, rows, numbers=range(1, len(header))))
 
 
 def _curves(log: LogHistory) -> Markup:

@@ -11,27 +11,30 @@ if TYPE_CHECKING:
     from .evaluation.exact_match import Judged
 
 
-def summarize(judged: "Mapping[str, Sequence[Judged]]") -> dict[str, Any]:
+def summarize(judged: "Mapping[str, Sequence[Judged]]", criterion: str = "exact match") -> dict[str, Any]:
     """
     Exact match and reasons of an evaluation.
 
     Args:
         judged (`Mapping[str, Sequence[Judged]]`):
             Judged rows, by way of decoding (`"greedy"`, `"sampled"`).
+        criterion (`str`, *optional*, defaults to `"exact match"`):
+            What a score of 1 is called: `"strict success"` for rollouts.
 
     Returns:
         `dict`:
-            For each way of decoding, `exact_match` by kind of row, `reasons`, and `completions` by row.
+            For each way of decoding, `criterion`, `exact_match` by kind of row, `reasons`, and `completions` by row.
     """
     from .evaluation.exact_match import exact_match, reasons
 
     return {
         decoding: {
+            "criterion": criterion,
             "exact_match": exact_match(items),
             "reasons": reasons(items),
             "completions": [
-                {"prompt": item.row["prompt"], "reference": item.row["reference"], "completion": item.completion,
-                 "score": item.score, "reason": item.reason}
+                {"prompt": item.row["prompt"], "reference": item.row.get("reference", item.row.get("trajectory")),
+                 "completion": item.completion, "score": item.score, "reason": item.reason}
                 for item in items
             ],
         }
@@ -107,7 +110,8 @@ def _print_comparison(console: "Console", before: Mapping[str, Any], after: Mapp
 
     decodings = [name for name in after if name in before]
     rows = len(after[decodings[0]]["completions"])
-    table = Table(title=f"Exact match on {rows} held-out rows, in %")
+    criterion = after[decodings[0]].get("criterion", "exact match").capitalize()
+    table = Table(title=f"{criterion} on {rows} held-out rows, in %")
     table.add_column("rows")
     for decoding in decodings:
         table.add_column(f"{decoding}\nbefore", justify="right")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .completions import SYNTAXES, CompletionReader, find_syntax
 from .tool_calls.bfcl_matching import bfcl_difference
-from .tool_calls.calls import State, ToolCall, parse_reference, parse_tools
+from .tool_calls.calls import Answer, State, ToolCall, parse_reference, parse_tools
 from .tool_calls.matching import Difference, Schema, compare_calls, exact_difference
 from .tool_calls.thinking import THINKING_MODES
 
@@ -281,6 +281,28 @@ class ToolCallReward:
         if reason is None:
             return Verdict(1.0, "correct", answer.state, answer.calls)
         return Verdict(0.0, reason, answer.state, answer.calls)
+
+    def read_turn(
+        self, message: Mapping[str, Any], token_ids: Any = None, names: Sequence[str] = (), tools: Any = None
+    ) -> Answer:
+        """
+        Read one turn of a rollout as [`judge`] reads a completion.
+
+        Args:
+            message (`dict`):
+                Message of the assistant.
+            token_ids (`Sequence[int]`, *optional*):
+                Token ids of the turn, which count once a tokenizer is bound.
+            names (`Sequence[str]`, *optional*):
+                Names of the functions that the row offers.
+            tools (`str` or `list`, *optional*):
+                Function schemas of the row.
+
+        Returns:
+            [`~egpo_trl.tool_calls.calls.Answer`]:
+                CALL, TEXT or MALFORMED; its calls are not to be modified.
+        """
+        return self._reader.read([message], None, token_ids, names, tools)
 
     def __call__(
         self,

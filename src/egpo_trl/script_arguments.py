@@ -7,6 +7,8 @@ from .data.loading import DEMO
 from .prompts import PROMPT_STYLES
 from .rewards import COMPARISONS
 
+MULTI_TURN_MODES = ("rollouts", "stepwise")
+
 
 @dataclass
 class EGPOScriptArguments:
@@ -15,18 +17,26 @@ class EGPOScriptArguments:
 
     Args:
         dataset_name (`str`, *optional*, defaults to `"demo"`):
-            Rows to train on: `"demo"` for the embedded tool world, a file (`.jsonl`, `.json`, `.parquet`, `.csv`), a
-            folder, or a data set on the Hub, with `prompt`, `tools` and `reference` columns.
+            Rows to train on: `"demo"` for the embedded tool world, `"demo-multiturn"` for its multi-turn sister, a file
+            (`.jsonl`, `.json`, `.parquet`, `.csv`), a folder, or a data set on the Hub, with `prompt`, `tools` and
+            `reference` columns.
         dataset_config (`str`, *optional*):
             Configuration of a data set on the Hub.
         dataset_train_split (`str`, *optional*, defaults to `"train"`):
             Split to train on.
         validation_share (`float`, *optional*, defaults to `0.05`):
-            Share of the rows held out, by prompt. The embedded world has a held-out split of its own.
+            Share of the rows held out, by prompt. The embedded worlds have a held-out split of their own.
         max_validation_rows (`int`, *optional*, defaults to `200`):
             Most held-out rows to use.
         num_demo_rows (`int`, *optional*, defaults to `4000`):
-            Rows that the embedded world makes up for training.
+            Rows that an embedded world makes up for training.
+        multi_turn (`str`, *optional*, defaults to `"rollouts"`):
+            How rows with a `trajectory` are trained on. `"rollouts"`: the policy calls the tools of the row's
+            environment, and the whole rollout is judged. `"stepwise"`: each step of the reference is a row, with the
+            history as prompt. Rows without a `trajectory` are not concerned.
+        environments (`list[str]`, *optional*):
+            Environments that rows may name: shipped ones by name, others as `package.module:Class`. By default the
+            shipped ones.
         prompt_style (`str`, *optional*, defaults to `"native"`):
             `"native"`: the model's chat template renders the tools. `"paper"`: a system message lists them and asks for
             pythonic calls; `render_tools` is then switched off.
@@ -41,18 +51,35 @@ class EGPOScriptArguments:
             Whether `a.b` and `a_b` are the same function to the reward.
         report (`bool`, *optional*, defaults to `True`):
             Whether to measure exact match on the held-out rows before and after training, on one process and with
-            models that one process holds.
+            models that one process holds. For rows with a `trajectory` it is the strict success of rollouts.
     """
 
     dataset_name: str = field(
         default=DEMO,
-        metadata={"help": "'demo', a file (.jsonl, .json, .parquet, .csv), a folder, or a data set on the Hub."},
+        metadata={
+            "help": "'demo', 'demo-multiturn', a file (.jsonl, .json, .parquet, .csv), a folder, or a data set on the Hub."
+        },
     )
     dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a data set on the Hub."})
     dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
     validation_share: float = field(default=0.05, metadata={"help": "Share of the rows held out, by prompt."})
     max_validation_rows: int = field(default=200, metadata={"help": "Most held-out rows to use."})
-    num_demo_rows: int = field(default=4000, metadata={"help": "Rows that the embedded world makes up for training."})
+    num_demo_rows: int = field(default=4000, metadata={"help": "Rows that an embedded world makes up for training."})
+    multi_turn: str = field(
+        default="rollouts",
+        metadata={
+            "help": "How rows with a trajectory are trained on. 'rollouts': tools are executed and the whole rollout is "
+            "judged. 'stepwise': each step of the reference is a row, with the history as prompt.",
+            "choices": MULTI_TURN_MODES,
+        },
+    )
+    environments: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Environments that rows may name: shipped ones by name, others as package.module:Class. By default "
+            "the shipped ones."
+        },
+    )
     prompt_style: str = field(
         default="native",
         metadata={

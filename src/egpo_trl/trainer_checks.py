@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset
 from trl.data_utils import is_conversational
 
-from .data.rows import check_rendering, column_names_of, parse_row_tools
+from .data.rows import check_rendering, column_names_of
+from .tool_rollouts import row_subset
 
 if TYPE_CHECKING:
     from .egpo_trainer import EGPOTrainer
@@ -29,12 +30,13 @@ def check_trainer(trainer: "EGPOTrainer", train_dataset: Any, eval_dataset: Any)
             Rows to evaluate on.
 
     Raises:
-        ValueError: If the chat template leaves no chain of thought, ignores tools or refuses a row, or if per-row tools
-            meet executed ones.
+        ValueError: If the chat template leaves no chain of thought, ignores tools or refuses a row, or if a row names
+            an environment or an executed tool that does not exist.
     """
     _check_thinking(trainer)
     for name, dataset in _named(train_dataset, eval_dataset):
         _check_row_tools(trainer, dataset)
+        _check_executed_tools(trainer, name, dataset)
         _check_rows_render(trainer, name, dataset)
     _check_resumption(trainer)
 
@@ -85,20 +87,15 @@ def _check_rows_render(trainer: "EGPOTrainer", name: str, dataset: Any) -> None:
     def render(row: Any) -> None:
         if is_conversational({"prompt": row["prompt"]}):
             (messages,) = trainer._template_messages([row["prompt"]])
-            trainer._render(messages, parse_row_tools(row["tools"]) if has_tools else None, tokenize=False)
+            trainer._render(messages, trainer._offered_tools(row) if has_tools else None, tokenize=False)
 
     check_rendering(dataset, name, render)
 
 
 def _check_row_tools(trainer: "EGPOTrainer", dataset: Any) -> None:
-    """Per-row tools need a chat template that renders them, and nothing else that decides what a prompt shows."""
+    """Per-row tools need a chat template that renders them, and executed ones must exist."""
     if not trainer.args.render_tools or "tools" not in column_names_of(dataset):
         return
-    if trainer.tools:
-        raise ValueError(
-            "The dataset has a `tools` column and the trainer was given executable `tools` or an "
-            "`environment_factory`. Drop one of them, or set render_tools=False if the column is for the reward only."
-        )
     if trainer._is_vlm:
         raise ValueError(
             "Per-row `tools` are rendered for text models only. Set render_tools=False and put the functions into the "
@@ -113,3 +110,29 @@ def _check_row_tools(trainer: "EGPOTrainer", dataset: Any) -> None:
             "row's functions. Use the prompt style 'paper', which writes them into the system message, together with "
             "render_tools=False."
         )
+
+
+def _check_executed_tools(trainer: "EGPOTrainer", name: str, dataset: Any) -> None:
+    """Rows for TRL's tool loop are conversations, and name environments and tools of the trainer only."""
+    rollouts = trainer._tool_rollouts
+    if rollouts is None or not isinstance(dataset, Dataset):
+        return
+    columns = column_names_of(dataset)
+    kept = [column for column in ("prompt", "environment", "tools") if column in columns]
+    for index, row in enumerate(dataset.select_columns(kept)):
+        where = f"{name}, row {index}"
+        if isinstance(row.get("prompt"), str):
+            raise ValueError(f"{where}: executed tools need messages as `prompt`, and this one is a string.")
+        try:
+            pool = rollouts.pool_of(row)
+        except KeyError as error:
+            raise ValueError(
+                f"{where}: its `environment` is {error}, and the trainer has {sorted(rollouts.pools)}. Name one of them."
+            ) from None
+        unknown = pool.unknown(row_subset(row) or []) if trainer.args.render_tools else []
+        if unknown:
+            raise ValueError(
+                f"{where}: its `tools` offer {unknown[0]!r}, which the trainer cannot execute. It has "
+                f"{sorted(pool.schemas)}. Add the tool to the trainer or drop it from the row; set render_tools=False if "
+                "the column is for the reward only."
+            )

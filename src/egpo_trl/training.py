@@ -2,11 +2,13 @@
 
 import heapq
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .data.loading import DEMO
+from .data.loading import DEMO, DEMO_MULTI_TURN
 from .data.rows import parse_row_tools
 from .launch_checks import check_launch, check_lengths, check_number_of_rows, context_length, detect_launch
 from .script_arguments import EGPOScriptArguments
@@ -40,16 +42,25 @@ def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> "tuple[Data
     """
     from .data.loading import load_rows, split_by_prompt
     from .data.rows import check_rows
+    from .data.trajectories import check_trajectories
+    from .environments import load_environments
     from .prompts import to_messages
 
     rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_train_split, script.num_demo_rows)
-    check_rows(rows, script.dataset_name, ["prompt", "reference"])
-    if script.dataset_name == DEMO:
-        train, held_out = rows, load_rows(DEMO, split="test", num_demo_rows=script.max_validation_rows)
+    has_trajectories = "trajectory" in rows.column_names
+    check_rows(rows, script.dataset_name, ["prompt", "trajectory" if has_trajectories else "reference"])
+    if has_trajectories:
+        if script.prompt_style != "native":
+            raise ValueError("Rows with a `trajectory` are rendered by the chat template. Use prompt_style 'native'.")
+        check_trajectories(rows, script.dataset_name, load_environments(script.environments))
+    if script.dataset_name in (DEMO, DEMO_MULTI_TURN):
+        train, held_out = rows, load_rows(script.dataset_name, split="test", num_demo_rows=script.max_validation_rows)
     else:
         seed = args.seed if args.data_seed is None else args.data_seed
         train, held_out = split_by_prompt(rows, script.validation_share, seed)
     held_out = held_out.select(range(min(len(held_out), script.max_validation_rows)))
+    if has_trajectories and script.multi_turn == "stepwise":
+        train = single_steps(train, script)  # the held-out rows are judged by whole rollouts either way
     if script.prompt_style == "paper" and args.enable_thinking is False:
         raise ValueError(
             "prompt_style 'paper' asks the model to think, which contradicts enable_thinking=False. Leave "
@@ -65,10 +76,12 @@ def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> "tuple[Data
 
 
 def model_path(model_args: "ModelConfig") -> str:
-    """Folder or Hub id of the model: that of the embedded policy for `"demo"` or nothing."""
+    """Folder or Hub id of the model: that of an embedded policy for `"demo"` (or nothing) and `"demo-multiturn"`."""
     from .demo.policy import demo_policy_path
 
     name = model_args.model_name_or_path
+    if name == DEMO_MULTI_TURN:
+        return str(demo_policy_path("multi-turn"))
     return str(demo_policy_path()) if name in (None, DEMO) else str(name)
 
 
@@ -129,7 +142,9 @@ def build_trainer(
     from trl import get_peft_config, get_quantization_config
 
     from .egpo_trainer import EGPOTrainer
+    from .environments import load_environments
     from .rewards import ToolCallReward
+    from .trajectory_reward import TrajectoryReward
 
     args.model_init_kwargs = {
         "revision": model_args.model_revision,
@@ -142,17 +157,26 @@ def build_trainer(
         args.render_tools = False
         args.think_tags = args.think_tags or ["<think>", "</think>"]
         syntax = "pythonic" if syntax == "auto" else syntax
+    calls = ToolCallReward(
+        syntax=syntax,
+        comparison=script.comparison,
+        allow_text=script.allow_text,
+        dots_as_underscores=script.dots_as_underscores,
+    )
+    reward: ToolCallReward | TrajectoryReward = calls
+    environments = None
+    if "trajectory" in train.column_names:
+        environments = load_environments(script.environments)
+        reward = TrajectoryReward(environments, calls)
+    elif "trajectory" in held_out.column_names:
+        held_out = single_steps(held_out, script)
     trainer = EGPOTrainer(
         model=model_path(model_args),
-        reward_funcs=ToolCallReward(
-            syntax=syntax,
-            comparison=script.comparison,
-            allow_text=script.allow_text,
-            dots_as_underscores=script.dots_as_underscores,
-        ),
+        reward_funcs=reward,
         args=args,
         train_dataset=train,
         eval_dataset=held_out if args.eval_strategy != "no" else None,
+        environment_factory=environments,
         quantization_config=get_quantization_config(model_args),
         peft_config=get_peft_config(model_args),
     )
@@ -163,44 +187,68 @@ def build_trainer(
     return trainer
 
 
-def evaluate_held_out(trainer: "EGPOTrainer", held_out: "Dataset") -> dict[str, Any]:
+def single_steps(rows: "Dataset", script: EGPOScriptArguments) -> "Dataset":
+    """The steps of rows with a `trajectory`, one canonical row each."""
+    from datasets import Dataset
+
+    from .data.trajectories import stepwise_rows
+    from .environments import load_environments
+
+    return Dataset.from_list(list(stepwise_rows(rows, load_environments(script.environments))))
+
+
+def evaluate_held_out(
+    trainer: "EGPOTrainer", held_out: "Dataset", environments: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """
-    Greedy and sampled exact match of the trainer's model on held-out rows.
+    Greedy and sampled exact match of the trainer's model on held-out rows; for rows with a `trajectory`, whatever they
+    are trained by, the strict success of rollouts with executed tools.
 
     Args:
         trainer ([`EGPOTrainer`]):
             Trainer whose first reward judges.
         held_out ([`~datasets.Dataset`]):
             Rows.
+        environments (`Mapping[str, Callable]`, *optional*):
+            Environments of rows with a `trajectory`, by the name that they give.
 
     Returns:
         `dict`:
             What [`~egpo_trl.report.summarize`] gives. The first greedy completions have their `tokens` too: text,
             entropy at the temperature of training, and whether they are chain of thought.
     """
-    from .evaluation.exact_match import judge_rows
+    from .evaluation.exact_match import Judged, judge_rows
+    from .evaluation.rollouts import MAX_TOOL_ROUNDS, judge_rollouts
     from .evaluation.sampling import render_prompt
     from .evaluation.token_entropy import token_entropies
     from .report import summarize
+    from .tool_guard import ToolLimits
+    from .trajectory_reward import TrajectoryReward
 
     args = trainer.args
     model, tokenizer = trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class
     rendering = {"render_tools": args.render_tools, "chat_template_kwargs": args.chat_template_kwargs}
-    judged = {
-        name: judge_rows(
-            model,
-            tokenizer,
-            list(held_out),
-            trainer.reward_funcs[0],
-            **rendering,
-            temperature=temperature,
-            max_new_tokens=args.max_completion_length,
-            batch_size=max(32, args.per_device_eval_batch_size),
-            seed=args.seed,
+    rows, reward = list(held_out), trainer.reward_funcs[0]
+    judge: Callable[..., list[Judged]]
+    if environments is not None:
+        if not isinstance(reward, TrajectoryReward):
+            reward = TrajectoryReward(environments, reward)
+        judge = partial(
+            judge_rollouts,
+            environments=environments,
+            chat_template_kwargs=args.chat_template_kwargs,
+            max_completion_length=args.max_completion_length,
+            max_tool_rounds=args.max_tool_calling_iterations or MAX_TOOL_ROUNDS,
+            limits=ToolLimits(args.tool_timeout, args.max_tool_result_characters),
         )
+    else:
+        judge = partial(judge_rows, **rendering, max_new_tokens=args.max_completion_length)
+    sampling = {"batch_size": max(32, args.per_device_eval_batch_size), "seed": args.seed}
+    judged = {
+        name: judge(model, tokenizer, rows, reward, temperature=temperature, **sampling)
         for name, temperature in (("greedy", 0.0), ("sampled", args.temperature))
     }
-    summary = summarize(judged)
+    summary = summarize(judged, "exact match" if environments is None else "strict success")
     for shown, item in zip(summary["greedy"]["completions"][:_SHADED_ROWS], judged["greedy"], strict=False):
         shown["tokens"] = token_entropies(
             model,
@@ -209,6 +257,7 @@ def evaluate_held_out(trainer: "EGPOTrainer", held_out: "Dataset") -> dict[str, 
             item.completion_ids,
             temperature=args.temperature,
             think_tags=args.think_tags,
+            tool_mask=item.tool_mask,
         )
     return summary
 
@@ -285,6 +334,7 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
 
     from .console import ConsoleCallback
     from .curves import draw_curves
+    from .environments import load_environments
     from .html_report import write_html_report
     from .log_callback import LogFileCallback
     from .report import print_report, save_summary
@@ -303,6 +353,8 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
 
     output = Path(args.output_dir)
     is_main = trainer.accelerator.is_main_process
+    environments = load_environments(script.environments) if "trajectory" in held_out.column_names else None
+    criterion = "exact match" if environments is None else "strict success"
     can_report = script.report and trainer.accelerator.num_processes == 1 and not trainer.is_fsdp_enabled
     if script.report and not can_report and is_main:
         print("report: skipped, it runs on one process. Use eval_strategy: steps for held-out reward.", flush=True)
@@ -313,11 +365,11 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     before_file = output / "before.json"
     before = None
     if can_report:
-        print(f"Measuring exact match on {len(held_out)} held-out rows before training …", flush=True)
+        print(f"Measuring {criterion} on {len(held_out)} held-out rows before training …", flush=True)
         if resume and before_file.exists():
             before = json.loads(before_file.read_text(encoding="utf-8"))
         else:
-            before = evaluate_held_out(trainer, held_out)
+            before = evaluate_held_out(trainer, held_out, environments)
             save_summary(before, before_file)
 
     trainer.train(resume_from_checkpoint=resume)
@@ -335,8 +387,8 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
             print(f"curves: {error}")
     after = None
     if can_report and before is not None:
-        print("Measuring exact match after training …", flush=True)
-        after = evaluate_held_out(trainer, held_out)
+        print(f"Measuring {criterion} after training …", flush=True)
+        after = evaluate_held_out(trainer, held_out, environments)
         save_summary(after, output / "after.json")
         places["before and after"] = output / "after.json"
     if is_main:

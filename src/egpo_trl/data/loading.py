@@ -8,6 +8,7 @@ from datasets import Dataset, DatasetDict, Features, Value, load_dataset, load_f
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 
 DEMO = "demo"
+DEMO_MULTI_TURN = "demo-multiturn"
 _TEXT = Value("string")
 _CALL = {"id": _TEXT, "type": _TEXT, "function": {"name": _TEXT, "arguments": _TEXT}}
 _MESSAGE = {"role": _TEXT, "content": _TEXT, "tool_calls": [_CALL], "tool_call_id": _TEXT, "name": _TEXT}
@@ -22,14 +23,15 @@ def load_rows(name: str, config: str | None = None, split: str = "train", num_de
 
     Args:
         name (`str`):
-            `"demo"` for the embedded tool world, a file (`.jsonl`, `.json`, `.parquet`, `.csv`), a folder written by
-            `Dataset.save_to_disk`, or a data set on the Hub (a folder with data files works as one).
+            `"demo"` for the embedded tool world, `"demo-multiturn"` for its multi-turn sister, a file (`.jsonl`,
+            `.json`, `.parquet`, `.csv`), a folder written by `Dataset.save_to_disk`, or a data set on the Hub (a folder
+            with data files works as one).
         config (`str`, *optional*):
             Configuration of a data set on the Hub.
         split (`str`, *optional*, defaults to `"train"`):
             Split to load.
         num_demo_rows (`int`, *optional*, defaults to `4000`):
-            How many rows the embedded world makes up.
+            How many rows an embedded world makes up.
 
     Returns:
         [`~datasets.Dataset`]:
@@ -43,6 +45,10 @@ def load_rows(name: str, config: str | None = None, split: str = "train", num_de
         from ..demo.world import make_rows
 
         return Dataset.from_list(make_rows(num_demo_rows, split=split))
+    if name == DEMO_MULTI_TURN:
+        from ..demo.multi_turn_world import make_rows as make_multi_turn_rows
+
+        return Dataset.from_list(make_multi_turn_rows(num_demo_rows, split=split))
     path = Path(name)
     if path.suffix in _FORMATS:
         if not path.is_file():

@@ -199,7 +199,7 @@ def check_rendering(dataset: "Dataset", name: str, render: Callable[[Mapping[str
         return None
 
     columns = column_names_of(dataset)
-    kept = [column for column in ("prompt", "tools", "id") if column in columns]
+    kept = [column for column in ("prompt", "tools", "environment", "id") if column in columns]
     rows = dataset if _is_transformed(dataset) else dataset.select_columns(kept)
     _raise_for((problem(row, index) for index, row in enumerate(rows)), name)
 

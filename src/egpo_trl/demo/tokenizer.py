@@ -79,6 +79,33 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         [`~transformers.PreTrainedTokenizerFast`]:
             Tokenizer with single-token think and tool-call tags, the chat template, and bytes for any other text.
     """
+    rng = random.Random(0)
+    texts = [
+        f"{query.text}\n{demonstrate(rng, query)}\n{query.tools[0].schema()['function']['description']}"
+        for query in make_queries(4000, seed=0, split="train")
+    ]
+    signatures = "\n".join(
+        f"{tool.name}({name}?: {schema['type']}, {name}: celsius|fahrenheit)"
+        for tool in TOOLS
+        for name, schema in tool.parameters.items()
+    )
+    return train_tokenizer(texts, signatures)
+
+
+def train_tokenizer(texts: list[str], signatures: str) -> PreTrainedTokenizerFast:
+    """
+    Train a tokenizer with the tags and the chat template of the tiny policies.
+
+    Args:
+        texts (`list[str]`):
+            Texts of a world.
+        signatures (`str`):
+            Its functions, as the chat template writes them.
+
+    Returns:
+        [`~transformers.PreTrainedTokenizerFast`]:
+            The tokenizer.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -94,19 +121,9 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         special_tokens=[*SPECIAL_TOKENS, *TAG_TOKENS],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    rng = random.Random(0)
-    texts = [
-        f"{query.text}\n{demonstrate(rng, query)}\n{query.tools[0].schema()['function']['description']}"
-        for query in make_queries(4000, seed=0, split="train")
-    ]
     for tag in (*SPECIAL_TOKENS, *TAG_TOKENS):
         texts = [text.replace(tag, "\n") for text in texts]
     roles = "system\nuser\nassistant\n"
-    signatures = "\n".join(
-        f"{tool.name}({name}?: {schema['type']}, {name}: celsius|fahrenheit)"
-        for tool in TOOLS
-        for name, schema in tool.parameters.items()
-    )
     tokenizer.train_from_iterator([*texts, *[roles + signatures] * 4], trainer)
     state = json.loads(tokenizer.to_str())
     for token in state["added_tokens"]:  # as Qwen3's tags: kept when special tokens are skipped

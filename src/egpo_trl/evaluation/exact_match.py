@@ -20,6 +20,7 @@ class Judged:
     score: float
     reason: str
     completion_ids: tuple[int, ...] = ()
+    tool_mask: tuple[int, ...] | None = None  # 0 at tokens of tool results, which the model did not write
 
 
 def judge_rows(

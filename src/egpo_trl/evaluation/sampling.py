@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..prompts import takes_objects, template_messages
+
 
 def render_prompt(
     tokenizer: PreTrainedTokenizerBase,
@@ -35,13 +37,18 @@ def render_prompt(
     if isinstance(row["prompt"], str):
         return list(tokenizer(row["prompt"])["input_ids"])
     tools = json.loads(row["tools"]) if render_tools and row.get("tools") else None
+    template_kwargs = dict(chat_template_kwargs or {})
+    has_calls = any(message.get("tool_calls") for message in row["prompt"])
+    decode = has_calls and takes_objects(
+        lambda messages: tokenizer.apply_chat_template(messages, tokenize=False, **template_kwargs)
+    )
     rendered = tokenizer.apply_chat_template(
-        row["prompt"],
+        template_messages(row["prompt"], decode),
         tools=tools or None,
         add_generation_prompt=True,
         tokenize=True,
         return_dict=True,
-        **dict(chat_template_kwargs or {}),
+        **template_kwargs,
     )
     return list(rendered["input_ids"])
 

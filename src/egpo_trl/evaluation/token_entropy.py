@@ -39,6 +39,7 @@ def token_entropies(
     *,
     temperature: float = 1.0,
     think_tags: Sequence[str] | None = None,
+    tool_mask: Sequence[int] | None = None,
 ) -> list[tuple[str, float, bool]]:
     """
     Tokens of a completion with the entropy of the model before each, as training measures it.
@@ -56,6 +57,8 @@ def token_entropies(
             Temperature that the logits are divided by.
         think_tags (`Sequence[str]`, *optional*):
             Opening and closing tag, where tokenizer and chat template do not tell.
+        tool_mask (`Sequence[int]`, *optional*):
+            0 at tokens of tool results, which belong to no chain of thought.
 
     Returns:
         `list[tuple[str, float, bool]]`:
@@ -78,7 +81,10 @@ def token_entropies(
         entropies += torch.special.entr(logps.exp()).sum(dim=-1).tolist()
     try:
         tags = ThinkTags(tokenizer, think_tags)
-        cot = tags.cot_mask(prompt, torch.ones_like(prompt), completion, torch.ones_like(completion))[0].tolist()
+        written = torch.ones_like(completion)
+        if tool_mask is not None:
+            written = torch.tensor([list(tool_mask[: len(completion_ids)])], device=model.device)
+        cot = tags.cot_mask(prompt, torch.ones_like(prompt), completion, written)[0].tolist()
     except ValueError:  # a model without think tags
         cot = [False] * len(completion_ids)
     return list(zip(_pieces(tokenizer, completion_ids), entropies, cot, strict=True))

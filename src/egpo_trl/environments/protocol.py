@@ -1,0 +1,180 @@
+"""What an environment is: TRL's protocol, and a state that can be compared.
+
+TRL 1.16 makes every public function of the class a tool, except `reset` and `get_reward`; properties and names that
+start with `_` are none. The docstring and the annotations of a method are its schema, unless `tool_schemas` has one.
+"""
+
+import functools
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any, Protocol, get_type_hints, runtime_checkable
+
+from ..data.rows import parse_row_tools
+from ..tool_calls.calls import InvalidJSON, load_json
+from ..tool_pool import ToolPool, tool_schema
+
+NOT_TOOLS = ("reset", "get_reward")
+MAX_TEXT = 1000  # characters of one text that a tool takes
+MAX_ITEMS = 200  # files, tickets or orders that an environment holds
+
+
+@runtime_checkable
+class ToolEnvironment(Protocol):
+    """
+    An environment of tool calls, one instance for each rollout, used again after `reset`.
+
+    A class may also have an attribute `tool_schemas` (`dict[str, dict]`): hand-written JSON function schemas of some of
+    its methods, by name.
+    """
+
+    def reset(self, **row: Any) -> str | None:
+        """Start from the `initial_state` of a row (JSON string), whose other columns are handed over too."""
+
+    @property
+    def state(self) -> Any:
+        """Everything that the tools can change, as a JSON value."""
+
+
+def reports_errors(method: Callable[..., Any]) -> Callable[..., str]:
+    """
+    Make a method a tool that takes whatever a model writes and answers in JSON.
+
+    Arguments are checked against the annotations (`str`, `int`, `float` or `bool`; a bool is no number, texts have at
+    most 1,000 characters). Whatever is wrong with them, and every `ValueError` of the method, becomes the answer
+    `{"error": "…"}`; any other answer is the returned value.
+
+    Args:
+        method (`Callable`):
+            Method with annotated parameters that returns a JSON value.
+
+    Returns:
+        `Callable`:
+            Method with the same signature and docstring that returns compact JSON.
+    """
+    signature = inspect.signature(method)
+    kinds = get_type_hints(method)
+
+    @functools.wraps(method)
+    def tool(self: Any, /, *args: Any, **arguments: Any) -> str:
+        try:
+            bound = signature.bind(self, *args, **arguments)
+        except TypeError as error:
+            return _dumps({"error": str(error)[:MAX_TEXT]})
+        try:
+            for name, value in list(bound.arguments.items())[1:]:
+                _check_argument(name, value, kinds[name])
+            return _dumps(method(*bound.args, **bound.kwargs))
+        except ValueError as error:
+            return _dumps({"error": str(error)})
+
+    return tool
+
+
+def _check_argument(name: str, value: Any, kind: type) -> None:
+    wanted = (int, float) if kind is float else (kind,)
+    if type(value) not in wanted:
+        raise ValueError(f"{name} must be {kind.__name__}")
+    if kind is str and len(value) > MAX_TEXT:
+        raise ValueError(f"{name} is too long")
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def tool_methods(environment: Any) -> dict[str, Callable[..., Any]]:
+    """
+    The tools of an environment by name, as TRL finds them.
+
+    Args:
+        environment (`Any`):
+            Instance of an environment.
+
+    Returns:
+        `dict[str, Callable]`:
+            Bound methods.
+    """
+    return {
+        name: getattr(environment, name)
+        for name, _ in inspect.getmembers(type(environment), predicate=inspect.isfunction)
+        if name not in NOT_TOOLS and not name.startswith("_")
+    }
+
+
+def tool_schemas(environment: Any) -> dict[str, dict[str, Any]]:
+    """
+    Function schemas of the tools of an environment by name: the hand-written one where there is one, else what
+    transformers reads off annotations and docstring.
+
+    Args:
+        environment (`Any`):
+            Instance of an environment.
+
+    Returns:
+        `dict[str, dict]`:
+            Schemas in the form of the chat-completions API.
+
+    Raises:
+        ValueError: If a method has neither a schema nor the docstring to make one.
+    """
+    return {name: tool_schema(method) for name, method in tool_methods(environment).items()}
+
+
+def offered_schemas(environment: Any, tools: Any) -> list[dict[str, Any]]:
+    """
+    Function schemas that a row offers of an environment.
+
+    Args:
+        environment (`Any`):
+            Instance of the environment.
+        tools (`str` or `None`):
+            The row's `tools`: JSON list of function schemas, or of nothing but names; `None` offers everything.
+
+    Returns:
+        `list[dict]`:
+            Schemas as the model sees them.
+
+    Raises:
+        ValueError: If `tools` is malformed, or a method has no schema.
+    """
+    pool = ToolPool(list(tool_methods(environment).values()))
+    return pool.offered(None if tools is None else parse_row_tools(tools) or [])
+
+
+def load_state(initial_state: Any, keys: tuple[str, ...]) -> dict[str, Any]:
+    """
+    The `initial_state` of a row.
+
+    Args:
+        initial_state (`str` or `None`):
+            JSON object with some of the keys, each of them an object.
+        keys (`tuple[str, ...]`):
+            Keys that it may have.
+
+    Returns:
+        `dict[str, Any]`:
+            Value of every key; an empty object where it is not given.
+
+    Raises:
+        ValueError: If it is anything else; the message says what is wrong.
+    """
+    try:
+        value = load_json(initial_state) if isinstance(initial_state, str) else {} if initial_state is None else None
+    except InvalidJSON as error:
+        raise ValueError(f"initial_state is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError("initial_state must be a JSON object")
+    unknown = sorted(value.keys() - set(keys))
+    if unknown:
+        raise ValueError(f"initial_state has the key {unknown[0]!r}; expected some of {list(keys)}")
+    for key, part in value.items():
+        if not isinstance(part, dict) or len(part) > MAX_ITEMS:
+            raise ValueError(f"initial_state: {key!r} must be an object of at most {MAX_ITEMS} items")
+    return {key: value.get(key, {}) for key in keys}
+
+
+def check_texts(part: Any, name: str) -> None:
+    """Raise a `ValueError` for a part of an `initial_state` that is not an object of texts."""
+    if not isinstance(part, dict) or not all(isinstance(text, str) for text in part.values()):
+        raise ValueError(f"initial_state: {name} must map names to texts")

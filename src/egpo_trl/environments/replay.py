@@ -1,0 +1,130 @@
+"""Reference trajectories: the calls of every step, and what they give in a fresh environment."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ..completions import text_of
+from ..tool_calls.calls import InvalidJSON, ToolCall, load_json, parse_reference
+from ..tool_guard import EventLoops, ToolError, ToolGuard, ToolLimits
+from .protocol import tool_methods
+
+MAX_STEPS = 64
+DEFAULT_LIMITS = ToolLimits(timeout=30.0, max_characters=8192)  # those of EGPOConfig
+
+Step = tuple[ToolCall, ...]
+
+
+class Replay(NamedTuple):
+    """
+    What the calls of a trajectory gave.
+
+    Args:
+        results (`tuple[tuple[str, ...], ...]`):
+            Text of the result of each call as the model reads it, by step; the last step has none.
+        state (`Any`):
+            Final state of the environment.
+    """
+
+    results: tuple[tuple[str, ...], ...]
+    state: Any
+
+
+def parse_trajectory(trajectory: Any) -> tuple[Step, ...]:
+    """
+    Reference steps of a row.
+
+    Args:
+        trajectory (`str` or `list`):
+            JSON string, or its value: a list of steps, each a list of calls `{"name": …, "arguments": {…}}`. The last
+            one is empty: a text ends the rollout.
+
+    Returns:
+        `tuple[tuple[ToolCall, ...], ...]`:
+            The calls of each step.
+
+    Raises:
+        ValueError: If it is no such list; the message says what is wrong.
+    """
+    try:
+        value = load_json(trajectory) if isinstance(trajectory, str) else trajectory
+    except InvalidJSON as error:
+        raise ValueError(f"is not JSON: {error}") from None
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_STEPS:
+        raise ValueError(f"must be a list of 1 to {MAX_STEPS} steps, each a list of calls")
+    steps = []
+    for position, step in enumerate(value):
+        try:
+            if not isinstance(step, list):
+                raise ValueError("must be a list of calls")
+            steps.append(parse_reference(step))
+        except ValueError as error:
+            raise ValueError(f"step {position + 1}: {error}") from None
+    if any(not step for step in steps[:-1]) or steps[-1]:
+        raise ValueError("the last step, and only that one, must be empty: a text ends the rollout")
+    return tuple(steps)
+
+
+def start(factory: Callable[[], Any], row: Mapping[str, Any]) -> Any:
+    """
+    A fresh environment, reset with a row as TRL does it.
+
+    Args:
+        factory (`Callable`):
+            Makes an environment.
+        row (`Mapping[str, Any]`):
+            The row.
+
+    Returns:
+        `Any`:
+            The environment.
+    """
+    environment = factory()
+    environment.reset(**{key: value for key, value in row.items() if key != "environment"})
+    return environment
+
+
+def replay(factory: Callable[[], Any], row: Mapping[str, Any], limits: ToolLimits = DEFAULT_LIMITS) -> Replay:
+    """
+    Execute the trajectory of a row in a fresh environment.
+
+    Args:
+        factory (`Callable`):
+            Makes an environment.
+        row (`Mapping[str, Any]`):
+            Row with a `trajectory`, and what the environment's `reset` reads.
+        limits ([`ToolLimits`], *optional*):
+            Limits of calls, as in rollouts.
+
+    Returns:
+        [`Replay`]:
+            Results and final state.
+
+    Raises:
+        ValueError: If the trajectory is malformed, the environment refuses the row, or a call fails.
+    """
+    steps = parse_trajectory(row.get("trajectory"))
+    environment = start(factory, row)
+    tools, guard = tool_methods(environment), ToolGuard(limits, EventLoops(), lambda *_: None)
+    results = []
+    for position, step in enumerate(steps):
+        told = []
+        for call in step:
+            if call.name not in tools:
+                raise ValueError(f"step {position + 1}: the environment has no tool {call.name!r}")
+            try:
+                told.append(text_of(guard.call(call.name, tools[call.name], call.arguments)))
+            except ToolError as error:
+                raise ValueError(f"step {position + 1}: {call.name} failed: {error}") from None
+            if is_error(told[-1]):
+                raise ValueError(f"step {position + 1}: {call.name} failed: {told[-1][:200]}")
+        results.append(tuple(told))
+    return Replay(tuple(results), environment.state)
+
+
+def is_error(text: str) -> bool:
+    """Whether a result is a message of the form `{"error": …}`."""
+    try:
+        value = load_json(text)
+    except InvalidJSON:
+        return False
+    return isinstance(value, dict) and value.keys() == {"error"}
