@@ -26,10 +26,14 @@ def test_only_the_named_messages_are_dropped():
     assert seen == ["the disk is full"]
 
 
-def test_deprecations_of_transformers_are_dropped():
+def test_warnings_that_nobody_can_act_on_are_dropped():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         quiet_libraries()
         for module in ("transformers.modeling_utils", "mine"):
             warnings.warn_explicit("renamed", FutureWarning, "x.py", 1, module=module)
-    assert len(caught) == 1
+        warnings.warn(
+            "You are using 'environment_factory', which is an experimental feature.", UserWarning, stacklevel=1
+        )
+        warnings.warn("the disk is full", UserWarning, stacklevel=1)
+    assert [str(warning.message) for warning in caught] == ["renamed", "the disk is full"]
