@@ -92,10 +92,15 @@ def code(notebook: NotebookNode) -> list[str]:
 
 
 def _drop_bars(notebook: NotebookNode) -> None:
-    """Leave out widgets: progress bars, which would be saved as they stood at the beginning."""
+    """Leave out progress bars: widgets would be saved as they stood at the beginning, others say what the logs say."""
+
+    def is_bar(output: NotebookNode) -> bool:
+        data = output.get("data", {})
+        return _WIDGET in data or "<progress" in data.get("text/html", "")
+
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [one for one in cell.outputs if _WIDGET not in one.get("data", {})]
+            cell.outputs = [output for output in cell.outputs if not is_bar(output)]
 
 
 def _keep_outputs(notebook: NotebookNode, old: NotebookNode) -> None:

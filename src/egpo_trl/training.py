@@ -330,7 +330,7 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
         model_args ([`~trl.ModelConfig`]):
             Model, quantization and adapters.
     """
-    from transformers import PrinterCallback, ProgressCallback
+    from transformers import PrinterCallback
 
     from .console import ConsoleCallback
     from .curves import draw_curves
@@ -345,9 +345,9 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     for warning in check_before_loading(script, args, model_args, train):
         if args.process_index == 0:
             print(f"note: {warning}", flush=True)
+    args.disable_tqdm = True  # ours is the only display of progress, in a notebook too
     trainer = build_trainer(script, args, model_args, train, held_out)
-    for callback in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(callback)
+    trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ConsoleCallback())
     trainer.add_callback(LogFileCallback())
 
