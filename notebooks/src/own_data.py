@@ -158,6 +158,7 @@ trainer.add_callback(ConsoleCallback())
 trainer.add_callback(LogFileCallback())
 trainer.train()
 trainer.save_model()
+tokenizer.save_pretrained(config.output_dir)
 # %% [markdown]
 # ## 6. After
 #
