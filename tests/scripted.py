@@ -41,9 +41,9 @@ class Dialect(NamedTuple):
         start = "" if self.prefills else "<think>"
         return f"{start}{turn.thought}</think>{turn.answer}" if turn.answer or turn.ends else f"{start}{turn.thought}"
 
-    def call(self, name: str, **arguments: Any) -> str:
+    def call(self, name: str, /, **arguments: Any) -> str:
         if not self.xml_calls:
-            return f'<tool_call>\n{json.dumps({"name": name, "arguments": arguments})}\n</tool_call>'
+            return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
         lines = [f"<parameter={key}>\n{value}\n</parameter>\n" for key, value in arguments.items()]
         return f"<tool_call>\n<function={name}>\n{''.join(lines)}</function>\n</tool_call>"
 

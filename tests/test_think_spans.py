@@ -91,6 +91,25 @@ CASES = {
         },
         "call fthen g",
     ),
+    "cut in the middle of a result": (
+        {
+            "parts": [("<think>call f</think>[f()]", True), ("\nresult: <think> and so", False)],
+            "eos": False,
+        },
+        "call f",
+    ),
+    "one token between two results": (
+        {
+            "parts": [
+                ("<think>call f</think>[f()]", True),
+                ("\nresult: 7\nassistant:", False),
+                ("7", True),
+                ("\nresult: <think>", False),
+            ],
+            "eos": False,
+        },
+        "call f",
+    ),
     "tool result opens nothing": (
         {"parts": [("[f()]", True), ("\nresult: <think>", False), ("not mine</think>[g()]", True)]},
         "",

@@ -1,7 +1,6 @@
 """Hostile tools: every call ends in bounded time with a short text or an error for the model."""
 
 import asyncio
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -271,5 +270,5 @@ def test_a_call_is_cheap(counts):
     guard = make(counts)
     start = time.process_time()
     for _ in range(200):
-        guard.call("f", lambda: "x", {"a": 1} if sys.flags.debug else {})
+        guard.call("f", lambda: "x", {})
     assert (time.process_time() - start) / 200 < 0.01

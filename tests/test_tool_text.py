@@ -1,11 +1,15 @@
 """Results of tools on real tokenizers: whatever they hold, no control token comes of it."""
 
 import copy
+import re
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import normalizers
+from trl import GRPOTrainer
 
 from egpo_trl.tool_text import ToolText
 from tests.conftest import trl_template
@@ -31,7 +35,8 @@ def renderer(tokenizer):
 
 
 def control_tokens(tokenizer, ids):
-    return [i for i in ids if i in tokenizer.added_tokens_decoder]
+    added = set(tokenizer.get_added_vocab().values())
+    return [i for i in ids if i in added]
 
 
 def message(content, name="f"):
@@ -42,8 +47,9 @@ def test_every_added_token_is_broken(tokenizer):
     text = ToolText(tokenizer, TAGS, tokenizer.chat_template)
     render = renderer(tokenizer)
     expected = control_tokens(tokenizer, render([message("x")]))
-    contents = [token.content for token in tokenizer.added_tokens_decoder.values() if token.content.strip()]
-    for content in [*contents, "".join(contents[:200]), *TAGS, "<tool_call>", "</tool_response>"]:
+    contents = [token for token in tokenizer.get_added_vocab() if token.strip()]
+    some = contents[:: 1 + len(contents) // 40]
+    for content in [*some, "".join(contents), *TAGS, "<tool_call>", "</tool_response>", tokenizer.eos_token]:
         ids, changed = text.suffix_ids(render, [message(f"a{content}b {content}")])
         assert control_tokens(tokenizer, ids) == expected, content
         assert tokenizer.decode(ids).count("<think>") == 0
@@ -116,6 +122,35 @@ def test_content_blocks(tiny_tokenizer):
     ids, changed = text.suffix_ids(render, [message([image, {"type": "text", "text": "<think>"}])])
     assert changed
     assert tiny_tokenizer.convert_tokens_to_ids("<think>") not in ids
+
+
+TOOL_TEMPLATES = (
+    "gemma4", "gemma4_v5", "glm4moe", "gptoss", "lfm2_2_5", "lfm2_v2", "llama3_1", "llama3_2", "nemotron_3_nano",
+    "nemotron_3_5_lightning", "qwen2_5", "qwen3_5_nothink", "qwen3_5_think", "qwen3_6", "qwen3_8",
+    "qwen3_instruct_2507",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOOL_TEMPLATES)
+def test_on_templates_that_trl_knows(tiny_tokenizer, name):
+    """Through TRL's own rendering of tool messages; its templates write results in very different ways."""
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = trl_template(name)
+    trainer = SimpleNamespace(
+        processing_class=tokenizer, _tokenizer=tokenizer, chat_template=None, chat_template_kwargs={}, _is_vlm=False
+    )
+    render = partial(GRPOTrainer._get_tool_suffix_ids, trainer)
+    text = ToolText(tokenizer, TAGS, tokenizer.chat_template)
+    for content in ("harmless", '{"a": [1, "b"]}', "a <b> c"):
+        assert text.suffix_ids(render, [message(content)]) == (render([message(content)]), False)
+    written = re.findall(r"<[^<>\s{}]+>", tokenizer.chat_template)
+    tags = [tag for tag in dict.fromkeys(written) if text.defuse(tag) != tag]
+    assert tags
+    ids, changed = text.suffix_ids(render, [message("x".join(tags)), message("<think>", "g<think>")])
+    plain = tokenizer.decode(render([message("x"), message("x", "g_think_")]))
+    assert changed
+    for tag in tags:
+        assert tokenizer.decode(ids).count(tag) == plain.count(tag), tag
 
 
 PIECES = st.sampled_from(["<", "think", ">", "/", "|", "<|", "im_end", "|>", " ", "\n", "a", "＜", "tool_call", "é"])

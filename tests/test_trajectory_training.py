@@ -12,6 +12,7 @@ from tests.scripted import Recorder, Turn, embedded, scripted_trainer
 from tests.test_trajectory_reward import ROW
 from tests.tiny import config, tiny_model
 
+
 @pytest.fixture(params=[False, True], ids=["", "prefilled"])
 def dialect(request, tiny_tokenizer):
     return embedded(tiny_tokenizer, prefills=request.param)

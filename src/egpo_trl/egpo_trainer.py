@@ -54,7 +54,8 @@ class EGPOTrainer(GRPOTrainer):
     computes the loss, from logits divided by the sampling temperature.
 
     The only change to the loss w.r.t. [`~trl.GRPOTrainer`] is that `_compute_loss` reads these advantages. Beside it,
-    each row's own `tools` column is rendered into its prompt, on every generation back end, and handed to the reward.
+    each row's own `tools` column is rendered into its prompt, on every generation back end, and handed to the reward,
+    and the calls of executed tools are guarded.
     Padding and rows without a gradient are left out of the forward passes, see [`EGPOConfig`].
 
     Example:
@@ -90,12 +91,14 @@ class EGPOTrainer(GRPOTrainer):
         processing_class ([`~transformers.PreTrainedTokenizerBase`] or [`~transformers.ProcessorMixin`], *optional*):
             Tokenizer or processor, as for [`~trl.GRPOTrainer`].
         **kwargs:
-            Any other argument of [`~trl.GRPOTrainer`].
+            Any other argument of [`~trl.GRPOTrainer`]. `tools` may hold [`ExecutedTool`]s; the class of an environment
+            may hold function schemas by method name in an attribute `tool_schemas`. Rows with a `tools` column show
+            and can call what they name, and every call runs under the limits of [`EGPOConfig`].
 
     Raises:
         TypeError: If `args` is no [`EGPOConfig`].
-        ValueError: If a row is malformed, the tokenizer has no think tags, the chat template does not render tools, or
-            options contradict each other.
+        ValueError: If a row is malformed, the tokenizer has no think tags, the chat template does not render tools, an
+            executed tool has no schema, or options contradict each other.
     """
 
     _buffered_inputs: Any  # TRL's micro-batches of one generation batch

@@ -6,7 +6,7 @@ Hermes calls. And the parser, which sees what the policy wrote, must not end a r
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
@@ -35,8 +35,9 @@ def ensure_response_template(
         return
     if getattr(tokenizer, "response_schema", None) is not None or find_response_template(tokenizer) is not None:
         return
-    if find_syntax(tokenizer) == "hermes":
-        tokenizer.response_template = hermes_template(tokenizer, think_tags)
+    with suppress(ValueError):  # calls that nothing here reads: TRL says what to do
+        if find_syntax(tokenizer) == "hermes":
+            tokenizer.response_template = hermes_template(tokenizer, think_tags)
 
 
 def hermes_template(tokenizer: PreTrainedTokenizerBase, think_tags: Sequence[str] | None = None) -> dict[str, Any]:

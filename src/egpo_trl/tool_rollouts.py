@@ -75,7 +75,10 @@ class ToolRollouts:
             `list[dict]`:
                 Function schemas.
         """
-        return self.pool_of(row).offered(row_subset(row))
+        try:
+            return self.pool_of(row).offered(row_subset(row))
+        except KeyError:
+            return []  # of a stream; TRL refuses the row in words of its own
 
     def guarded(
         self,

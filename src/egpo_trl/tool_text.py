@@ -47,9 +47,8 @@ class ToolText:
     def __init__(
         self, tokenizer: "PreTrainedTokenizerBase", tags: Sequence[str] = (), chat_template: str | None = None
     ) -> None:
-        added = {i: token for i, token in tokenizer.added_tokens_decoder.items() if i != tokenizer.unk_token_id}
+        added = tokenizer.added_tokens_decoder
         special = {token.content for token in added.values() if token.special} | set(tokenizer.all_special_tokens)
-        special -= {tokenizer.unk_token}  # what any unknown character becomes
         marks = {token.content for token in added.values() if not token.content.replace(" ", "").isalnum()}
         known = {tag for pair in KNOWN_THINK_TAGS for tag in pair} | set(_CALL_TAGS)
         written = set(_TEMPLATE_TAG.findall(chat_template or ""))
@@ -57,6 +56,7 @@ class ToolText:
         longest_first = sorted(control, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
         self._control_ids = {i for i, token in added.items() if token.content.strip() in control}
+        self._control_ids -= {tokenizer.unk_token_id}  # what any unknown character becomes
         self._tokenizer = tokenizer
         self._expected: dict[tuple[str, ...], Counter[Any]] = {}
 

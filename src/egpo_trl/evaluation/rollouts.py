@@ -156,8 +156,8 @@ def run_rollouts(
         offered = offered_schemas(environment, row.get("tools"))
         shown = {**row, "tools": json.dumps(offered)}
         prompt = render_prompt(tokenizer, shown, chat_template_kwargs=chat_template_kwargs)
-        tools = tool_methods(environment)
-        tools = {name: tools[name] for name in (schema.get("function", schema)["name"] for schema in offered)}
+        names = {schema.get("function", schema)["name"] for schema in offered}
+        tools = {name: tool for name, tool in tool_methods(environment).items() if name in names}
         rollouts.append(Rollout(row, environment, tools, prompt))
     active = rollouts
     for turn in range(max_tool_rounds + 1):
