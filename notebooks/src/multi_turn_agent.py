@@ -22,7 +22,7 @@ from egpo_trl.quiet import quiet_libraries
 
 quiet_libraries()  # of what libraries say only the warnings that somebody can act on
 short = bool(os.environ.get("EGPO_FAST"))  # the tests run a shorter form
-steps, num_held_out = (1, 4) if short else (12, 60)
+steps, num_held_out = (1, 4) if short else (6, 40)
 
 # %% [markdown]
 # ## An environment
@@ -65,6 +65,8 @@ for number, step in enumerate(json.loads(row["trajectory"]), 1):
 # The rows come from the embedded multi-turn world, `demo-multiturn`. `max_tool_calling_iterations` bounds the turns with
 # calls. Tokens of tool results are in no loss, no entropy and no chain of thought; results that hold control tokens or
 # tags are defused before the model sees them.
+#
+# A few steps of 8 requests, to see it run. In a clone, `make quickstart-multiturn` trains to the end.
 
 # %%
 from trl import ModelConfig
@@ -80,7 +82,7 @@ config = EGPOConfig(
     num_generations=8,
     max_completion_length=208,  # all turns and tool results together
     max_tool_calling_iterations=6,
-    per_device_train_batch_size=128,
+    per_device_train_batch_size=64,
     max_steps=steps,
     learning_rate=1e-4,
     lr_scheduler_type="constant_with_warmup",
