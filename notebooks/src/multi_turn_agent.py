@@ -106,7 +106,8 @@ Image("runs/agent/learning_curves.png")
 # %% [markdown]
 # ## A rollout, turn by turn
 #
-# The trained model at work on held-out rows; lines between `<tool_response>` tags are what the environment returned.
+# The model at work on held-out rows; lines between `<tool_response>` tags are what the environment returned. After three
+# steps it still guesses numbers that it should look up; that is what longer training is to change.
 
 # %%
 from transformers import AutoModelForCausalLM, AutoTokenizer
