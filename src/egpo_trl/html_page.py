@@ -48,7 +48,13 @@ summary { cursor: pointer; margin-top: 10px; }
   background: linear-gradient(90deg, rgba(230, 159, 0, 0), rgba(230, 159, 0, 1)); }
 * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 @media (max-width: 760px) { .pair { grid-template-columns: 1fr; } }
-@media print { body { background: #fff; } section { break-inside: avoid-page; } main { max-width: none; padding: 0; } }
+@media print {
+  body { background: #fff; font-size: 12px; } main { max-width: none; padding: 0; } section { padding: 10px 12px; }
+  .sample, .picture, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  .scroll, .picture { overflow: visible; } .picture svg { min-width: 0; }
+  table { font-size: 11px; } th { white-space: normal; } td:nth-child(2):not(.number) { min-width: 0; }
+  code, pre { font-size: 10px; } .pair { grid-template-columns: 1fr 1fr; }
+}
 """
 
 

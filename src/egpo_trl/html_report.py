@@ -50,6 +50,7 @@ def write_html_report(run: str | Path, output: str | Path | None = None) -> Path
         _curves(log),
         _reasons(log, before, after),
         _samples(before, after, config),
+        _rollouts(run, config),
         _metrics(log),
         _configuration(config),
     ]
@@ -244,7 +245,6 @@ def _samples(
     indices = pick_samples(
         {"completions": [old for old, _ in pairs]}, {"completions": [new for _, new in pairs]}, _SAMPLES
     )
-    tags = (config or {"fields": {}})["fields"].get("think_tags") or ["<think>", "</think>"]
     chosen = [pairs[index] for index in indices]
     largest = max(
         (
@@ -276,14 +276,77 @@ def _samples(
                 element("p", element("b", "Reference: "), element("code", new["reference"])),
                 element(
                     "div",
-                    _completion("before", old, str(tags[1]), largest),
-                    _completion("after", new, str(tags[1]), largest),
+                    _completion("before", old, _close_tag(config), largest),
+                    _completion("after", new, _close_tag(config), largest),
                     class_="pair",
                 ),
                 class_="sample",
             )
         )
     return _section("Completions before and after", *content)
+
+
+def _close_tag(config: Mapping[str, Any] | None) -> str:
+    return str(((config or {"fields": {}})["fields"].get("think_tags") or ["<think>", "</think>"])[1])
+
+
+def _read_rollouts(run: Path) -> tuple[str, list[dict[str, Any]]] | None:
+    """The latest table of completions that TRL wrote (`log_completions: true`): its file name and rows."""
+    import pyarrow.parquet
+    from pyarrow.lib import ArrowException
+
+    for path in sorted((run / "completions").glob("*.parquet"), reverse=True):
+        try:
+            return path.name, pyarrow.parquet.read_table(path).to_pylist()
+        except (ArrowException, OSError):  # it is being written
+            continue
+    return None
+
+
+def _rollout_text(completion: Any) -> str:
+    if isinstance(completion, str):
+        return completion
+    parts = []
+    for message in completion:
+        parts.append(str(message.get("content") or ""))
+        if message.get("tool_calls"):
+            parts.append(json.dumps(message["tool_calls"], ensure_ascii=False, default=str))
+    return "\n".join(part for part in parts if part)
+
+
+def _rollouts(run: Path, config: Mapping[str, Any] | None) -> Markup:
+    found = _read_rollouts(run)
+    if found is None or not all("reason" in row for row in found[1]):
+        return Markup("")
+    name, rows = found
+    by_prompt: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_prompt.setdefault(str(row["prompt"]), []).append(row)
+    content = [
+        element(
+            "p", f"Of the latest table, {name}: one completion that was right and one that was not, where there are."
+        )
+    ]
+    for group in list(by_prompt.values())[:_SAMPLES]:
+        pair = {row["reason"] == "correct": row for row in reversed(group)}
+        blocks = [
+            _completion(
+                f"advantage {row['advantage']:+.2f}" if isinstance(row.get("advantage"), float) else "rollout",
+                {"completion": _rollout_text(row["completion"]), "score": right, "reason": row["reason"]},
+                _close_tag(config),
+                0.0,
+            )
+            for right, row in sorted(pair.items())
+        ]
+        content.append(
+            element(
+                "div",
+                element("p", element("b", "Request: "), question_of(group[0]["prompt"])),
+                element("div", *blocks, class_="pair"),
+                class_="sample",
+            )
+        )
+    return _section("Rollouts", *content)
 
 
 def _metrics(log: LogHistory) -> Markup:

@@ -97,7 +97,7 @@ def print_report(
     from rich.console import Console
     from rich.markup import escape
 
-    console = Console(width=None, soft_wrap=False)
+    console = Console(width=None, soft_wrap=False, force_jupyter=False)  # one text in a notebook, not one box a line
     if before is not None and after is not None:
         _print_comparison(console, before, after)
     for name, path in places.items():

@@ -357,8 +357,8 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     Train, save, and report.
 
     Everything is written into `args.output_dir`: the model, `trainer_state.json`, `log.jsonl`, `run_config.json`,
-    `learning_curves.png`, `report.html`, and with a report `before.json` and `after.json`. Each file is written as soon
-    as it is known.
+    `learning_curves.png` and `.svg`, `report.html`, and with a report `before.json` and `after.json`. Each file is
+    written as soon as it is known.
 
     Args:
         script ([`EGPOScriptArguments`]):
@@ -368,7 +368,7 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
         model_args ([`~trl.ModelConfig`]):
             Model, quantization and adapters.
     """
-    from transformers import PrinterCallback, ProgressCallback
+    from transformers import PrinterCallback
 
     from .console import ConsoleCallback
     from .curves import draw_curves
@@ -383,9 +383,9 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     for warning in check_before_loading(script, args, model_args, train):
         if args.process_index == 0:
             print(f"note: {warning}", flush=True)
+    args.disable_tqdm = True  # ours is the only display of progress, in a notebook too
     trainer = build_trainer(script, args, model_args, train, held_out)
-    for callback in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(callback)
+    trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ConsoleCallback())
     trainer.add_callback(LogFileCallback())
     if script.bfcl_eval_steps:
@@ -420,7 +420,9 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     if is_main:
         try:
             name = f"EGPO (lambda {args.egpo_lambda}, alpha {args.egpo_alpha})" if args.egpo_lambda else "GRPO"
-            places["curves"] = draw_curves({name: read_log(output)}, output / "learning_curves.png", title=name)
+            log = {name: read_log(output)}
+            draw_curves(log, output / "learning_curves.svg", title=name)
+            places["curves"] = draw_curves(log, output / "learning_curves.png", title=name)
         except ValueError as error:  # a run too short to have logged a step
             print(f"curves: {error}")
     after = None

@@ -1,9 +1,9 @@
 """`egpo-trl train | sft | merge | plan`."""
 
 import argparse
-import warnings
 from collections.abc import Sequence
 
+from ..quiet import quiet_libraries
 from .parsing import one_message, parse
 
 
@@ -19,6 +19,7 @@ def train(argv: Sequence[str] | None = None) -> None:
         SystemExit: With one clear message, if a field is unknown, a value is out of range, a row is malformed, or the
             files named do not exist.
     """
+    quiet_libraries()
     from trl import ModelConfig
 
     from ..egpo_config import EGPOConfig
@@ -26,8 +27,6 @@ def train(argv: Sequence[str] | None = None) -> None:
     from ..training import run_training
 
     script, args, model_args = parse("train", (EGPOScriptArguments, EGPOConfig, ModelConfig), argv)
-    # TRL 1.16 uses names that transformers 5.23 is about to rename: nothing that a user could act on.
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
     with one_message("train", args.log_level):
         run_training(script, args, model_args)
 
@@ -43,6 +42,7 @@ def sft(argv: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: With one clear message, if a field is unknown, a value is out of range, or a row is malformed.
     """
+    quiet_libraries()
     from trl import ModelConfig, SFTConfig
 
     from ..sft_training import SFTScriptArguments, run_sft
@@ -69,7 +69,12 @@ def merge(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("adapter", metavar="RUN", help="output folder or checkpoint of a run with use_peft")
     parser.add_argument("--output", required=True, help="folder to write")
     parser.add_argument("--base", help="unquantized base model; default: the one that the adapter was trained on")
-    parser.add_argument("--dtype", default="auto", choices=["auto", "bfloat16", "float16", "float32"])
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        choices=["auto", "bfloat16", "float16", "float32"],
+        help="number format of the merged model; auto: that of the base",
+    )
     options = parser.parse_args(argv)
     with one_message("merge"):
         print(merge_adapter(options.adapter, options.output, options.base, options.dtype))
