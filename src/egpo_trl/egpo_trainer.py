@@ -1,41 +1,28 @@
 """[`EGPOTrainer`]: TRL's [`~trl.GRPOTrainer`] with the entropy of the chain of thought in the advantages."""
 
-import math
 import textwrap
-import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
 import torch
 import trl
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 from trl import GRPOTrainer
-from trl.data_utils import is_conversational
-from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer.utils import get_config_model_id, use_adapter
+from trl.trainer.utils import get_config_model_id
 
 from .advantages import shape_advantages
-from .compact_forward import ForwardWork, compact_forward
-from .data.rows import check_datasets, parse_row_tools
+from .compact_forward import ForwardWork
+from .data.rows import check_datasets
 from .data.trajectories import check_trajectory_datasets
-from .dynamic_sampling import replace_dead_groups, sampling_cost
 from .egpo_config import EGPOConfig
-from .egpo_metrics import PREFIX, computed_rows, ratios, sum_statistics, weigh_means, work_statistics
-from .live_rows import blank_rows, check_scored, live_rows, loss_mask, sort_micro_batches
-from .prompts import takes_objects, template_messages
-from .response_templates import ensure_response_template, parsing_that_cannot_fail
+from .egpo_metrics import computed_rows, ratios, sum_statistics, weigh_means, work_statistics
+from .lean_trainer import LeanTrainer
+from .live_rows import loss_mask
 from .rewards import ToolCallReward
-from .skip_updates import SkipDeadUpdates
 from .think_spans import ThinkTags
 from .tool_guard import ToolLimits
-from .tool_rollouts import ToolRollouts
 from .trainer_checks import check_trainer
 from .trajectory_reward import TrajectoryReward
-from .update_options import resolve_update_options
 
 _TRL_HOOKS = (
     "_compute_loss",
@@ -49,7 +36,7 @@ _TRL_HOOKS = (
 )
 
 
-class EGPOTrainer(GRPOTrainer):
+class EGPOTrainer(LeanTrainer):
     """
     Trainer for EGPO, "Reasoning through Exploration: A Reinforcement Learning Framework for Robust Function Calling"
     (arXiv 2508.05118).
@@ -58,10 +45,9 @@ class EGPOTrainer(GRPOTrainer):
     entropy of the policy on its chain of thought, without gradient. The entropies are those of the forward pass that
     computes the loss, from logits divided by the sampling temperature.
 
-    The only change to the loss w.r.t. [`~trl.GRPOTrainer`] is that `_compute_loss` reads these advantages. Beside it,
-    each row's own `tools` column is rendered into its prompt, on every generation back end, and handed to the reward,
-    and the calls of executed tools are guarded.
-    Padding and rows without a gradient are left out of the forward passes, see [`EGPOConfig`].
+    The only change to the loss w.r.t. [`~trl.GRPOTrainer`] is that `_compute_loss` reads these advantages. Its bases add
+    what has nothing to do with EGPO: [`RowToolsTrainer`] renders each row's own `tools` and guards executed ones,
+    [`LeanTrainer`] leaves padding and rows without a gradient out of the forward passes, see [`EGPOConfig`].
 
     Example:
 
@@ -106,12 +92,6 @@ class EGPOTrainer(GRPOTrainer):
             executed tool has no schema, or options contradict each other.
     """
 
-    _buffered_inputs: Any  # TRL's micro-batches of one generation batch
-    tools: Any  # function schemas, once the trainer is built
-    _env_tools: Any
-    _sync_tool_dicts: Any  # TRL's lookup of calls, one a rollout
-    _async_tool_dicts: Any
-    async_loop: Any
     _tag_names = ["trl", "egpo"]  # noqa: RUF012  # TRL's own mechanism
     _name = "EGPO"
     _paper = {  # noqa: RUF012
@@ -158,31 +138,19 @@ class EGPOTrainer(GRPOTrainer):
             factories = kwargs.get("environment_factory")
             train_dataset, eval_dataset = check_trajectory_datasets(train_dataset, eval_dataset, factories)
 
-        self._row_tools: list[list[dict[str, Any]] | None] | None = None  # tools of the batch being tokenized
-        self._loss_inputs: dict[str, Any] | None = None  # batch whose loss waits for its log-probabilities
-        self._passes_at_once: int | None = None  # scoring passes to run before the others wait for the advantages
-        self._passes_wait = False  # whether one does
-        self._egpo_sums: dict[
-            str, list[torch.Tensor]
-        ] = {}  # statistics of the micro-batches since the last log, by mode
-        self._tool_masks: list[list[int]] | None = None  # of the rollouts that wait for their rewards
-        if kwargs.get("tools") or kwargs.get("environment_factory"):
-            ensure_response_template(processing_class, args.think_tags)
+        # Statistics of the micro-batches since the last log, by mode.
+        self._egpo_sums: dict[str, list[torch.Tensor]] = {}
         super().__init__(
             model,
-            list(funcs),
+            reward_funcs=list(funcs),
             args=args,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             **kwargs,
         )
-        self._update_options = resolve_update_options(self.args, self.model, self.aux_loss_enabled)
-        self._skip_updates = SkipDeadUpdates() if self.args.skip_dead_updates else None
-        if self._skip_updates is not None:
-            self.add_callback(self._skip_updates)
-        self._think_tags = self._find_think_tags()
-        self._tool_rollouts = self._find_tools()
+        if self._think_tags is None and self.args.entropy_span == "think" and self.args.egpo_lambda > 0:
+            ThinkTags(self._tokenizer, self.args.think_tags)  # raises: says what is missing
         check_trainer(self, train_dataset, eval_dataset)
         self.reward_funcs: list[Any] = [
             self._bound(func) if isinstance(func, (ToolCallReward, TrajectoryReward)) else func
@@ -197,17 +165,6 @@ class EGPOTrainer(GRPOTrainer):
         return reward.bind(*options)
 
     # Advantages (Eq. 5)
-
-    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        self._loss_inputs = dict(inputs)  # the batch itself is buffered and used again when num_iterations > 1
-        loss = super()._compute_loss(model, self._loss_inputs)
-        if self._loss_inputs is not None:
-            self._loss_inputs = None
-            raise RuntimeError(
-                f"TRL {trl.__version__} computed a loss without asking for entropies first, so the advantages were not "
-                "shaped. Install trl==1.16.*."
-            )
-        return loss
 
     def _shape_advantages(
         self, inputs: dict[str, Any], entropies: torch.Tensor, live: torch.Tensor | None, work: ForwardWork | None
@@ -237,241 +194,6 @@ class EGPOTrainer(GRPOTrainer):
             inputs["prompt_ids"], inputs["prompt_mask"], inputs["completion_ids"], policy_mask
         )
 
-    def _find_think_tags(self) -> ThinkTags | None:
-        try:
-            return ThinkTags(self._tokenizer, self.args.think_tags)
-        except ValueError:
-            if self.args.entropy_span == "think" and self.args.egpo_lambda > 0:
-                raise
-            return None  # nothing depends on the tags: the loss is GRPO's or uses the whole completion
-
-    # Leaving out padding and rows without a gradient
-
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: Any,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        logits_to_keep: int,
-        batch_size: int | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        inputs, self._loss_inputs = self._loss_inputs, None
-        batch = (input_ids, attention_mask, logits_to_keep)
-        multimodal = any(value is not None for name, value in kwargs.items() if not name.startswith("compute_"))
-        live, work = None, None
-        if multimodal or not self._update_options.any:
-            output = super()._get_per_token_logps_and_entropies(model, *batch, batch_size, **kwargs)
-        elif self._waits_for_advantages():
-            return torch.full_like(input_ids[:, -logits_to_keep:], math.nan, dtype=torch.float32), None, None
-        else:
-            if inputs is not None and self.model.training and self._update_options.drop_zero_advantages:
-                live = live_rows(inputs["advantages"], loss_mask(inputs))
-                inputs.update(blank_rows(inputs, ~live))
-            output, work = self._compact_forward(model, *batch, batch_size, live, **kwargs)
-        if inputs is not None:  # called by _compute_loss, which reads the advantages afterwards
-            if live is not None:
-                check_scored(inputs, live, output[0].detach())
-            self._shape_advantages(inputs, output[1].detach(), live, work)
-        return output
-
-    def _compact_forward(
-        self,
-        model: Any,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        logits_to_keep: int,
-        batch_size: int | None,
-        live: torch.Tensor | None,
-        **kwargs: Any,
-    ) -> Any:
-        forward = partial(super()._get_per_token_logps_and_entropies, model, **kwargs)
-        batch = (input_ids, attention_mask, logits_to_keep)
-        return compact_forward(forward, *batch, self._update_options, live, batch_size, self.pad_to_multiple_of)
-
-    def _prepare_inputs(self, generation_batch: Any) -> Any:
-        buffered = self._buffered_inputs
-        inputs = super()._prepare_inputs(generation_batch)
-        if self._buffered_inputs is buffered or not self._update_options.sort_by_length:
-            return inputs
-        # Runs of this length never cross the border of an optimizer step.
-        run = math.gcd(self.args.gradient_accumulation_steps, self.args.steps_per_generation)
-        self._buffered_inputs = sort_micro_batches(
-            self._buffered_inputs, run, self._update_options.drop_zero_advantages
-        )
-        return self._buffered_inputs[self._step % self.args.steps_per_generation]
-
-    def _waits_for_advantages(self) -> bool:
-        """Whether a pass of the old or the reference policy is to wait until the advantages tell whom it must score."""
-        if self._passes_at_once is None:
-            return False
-        self._passes_wait = self._passes_at_once == 0
-        self._passes_at_once = max(0, self._passes_at_once - 1)
-        return self._passes_wait
-
-    def _score_live_rows(self, output: dict[str, Any]) -> None:
-        """Run the passes that waited. Rows without an advantage keep not a number as their log-probabilities."""
-        waited, self._passes_wait = self._passes_wait, False
-        if not waited:
-            return
-        input_ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
-        attention_mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
-        batch = (input_ids, attention_mask, output["completion_ids"].shape[1], self.args.per_device_train_batch_size)
-        live = live_rows(output["advantages"], loss_mask(output))
-
-        def score(model: Any) -> torch.Tensor:
-            (logps, _, _), _ = self._compact_forward(model, *batch, live)
-            masked: torch.Tensor = logps.masked_fill(~live.unsqueeze(1), math.nan)
-            return masked
-
-        with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
-            if "old_per_token_logps" in output and not self._corrects_sampling:
-                output["old_per_token_logps"] = score(self.model)
-            if "ref_per_token_logps" in output:
-                output["ref_per_token_logps"] = self._with_reference_model(score)
-
-    def _with_reference_model(self, score: Callable[[Any], torch.Tensor]) -> torch.Tensor:
-        if self.ref_model is not None:
-            return score(self.ref_model)
-        policy = self.accelerator.unwrap_model(self.model)
-        with use_adapter(policy, "ref" if "ref" in policy.peft_config else None):  # as TRL does
-            logps = score(self.model)
-        return logps
-
-    @property
-    def _corrects_sampling(self) -> bool:
-        """Whether vLLM's importance ratios are computed from the old policy, in every row and before the rewards."""
-        return bool(self.use_vllm and self.vllm_importance_sampling_correction)
-
-    # Rollouts
-
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
-        output = self._roll_out(inputs)
-        if self.model.training and self.args.dynamic_sampling_rounds:
-            output = self._sample_dynamically(output)
-        self._score_live_rows(output)
-        return output
-
-    def _sample_dynamically(self, output: dict[str, Any]) -> dict[str, Any]:
-        rows = self._remove_unused_columns(self.train_dataset, description="Training")
-        # What seeds the order is the same on every process and after a resumption, and new for each generation.
-        generator = np.random.default_rng([self.args.seed, int(self.state.num_input_tokens_seen)])
-        order: list[int] = generator.permutation(len(rows)).tolist()
-
-        def roll_out(numbers: Sequence[int]) -> dict[str, Any]:
-            batch: dict[str, Any] = self._roll_out([dict(rows[number]) for number in numbers])
-            return batch
-
-        metrics, self._metrics["train"] = (
-            self._metrics["train"],
-            defaultdict(list),
-        )  # TRL's stay those of the first round
-        start = time.perf_counter()
-        try:
-            output, rounds = replace_dead_groups(
-                output,
-                roll_out,
-                order,
-                self.num_generations,
-                self.args.dynamic_sampling_rounds,
-                self._tokenizer.pad_token_id,
-                self.accelerator,
-            )
-        finally:
-            further, self._metrics["train"] = self._metrics["train"], metrics
-        self._metrics["train"]["num_tokens"] = [self.state.num_input_tokens_seen]
-        lengths = [metrics["completions/mean_length"][-1], *further["completions/mean_length"]]
-        cost = sampling_cost(rounds, self.args.generation_batch_size, lengths, time.perf_counter() - start)
-        for name, value in cost.items():
-            self._metrics["train"][f"{PREFIX}/{name}"].append(value)
-        return output
-
-    # Executed tools
-
-    def _find_tools(self) -> ToolRollouts | None:
-        if not self.tools:
-            return None
-        rollouts = ToolRollouts(self)
-        # What TRL renders and parses with from now on; it executes what it finds elsewhere.
-        self.tools = [schema for pool in rollouts.pools.values() for schema in pool.schemas.values()]
-        if self.environment_factories is not None:
-            self._env_tools = {name: list(pool.schemas.values()) for name, pool in rollouts.pools.items()}
-        return rollouts
-
-    def _generate(self, prompts: list[Any]) -> Any:
-        rollouts, guarded = self._tool_rollouts, []
-        if rollouts is not None:
-            tools = [{**a, **b} for a, b in zip(self._sync_tool_dicts, self._async_tool_dicts, strict=True)]
-            guarded = rollouts.guarded(tools, self._row_tools, self.environments)
-            self._sync_tool_dicts, self._async_tool_dicts = guarded, [{} for _ in guarded]
-        with parsing_that_cannot_fail(self._tokenizer):
-            output = super()._generate(prompts)
-        self._tool_masks = None if rollouts is None else output[2]
-        if rollouts is not None and self._has_async_funcs:
-            self.async_loop = rollouts.loops.loop  # another one if a tool blocked it
-        for row, environment in zip(guarded, self.environments or [], strict=False):
-            if row.is_abandoned:  # a call in it goes on: no later rollout may get it
-                for pool in self._environment_pool.values():
-                    pool[:] = [other for other in pool if other is not environment]
-        return output
-
-    def _calculate_rewards(self, inputs: list[dict[str, Any]], *args: Any) -> Any:
-        """Rewards are told which tokens the policy wrote, so that they can read each turn as it was written."""
-        masks, self._tool_masks = self._tool_masks, None
-        if masks is not None:
-            inputs = [{**row, "tool_mask": mask} for row, mask in zip(inputs, masks, strict=True)]
-        return super()._calculate_rewards(inputs, *args)
-
-    def _get_tool_suffix_ids(self, tool_messages: list[dict[str, Any]]) -> Any:
-        assert self._tool_rollouts is not None
-        return self._tool_rollouts.suffix_ids(super()._get_tool_suffix_ids, tool_messages)
-
-    # Each row's own tools
-
-    def _offered_tools(self, row: dict[str, Any]) -> list[dict[str, Any]] | None:
-        return parse_row_tools(row["tools"]) if self._tool_rollouts is None else self._tool_rollouts.offered(row)
-
-    def _roll_out(self, inputs: list[dict[str, Any]]) -> Any:
-        has_tools = self.args.render_tools and "tools" in inputs[0]
-        self._row_tools = [self._offered_tools(row) for row in inputs] if has_tools else None
-        drops = self.model.training and self._update_options.drop_zero_advantages
-        self._passes_at_once = int(self._corrects_sampling) if drops else None
-        try:
-            return super()._generate_and_score_completions(inputs)
-        finally:
-            self._row_tools = None
-            self._passes_at_once = None
-
-    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
-        if not is_conversational({"prompt": prompts[0]}):
-            return super()._tokenize_prompts(prompts)
-        prompts = self._template_messages(prompts)
-        if self._row_tools is None:
-            return super()._tokenize_prompts(prompts)
-        prompt_ids = [
-            self._render(prompt, tools)["input_ids"][0] for prompt, tools in zip(prompts, self._row_tools, strict=True)
-        ]
-        return prompt_ids, None, {}
-
-    def _template_messages(self, prompts: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
-        has_calls = any(message.get("tool_calls") for prompt in prompts for message in prompt)
-        return [template_messages(prompt, has_calls and self._takes_objects) for prompt in prompts]
-
-    @cached_property
-    def _takes_objects(self) -> bool:
-        return takes_objects(lambda messages: self._render(messages, None))
-
-    def _render(self, prompt: list[dict[str, Any]], tools: list[dict[str, Any]] | None, tokenize: bool = True) -> Any:
-        return self.processing_class.apply_chat_template(
-            conversation=[prompt],
-            tools=tools or None,  # some templates render boilerplate for an empty list
-            chat_template=self.chat_template,
-            add_generation_prompt=True,
-            tokenize=tokenize,
-            return_dict=tokenize,
-            **self.chat_template_kwargs,
-        )
-
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         mode = "train" if self.model.training else "eval"
         if mode in self._egpo_sums:
@@ -480,7 +202,4 @@ class EGPOTrainer(GRPOTrainer):
                 self._metrics[mode][name].append(value)
             if mode == "train" and (self._update_options.sort_by_length or self._update_options.drop_zero_advantages):
                 weigh_means(self._metrics[mode], sums, self.importance_sampling_level == "token")
-        if mode == "train" and self._skip_updates is not None and self._skip_updates.skipped:
-            self._metrics["train"][f"{PREFIX}/skipped_updates_ratio"] += self._skip_updates.skipped
-            self._skip_updates.skipped = []
         super().log(logs, start_time)

@@ -1,4 +1,4 @@
-"""What an [`EGPOTrainer`] puts around TRL's tool loop: what each row offers, limits, and results that stay text."""
+"""What a [`RowToolsTrainer`] puts around TRL's tool loop: what each row offers, limits, and results that stay text."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from .tool_pool import FunctionSchema, ToolPool
 from .tool_text import ToolText
 
 if TYPE_CHECKING:
-    from .egpo_trainer import EGPOTrainer
+    from .row_tools_trainer import RowToolsTrainer
 
 
 class ToolRollouts:
@@ -17,14 +17,14 @@ class ToolRollouts:
     The executed tools of one trainer.
 
     Args:
-        trainer ([`EGPOTrainer`]):
+        trainer ([`RowToolsTrainer`]):
             Trainer with executed tools or environments, as TRL built it.
 
     Raises:
         ValueError: If a tool has no schema, or two of a row would have the same name.
     """
 
-    def __init__(self, trainer: "EGPOTrainer") -> None:
+    def __init__(self, trainer: "RowToolsTrainer") -> None:
         self.pools: dict[Any, ToolPool]  # by the name of the environment; `None` where rows do not name one
         if trainer.environment_factories is None:
             self.pools = {None: ToolPool(trainer.tools)}
