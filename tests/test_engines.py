@@ -184,10 +184,12 @@ def test_resumes(engine, mode, trained):
     launch(engine, folder, "--resume", "--mode", mode)
     logs, resumed = read_logs(folder, "final")["logs"], read_logs(folder, "resumed")["logs"]
     assert len(resumed) == engines.STEPS
+    # DeepSpeed's CPU Adam computes its bias correction anew on resumption, which rounds otherwise.
+    relative, absolute = (1e-4, 5e-7) if engine == "zero3_offload" else (1e-6, 1e-7)
     for log, expected in zip(resumed, logs, strict=True):
-        assert log["loss"] == pytest.approx(expected["loss"], rel=1e-4 if engine == "zero3_offload" else 1e-6)
+        assert log["loss"] == pytest.approx(expected["loss"], rel=relative)
     saved, expected = weights(folder / "resumed"), weights(folder / "final")
-    assert all(torch.allclose(saved[name], expected[name], rtol=0, atol=1e-7) for name in expected)
+    assert all(torch.allclose(saved[name], expected[name], rtol=0, atol=absolute) for name in expected)
 
 
 @pytest.mark.parametrize("engine", SLOW)
