@@ -12,9 +12,11 @@ import json
 import os
 import time
 import zlib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType
 from datasets import Dataset
@@ -27,6 +29,7 @@ from tests.tiny import config
 GENERATIONS, ROWS_PER_STEP, STEPS, SAVE_STEPS = 4, 4, 4, 2
 ROWS = [{"prompt": row["prompt"]} for row in make_rows(ROWS_PER_STEP * STEPS)]
 NUMBER = {json.dumps(row["prompt"]): number for number, row in enumerate(ROWS)}
+SECONDS_TO_WAIT = 30  # for a process that hangs
 NO_VARIANCE, NO_COT = (1, 3), (2, 3)  # steps in which the second process has groups of equal reward, or no CoT
 
 
@@ -83,7 +86,7 @@ def hanging_reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
 MODES: dict[str, tuple[Any, dict[str, Any]]] = {
     "main": (reward, {}),
     "sampling": (rare_reward, {"dynamic_sampling_rounds": 4, "num_iterations": 2, "beta": 0.0}),
-    "hang": (hanging_reward, {"ddp_timeout": 30}),
+    "hang": (hanging_reward, {"ddp_timeout": SECONDS_TO_WAIT}),
     "dead": (half_dead_reward, {"skip_dead_updates": True, "beta": 0.0, "weight_decay": 0.1}),
 }
 
@@ -97,6 +100,11 @@ def offer_fsdp_on_cpu() -> None:
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
 
     EGPOConfig.__post_init__ = declare
+
+
+def bound_waiting_on_cpu() -> None:
+    """transformers 5.23 hands `ddp_timeout` over for accelerators only; on CPU torch's default holds."""
+    torch.distributed.distributed_c10d.default_pg_timeout = timedelta(seconds=SECONDS_TO_WAIT)
 
 
 def device_options() -> dict[str, Any]:
@@ -143,6 +151,8 @@ def main() -> None:
     options = parser.parse_args()
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         offer_fsdp_on_cpu()
+    if options.mode == "hang" and device_options()["use_cpu"]:
+        bound_waiting_on_cpu()
     if not options.job:
         train(options.folder, options.resume, options.mode)
         return

@@ -7,6 +7,7 @@ import pytest
 
 from egpo_trl import rewards, trajectory_reward
 from egpo_trl.cli import COMMANDS, USAGE
+from egpo_trl.dynamic_sampling import SamplingRounds, sampling_cost
 from egpo_trl.egpo_metrics import _RATIOS
 from egpo_trl.glossary import METRICS, REASONS, meaning_of
 
@@ -16,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 def test_glossary():
     assert tuple(REASONS) == trajectory_reward.TRAJECTORY_REASONS
     assert trajectory_reward.TRAJECTORY_REASONS[: len(rewards.REASONS)] == rewards.REASONS
-    assert {name for name in METRICS if name.startswith("egpo/")} == {f"egpo/{name}" for name in _RATIOS}
+    names = {*_RATIOS, *sampling_cost(SamplingRounds([], 0.0), 1, [1.0], 0.0), "skipped_updates_ratio"}
+    assert {name for name in METRICS if name.startswith("egpo/")} == {f"egpo/{name}" for name in names}
     assert meaning_of("reason/truncated") == f"share of rollouts: {REASONS['truncated']}"
     assert meaning_of("eval_rewards/f/mean") == meaning_of("rewards/g/std") == METRICS["rewards/*"]
     assert meaning_of("eval_runtime") == "seconds of an evaluation"
