@@ -45,9 +45,10 @@ def test_the_reference_does_not_drift(monkeypatch):
 
 
 def test_every_documented_reason_and_metric_of_ours_is_in_the_hand_written_pages():
-    reward, training = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("reward", "training"))
+    pages = ("reward", "multi_turn", "training")
+    reward, multi_turn, training = ((ROOT / "docs" / f"{name}.md").read_text() for name in pages)
     for reason in REASONS:
-        assert f"`{reason}`" in reward
+        assert f"`{reason}`" in (reward if reason in rewards.REASONS else multi_turn)
     for metric in METRICS:
         if metric.startswith("egpo/"):
             assert f"`{metric}`" in training
