@@ -15,7 +15,7 @@ from egpo_trl.demo.world import make_rows
 from egpo_trl.glossary import meaning_of
 from egpo_trl.report import pick_samples
 from egpo_trl.run_log import read_config, read_log
-from egpo_trl.training import check_checkpoint
+from egpo_trl.run_setup import check_checkpoint
 
 QUICKSTART = Path(__file__).parents[1] / "configs" / "train" / "quickstart.yaml"
 SHORT = [

@@ -19,8 +19,9 @@ from egpo_trl.launch_checks import (
     context_length,
     engine_of,
 )
+from egpo_trl.run_setup import check_before_loading, longest_prompt_length
 from egpo_trl.script_arguments import EGPOScriptArguments
-from egpo_trl.training import build_trainer, check_before_loading, longest_prompt_length
+from egpo_trl.training import build_trainer
 from tests.tiny import config, prompts_only, tool_rows
 
 
@@ -194,11 +195,11 @@ def test_longest_prompt(tiny_tokenizer):
         )
         for row in rows
     ]
-    assert longest_prompt_length(rows, tiny_tokenizer, None) == max(lengths)
-    assert longest_prompt_length(rows, tiny_tokenizer, "tools") > max(lengths)
-    assert longest_prompt_length(prompts_only(16), tiny_tokenizer, "tools") == max(lengths)
+    assert longest_prompt_length(rows, tiny_tokenizer, False) == max(lengths)
+    assert longest_prompt_length(rows, tiny_tokenizer, True) > max(lengths)
+    assert longest_prompt_length(prompts_only(16), tiny_tokenizer, True) == max(lengths)
     texts = Dataset.from_list([{"prompt": "Play Bach."}, {"prompt": "Play Bach in order."}])
-    assert longest_prompt_length(texts, tiny_tokenizer, None) == len(
+    assert longest_prompt_length(texts, tiny_tokenizer, False) == len(
         tiny_tokenizer("Play Bach in order.")["input_ids"]
     )
 

@@ -99,8 +99,8 @@ def plan(argv: Sequence[str] | None = None) -> None:
 
     from ..egpo_config import EGPOConfig
     from ..planner import describe, make_plan, measure_model
+    from ..run_setup import model_path
     from ..script_arguments import EGPOScriptArguments
-    from ..training import model_path
 
     parser = argparse.ArgumentParser("egpo-trl plan", description="Calculate the memory that a run needs on each GPU.")
     parser.add_argument("--config", required=True, help="recipe, as for egpo-trl train")
