@@ -152,5 +152,12 @@ def test_functions():
     assert to_tools(bare) == to_tools([bare, wanted]) == [wanted]
     reference = {"$ref": "#/$defs/x", "$defs": {"x": parameters}}
     assert to_function_schema({**bare, "parameters": reference})["function"]["parameters"] == reference
+    for name in ("properties", "type", "required", "items", "$filter", "$ref", "$defs", "anyOf"):  # of a parameter
+        mapping = {name: {"type": "str", "description": "d"}, "a": {"type": "int", "default": 1}}
+        assert to_function_schema({**bare, "parameters": mapping})["function"]["parameters"] == {
+            "type": "object",
+            "properties": {name: {"type": "string", "description": "d"}, "a": {"type": "integer", "default": 1}},
+            "required": [name],
+        }
     with pytest.raises(ValueError, match="must be a list of function schemas, got str"):
         to_tools(json.dumps([bare]))

@@ -85,3 +85,34 @@ def test_split_keeps_prompts_together():
     for share, data in ((0.0, rows), (1.0, rows), (0.5, rows[:4])):
         with pytest.raises(ValueError, match="validation_share"):
             split_by_prompt(Dataset.from_list(data), share)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_texts_that_look_like_times_stay_texts(tmp_path, suffix):
+    """`datasets` reads a column as time where all of its texts look like it."""
+    rows = [{key: row[key] for key in ("prompt", "tools", "reference")} for row in ROWS]
+    for index, row in enumerate(rows):
+        row |= {"id": f"2024-03-0{index + 1}", "answer": None, "source": "2024-01-01", "prompt": prompt("2024-01-01")}
+    rows[1] |= {"answer": "2024-05-01T10:00:00Z", "extra": 3}
+    file = tmp_path / f"rows.{suffix}"
+    file.write_text("\n".join(map(json.dumps, rows)) if suffix == "jsonl" else json.dumps(rows))
+    loaded = load_rows(str(file))
+    assert [row["id"] for row in loaded] == [row["id"] for row in rows]
+    assert loaded[0]["prompt"] == rows[0]["prompt"]
+    assert (loaded[0]["answer"], loaded[1]["answer"]) == (None, "2024-05-01T10:00:00Z")
+    assert (loaded[0]["extra"], loaded[1]["extra"]) == (None, 3)
+    rows[0]["id"] = "2025-03-01"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    assert load_rows(str(file))[0]["id"] == "2025-03-01"
+
+
+def test_texts_that_look_like_times_in_the_first_part_of_a_file(tmp_path):
+    row = {key: ROWS[0][key] for key in ("tools", "reference")} | {"prompt": prompt("x" * 40_000)}
+    rows = [{**row, "id": "2024-03-01"}] * 300 + [{**row, "id": "a"}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    loaded = load_rows(str(tmp_path / "rows.jsonl"))
+    assert (loaded[0]["id"], loaded[300]["id"]) == ("2024-03-01", "a")
+
+
+def prompt(text):
+    return [{"role": "user", "content": text}]

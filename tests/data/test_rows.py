@@ -1,6 +1,8 @@
 """Row checks: every problem names the row, its id, the field and the remedy."""
 
+import json
 import logging
+import tracemalloc
 
 import pytest
 from datasets import Dataset, IterableDataset
@@ -68,3 +70,16 @@ def test_tools_as_a_template_takes_them():
     assert parse_row_tools('[{"name": "f"}]') == [{"name": "f"}]
     assert parse_row_tools("[]") is None
     assert parse_row_tools(None) is None
+
+
+def test_tools_that_differ_from_row_to_row_do_not_fill_the_memory():
+    def tools(index):
+        properties = {f"p{i}": {"type": "string", "description": f"{index} {i}"} for i in range(100)}
+        return json.dumps([{"name": "f", "parameters": {"type": "object", "properties": properties}}])
+
+    tracemalloc.start()
+    for index in range(700):
+        parse_row_tools(tools(index))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000, peak

@@ -300,11 +300,26 @@ def _parameters(parameters: Any) -> dict[str, Any]:
         raise ValueError(f"'parameters' must be an object, got {type(parameters).__name__}")
     properties = parameters.get("properties")
     kind = parameters.get("type")
-    if isinstance(properties, dict) or (isinstance(kind, str) and _TYPES.get(kind) == "object"):
+    is_object = isinstance(kind, str) and _TYPES.get(kind) == "object"
+    if is_object or (isinstance(properties, dict) and not _is_leaf(properties)):
         return {"properties": {}, **to_json_schema(parameters)} | {"type": "object"}
-    if any(key.startswith("$") or key in _SUBSCHEMAS for key in parameters):
+    # Keywords, not parameters that are called `$filter` or `anyOf`: those have schemas.
+    if any(_is_keyword(key, value) for key, value in parameters.items()):
         return to_json_schema(parameters)
     return _from_annotations(parameters)
+
+
+def _is_leaf(schema: Mapping[str, Any]) -> bool:
+    """Whether what stands under `properties` is the schema of a parameter of that name, not a list of parameters."""
+    return isinstance(schema.get("type"), str) and isinstance(schema.get("description"), str)
+
+
+def _is_keyword(key: str, value: Any) -> bool:
+    return (
+        (key in ("$ref", "$schema", "$id") and isinstance(value, str))
+        or (key == "$defs" and isinstance(value, dict) and not _is_leaf(value))
+        or (key in _SUBSCHEMAS and isinstance(value, list))
+    )
 
 
 def _from_annotations(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Canonical rows from the embedded world, a file, a folder or the Hub."""
 
 import json
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,41 @@ def _load_file(name: str, split: str) -> Dataset:
     suffix = Path(name).suffix
     options = {"data_files": {split: name}, "split": split}
     try:
-        return load_dataset(_FORMATS[suffix], **options)
+        rows = load_dataset(_FORMATS[suffix], **options)
     except DatasetGenerationError:
         columns = _first_columns(name) if suffix == ".jsonl" else []
         if not columns or not ROW_FEATURES.keys() >= set(columns):
             raise
-        features = Features({column: ROW_FEATURES[column] for column in columns})
-        return load_dataset(_FORMATS[suffix], features=features, **options)
+        texts = {column: ROW_FEATURES[column] for column in columns}
+        load_dataset(_FORMATS[suffix], features=Features(texts), **options)  # raises where a row has other fields
+    else:
+        texts = {column: _as_text(feature) for column, feature in rows.features.items()}
+        if _FORMATS[suffix] != "json" or texts == dict(rows.features):
+            return rows
+    # `datasets` reads text as time where all of a column looks like it, and would write another text back.
+    path = Path(name).resolve()
+    state = path.stat()
+    kwargs = {"name": str(path), "columns": tuple(texts), "version": (state.st_mtime_ns, state.st_size)}
+    return Dataset.from_generator(_records, features=Features(texts), gen_kwargs=kwargs, split=split)
+
+
+def _records(name: str, columns: Collection[str], version: Any) -> Iterator[dict[str, Any]]:
+    """Records of a JSON file; the version tells `datasets` that a file is another than that it has in its cache."""
+    from .sources.records import Unconvertible, read_records
+
+    for record in read_records(name):
+        if isinstance(record, Unconvertible):
+            raise record
+        yield {**dict.fromkeys(columns), **record}
+
+
+def _as_text(feature: Any) -> Any:
+    """A feature with strings where it has times."""
+    if isinstance(feature, dict):
+        return {name: _as_text(item) for name, item in feature.items()}
+    if isinstance(feature, List):
+        return List(_as_text(feature.feature))
+    return _TEXT if isinstance(feature, Value) and feature.dtype.startswith("timestamp") else feature
 
 
 def _first_columns(name: str) -> list[str]:

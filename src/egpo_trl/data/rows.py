@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 _MAX_NAMED = 5  # bad rows that an error names one by one
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _load_tools(text: str) -> list[dict[str, Any]] | None:
     tools: list[dict[str, Any]] | None = load_json(text)
     parse_tools(tools)

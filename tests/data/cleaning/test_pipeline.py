@@ -173,6 +173,16 @@ def test_replies_that_are_no_verdicts(tmp_path):
     assert "not JSON" in dropped_of(report)[0]["detail"]
 
 
+def test_a_call_in_a_text_is_asked_for_again(tmp_path):
+    row = next(row for row in corrupted_rows(30)[0] if len(json.loads(row["reference"])) == 1)
+    (call,) = json.loads(row["reference"])
+    text = f"{call['name']}({', '.join(f'{key}={value!r}' for key, value in call['arguments'].items())})"
+    judge = FixedJudge(verdict_text(False, f"Sure: {text}"), verdict_text(True))
+    (row,) = rows_of(run(tmp_path, [row], judge))
+    assert (json.loads(row["reference"]), row["answer"]) == ([call], None)
+    assert judge.seeds == [0, 1]
+
+
 def test_ast_only_and_malformed_rows(tmp_path):
     right, _ = corrupted_rows(5)
     right[1]["reference"] = '[{"name": "launch_rocket", "arguments": {}}]'

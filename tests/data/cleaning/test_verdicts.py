@@ -70,6 +70,16 @@ def test_texts_stay_texts(text):
     assert parse_verdict(verdict_text(False, text), JUDGED).corrected == Candidate([], text)
 
 
+@pytest.mark.parametrize(
+    "text", ["f(a=1)", "Sure: f(a=1)", "[f(a=1)] and [f(a=2)]", "Call f().", 'a {"name": "f", "arguments": {}}']
+)
+def test_texts_that_call_a_function_of_the_row_are_no_verdicts(text):
+    with pytest.raises(InvalidVerdict, match="a piece of a call"):
+        parse_verdict(verdict_text(False, text), JUDGED, {"f"})
+    assert parse_verdict(verdict_text(False, text), JUDGED, {"g"}).corrected == Candidate([], text)
+    assert parse_verdict(verdict_text(True, text), Candidate([], text), {"f"}).correct  # the answer again
+
+
 def test_an_empty_list_in_a_string_is_an_unknown_text():
     assert parse_verdict(verdict_text(False, "[]"), JUDGED).corrected == Candidate([])
 

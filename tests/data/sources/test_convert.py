@@ -84,6 +84,34 @@ def test_rows_of_all_sources_make_one_data_set(tmp_path):
     assert [row["reference"] for row in stream] == [row["reference"] for row in rows[0]]
 
 
+def test_what_is_no_utf8_is_skipped(tmp_path):
+    """Not replaced by another character; and no row stops the writing of a file."""
+    good = json.dumps({**XLAM, "id": "good"}).encode()
+    broken = good.replace(b'"query": "', b'"query": "caf\xe9 ')
+    (tmp_path / "array.json").write_bytes(b"[" + broken + b", " + good + b"]")
+    (tmp_path / "lines.jsonl").write_bytes(broken + b"\n" + good)
+    for name in ("array.json", "lines.jsonl"):
+        conversion = convert(str(tmp_path / name), "xlam", on_skip=lambda skipped: None)
+        assert [row["id"] for row in conversion] == ["good"]
+        assert conversion.skipped.total() == 1
+
+
+@pytest.mark.parametrize(
+    "early",
+    [
+        {"role": "tool", "name": "\ud800", "content": "x"},
+        {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"a": "\ud800"}}}]},
+    ],
+)
+def test_surrogates_anywhere_in_a_prompt_are_skipped(tmp_path, early):
+    messages = [early, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    (tmp_path / "records.jsonl").write_text(json.dumps({"messages": messages}) + "\n" + json.dumps(MESSAGES))
+    skipped = []
+    rows = list(convert(str(tmp_path / "records.jsonl"), "messages", on_skip=skipped.append))
+    assert [(skip.index, skip.reason) for skip in skipped] == [(0, "holds a lone surrogate")]
+    Dataset.from_list(rows, features=ROW_FEATURES).to_parquet(tmp_path / "rows.parquet")
+
+
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 JSON = st.recursive(
     SCALAR,

@@ -73,6 +73,15 @@ def test_without_functions_and_without_system(tmp_path):
     assert [(row["tools"], row["reference"], len(row["prompt"])) for row in rows] == [("[]", "[]", 1)]
 
 
+def test_the_older_form_of_the_api(tmp_path):
+    message = {"role": "assistant", "content": None, "function_call": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+    record = {"messages": [MESSAGES[1], message], "functions": [tool["function"] for tool in TOOLS]}
+    (row,), _ = convert_records(tmp_path, "messages", [record])
+    (wanted,), _ = convert_records(tmp_path, "messages", [{"messages": [MESSAGES[1], message], "tools": TOOLS}])
+    assert row["tools"] == wanted["tools"]
+    assert reference(row) == [{"name": "add", "arguments": {"a": 1, "b": 2}}]
+
+
 def test_calls_in_the_content_are_read(tmp_path):
     written = '<tool_call>{"name": "add", "arguments": {"a": 1, "b": 2}}</tool_call>'
     for message in (

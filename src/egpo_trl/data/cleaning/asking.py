@@ -1,6 +1,6 @@
 """Asking the judge until it gives a verdict, within pace, budget and tries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from .candidates import Candidate
 from .config import CleaningConfig
@@ -36,7 +36,9 @@ class Interviewer:
         self._budget.close()
         self._pace.close()
 
-    async def ask(self, messages: Sequence[Mapping[str, str]], judged: Candidate, record: Record) -> Verdict:
+    async def ask(
+        self, messages: Sequence[Mapping[str, str]], judged: Candidate, record: Record, names: Collection[str] = ()
+    ) -> Verdict:
         """
         Ask for a verdict, again and again where need be.
 
@@ -47,6 +49,8 @@ class Interviewer:
                 The answer that it is about.
             record ([`Record`]):
                 Gets the costs, of tries without a verdict too.
+            names (`Collection[str]`, *optional*):
+                Names of the row's functions, see [`parse_verdict`].
 
         Returns:
             [`Verdict`]:
@@ -68,7 +72,7 @@ class Interviewer:
                 reply = await self._judge.ask(messages, config.judge_seed + invalid)
                 record.tokens += reply.tokens
                 self._budget.tokens += reply.tokens
-                return parse_verdict(reply.text, judged)
+                return parse_verdict(reply.text, judged, names)
             except InvalidVerdict as error:
                 invalid += 1
                 if requests > config.max_retries:

@@ -1,7 +1,7 @@
 """An answer that is up for judgement: the calls of a reference, or a text."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,13 +46,15 @@ def from_row(row: Mapping[str, Any]) -> Candidate:
     return Candidate(json.loads(row["reference"]), text if isinstance(text, str) else None)
 
 
-def from_value(value: Any) -> Candidate:
+def from_value(value: Any, names: Collection[str] = ()) -> Candidate:
     """
     The answer that a judge proposes.
 
     Args:
         value (`Any`):
             JSON value: a list of calls, or a string. A string that is all calls (JSON, or `[f(a=1)]`) stands for them.
+        names (`Collection[str]`, *optional*):
+            Names of the row's functions: a text in which one of them is called is refused.
 
     Returns:
         [`Candidate`]:
@@ -66,7 +68,7 @@ def from_value(value: Any) -> Candidate:
             raise ValueError("must not be blank")
         calls = () if value.strip() == "[]" else read_written_calls(value)
         if calls is None:
-            if looks_like_call(value, ()):
+            if looks_like_call(value, names):
                 raise ValueError("is a text with a piece of a call in it; calls must be a list")
             return Candidate([], value)
         value = [{"name": call.name, "arguments": call.arguments} for call in calls]

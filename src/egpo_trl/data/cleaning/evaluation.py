@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...tool_calls.calls import parse_tools
+from ..rows import parse_row_tools
 from .asking import Interviewer, NoVerdict
 from .candidates import Candidate, from_row, from_value
 from .journal import Record
@@ -61,10 +63,11 @@ async def evaluate(
         JudgeError: If a question failed for good.
         BudgetSpent: If the budget leaves no request.
     """
+    names = parse_tools(parse_row_tools(row.get("tools"))).keys()
     while record.outcome is None:
         candidate = final_candidate(row, record)
         try:
-            verdict = await interviewer.ask(prompts.render(row, candidate), candidate, record)
+            verdict = await interviewer.ask(prompts.render(row, candidate), candidate, record, names)
         except NoVerdict as error:
             drop(record, INVALID_VERDICT, str(error))
             save(record)

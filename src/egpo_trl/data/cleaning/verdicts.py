@@ -1,6 +1,7 @@
 """The judge's verdict: what it must look like, and a reader that accepts nothing else."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +54,7 @@ class Verdict:
     corrected: Candidate | None = None
 
 
-def parse_verdict(text: str, judged: Candidate) -> Verdict:
+def parse_verdict(text: str, judged: Candidate, names: Collection[str] = ()) -> Verdict:
     """
     Read a reply of the judge.
 
@@ -66,6 +67,8 @@ def parse_verdict(text: str, judged: Candidate) -> Verdict:
             The reply.
         judged ([`Candidate`]):
             The answer that it is about.
+        names (`Collection[str]`, *optional*):
+            Names of the row's functions: a correction to a text in which one of them is called is no verdict.
 
     Returns:
         [`Verdict`]:
@@ -95,7 +98,7 @@ def parse_verdict(text: str, judged: Candidate) -> Verdict:
     if correct and not corrected:
         corrected = None
     try:
-        candidate = None if corrected is None else from_value(corrected)
+        candidate = None if corrected is None else from_value(corrected, () if correct else names)
     except ValueError as error:
         raise InvalidVerdict(f"'corrected': {error}") from None
     if correct and candidate is not None and candidate.calls != judged.calls:

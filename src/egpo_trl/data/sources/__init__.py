@@ -14,7 +14,7 @@ from typing import Any
 
 from ..rows import row_problem
 from . import apigen_mt, bfcl, hermes, jsonl, messages, records, sharegpt, toolace, xlam
-from .conversation import Row
+from .conversation import Row, dump_json
 from .records import Unconvertible
 
 logger = logging.getLogger(__name__)
@@ -127,8 +127,7 @@ def _check(row: Row) -> None:
     if problem is not None:
         field, reason = problem.split(", field ", 1)[1].split(": ", 1)
         raise Unconvertible(field.strip("'"), reason)
-    texts = [("prompt", message["content"]) for message in row["prompt"]] + [("answer", row["answer"] or "")]
-    for field, text in texts:
+    for field, text in (("prompt", dump_json(row["prompt"])), ("answer", row["answer"] or "")):
         try:
             text.encode()
         except UnicodeEncodeError:

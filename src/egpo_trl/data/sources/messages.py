@@ -20,7 +20,8 @@ def convert_record(record: Mapping[str, Any], keep_system: bool = True) -> list[
     """
     if record.get("messages") is None and record.get("conversations") is not None:
         return sharegpt.convert_record(record, keep_system)
-    conversation = Conversation([] if record.get("tools") is None else tools_of(record), "messages")
+    field = "functions" if record.get("tools") is None else "tools"  # the older form of the API
+    conversation = Conversation([] if record.get(field) is None else tools_of(record, field), "messages")
     add_messages(conversation, json_field(record, "messages"), keep_system)
     return conversation.rows()
 

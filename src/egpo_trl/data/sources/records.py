@@ -139,7 +139,7 @@ def _read_json(path: Path) -> Iterator[Record | Unconvertible]:
     with path.open("rb") as file:
         start = file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if start == b"[":
-        with path.open(encoding="utf-8-sig", errors="replace") as text:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as text:
             yield from map(_as_record, _array_elements(text))
     else:
         with path.open("rb") as lines:
