@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from .checkouts import Checkout, Repository, open_checkout, read_checksums
 from .records import Item
 from .sampler import PromptFormat
-from .subsets import SUBSETS, choose_items
+from .subsets import SUBSETS, check_subset, choose_items
 from .suite import Suite
 from .summary import Summary
 
@@ -58,11 +58,9 @@ class CheckoutSuite(Suite):
     )
 
     def __post_init__(self) -> None:
-        for name, known in (("benchmark_prompt", PROMPTS), ("subset", SUBSETS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}.")
-        if self.max_per_category is not None and self.max_per_category < 1:
-            raise ValueError(f"max_per_category must be at least 1, got {self.max_per_category}.")
+        if self.benchmark_prompt not in PROMPTS:
+            raise ValueError(f"benchmark_prompt must be one of {PROMPTS}, got {self.benchmark_prompt!r}.")
+        check_subset(self.max_per_category, self.subset)
         if not 0 < self.scorer_timeout < float("inf"):
             raise ValueError(f"scorer_timeout must be a positive number of seconds, got {self.scorer_timeout}.")
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
+from ..subsets import choose
 from .categories import category_of
 from .evaluator import evaluate
 from .restrict import limit_cpu, restrict
 from .stand_ins import prepare
-from .subsets import choose
 
 Turns = Sequence[Sequence[str]]
 
@@ -64,10 +64,11 @@ class Official:
     def entries(self, category: str, most: int | None = None, subset: str = "even") -> list[dict[str, Any]]:
         """
         Questions of a category with functions as a model sees them, each with its `ground_truth` where it has one; which
-        ones, says [`choose`].
+        ones, says [`choose`], by the lengths of question and functions.
         """
         answers = self._answers(category)
-        chosen = choose(list(self._questions(category).values()), most, subset)
+        questions = list(self._questions(category).values())
+        chosen = choose(questions, most, subset, lambda entry: [entry["question"], entry["function"]])
         return [{**entry, **({"ground_truth": answers[entry["id"]]} if answers else {})} for entry in chosen]
 
     def prompt(self, id: str) -> str:
