@@ -26,7 +26,11 @@ def test_a_subset_of_one_category():
     assert choose(entries, None, "even") == choose(entries, 99, "shortest") == entries
     assert [entry["id"] for entry in choose(entries, 4, "even")] == ["x_0", "x_2", "x_5", "x_7"]
     assert [entry["id"] for entry in choose(entries, 3, "shortest")] == ["x_7", "x_8", "x_9"]
-    assert [entry["id"] for entry in choose(entries, 3, "shortest", lambda entry: entry["id"])] == ["x_0", "x_1", "x_2"]
+    assert [entry["id"] for entry in choose(entries, 3, "shortest", lambda entry: entry["id"])] == [
+        "x_0",
+        "x_1",
+        "x_2",
+    ]
 
 
 def test_characters_are_counted_not_escapes():

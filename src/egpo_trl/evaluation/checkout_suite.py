@@ -111,6 +111,7 @@ class CheckoutSuite(Suite):
         gold: Mapping[str, float],
         failures: Mapping[str, str],
         official: Sequence[Any],
+        protections: Sequence[str],
         notes: Sequence[str] = (),
     ) -> Summary:
         """
@@ -125,12 +126,15 @@ class CheckoutSuite(Suite):
                 Entries whose reference the scorer calls wrong, and why.
             official (`Sequence`):
                 What the official code printed for each sample.
+            protections (`Sequence[str]`):
+                What bounded its process.
             notes (`Sequence[str]`, *optional*):
                 Lines to stand below the table.
 
         Returns:
             [`Summary`]:
-                With `gold` for every row, and `checkout`, `prompt`, `official` and `gold_failures` as `extra`.
+                With `gold` for every row, and as `extra` `checkout`, `prompt`, `official`, `protections` and
+                `gold_failures`.
         """
         scores = dict(gold)
         for row in summary.rows:
@@ -153,6 +157,7 @@ class CheckoutSuite(Suite):
             "checkout": self.checkout.as_dict(),
             "prompt": self.benchmark_prompt,
             "official": list(official),
+            "protections": list(protections),
             "gold_failures": dict(failures),
         }
         return replace(summary, gold=scores, extra={**summary.extra, **extra}, notes=[*summary.notes, *lines, *notes])

@@ -46,7 +46,9 @@ def test_gold_answers_are_right_and_stand_beside_the_model_s(checkout, tmp_path,
 
 
 def test_a_dialogue_is_asked_turn_by_turn_with_the_benchmark_s_history(checkout):
-    suite = ACEBench(repo=str(checkout), categories="normal_multi_turn_user_adjust,normal_atom_bool", max_per_category=1)
+    suite = ACEBench(
+        repo=str(checkout), categories="normal_multi_turn_user_adjust,normal_atom_bool", max_per_category=1
+    )
     suite.begin(PromptFormat())
     samples = hold(suite, lambda row: str(len(row["prompt"])))
     assert [[one.text for one in sample.completions] for sample in samples] == [["1", "4"], ["1"]]
@@ -125,6 +127,7 @@ def test_the_command_from_start_to_end(checkout, tmp_path, capsys):
     assert "100.0" in capsys.readouterr().out
     summary = json.loads((output / "summary.json").read_text())
     assert {row["category"]: row["score"] for row in summary["rows"]}[MULTI] == 1.0
+    assert {"limits", "audit"} <= set(summary["extra"]["protections"])
     assert len((output / "scores.jsonl").read_text().splitlines()) == 8
 
 

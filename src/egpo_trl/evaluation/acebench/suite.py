@@ -183,7 +183,7 @@ class ACEBench(CheckoutSuite):
             "agent part is not covered: its user is a strong language model. No row is the official `Summary`, which "
             "needs that part."
         )
-        return self.add_gold(summary, gold, failures, official, [note])
+        return self.add_gold(summary, gold, failures, official, self._gold.protections, [note])
 
 
 def _scored(sample: Sample, verdicts: Mapping[str, str]) -> Scored:

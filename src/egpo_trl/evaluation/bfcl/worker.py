@@ -16,10 +16,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
+from ..restrict import limit_cpu, restrict
 from ..subsets import choose
 from .categories import category_of
 from .evaluator import evaluate
-from .restrict import limit_cpu, restrict
 from .stand_ins import prepare
 
 Turns = Sequence[Sequence[str]]
