@@ -1,5 +1,6 @@
 """The process of the official code: how it is ended and started again."""
 
+import json
 import os
 import signal
 
@@ -31,14 +32,22 @@ def test_it_starts_again_after_it_died(sandbox):
 def test_errors_of_official_code(sandbox):
     with pytest.raises(OfficialError, match="KeyError: 'simple_python_9999'"):
         sandbox.ask("score", id="simple_python_9999", result=RIGHT)
-    for depth in (100, 2_000, 50_000):
-        deep = '{"name": "f", "arguments": {"base": ' + '{"a":' * depth + "1" + "}" * depth + "}}"
-        try:
-            valid = sandbox.ask("score", id="simple_python_0", result=f"<tool_call>\n{deep}\n</tool_call>")["valid"]
-        except OfficialError as error:
-            assert "RecursionError" in str(error)  # noqa: PT017  # how deep is too deep is Python's to say
-            valid = False
-        assert valid is False
+    assert sandbox.ask("score", id="simple_python_0", result=RIGHT) == {"valid": True}
+
+
+@pytest.mark.parametrize("depth", [100, 480, 700, 985, 2_000, 50_000])
+@pytest.mark.parametrize(("opening", "closing"), [('{"a":', "}"), ("[", "]")])
+def test_a_call_that_is_nested_deeply_is_wrong_and_no_more(sandbox, depth, opening, closing):
+    deep = (
+        '{"name": "calculate_triangle_area", "arguments": {"base": ' + opening * depth + "1" + closing * depth + "}}"
+    )
+    try:
+        verdict = sandbox.ask("score", id="simple_python_0", result=f"<tool_call>\n{deep}\n</tool_call>")
+    except OfficialError as error:
+        assert "RecursionError" in str(error)  # noqa: PT017  # how deep is too deep is Python's to say
+        verdict = {"valid": False}
+    assert verdict["valid"] is False
+    json.dumps({"verdict": [verdict]})
     assert sandbox.ask("score", id="simple_python_0", result=RIGHT) == {"valid": True}
 
 

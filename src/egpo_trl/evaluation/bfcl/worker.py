@@ -23,6 +23,7 @@ from .evaluator import evaluate
 from .stand_ins import prepare
 
 Turns = Sequence[Sequence[str]]
+MAX_NESTING = 500  # of an answer, which the other end reads and writes with less room on its stack
 
 
 class Official:
@@ -248,6 +249,17 @@ def _plain_json(value: Any) -> Any:
     return json.loads(text, parse_constant=str)
 
 
+def check_nesting(value: Any) -> None:
+    """Raise `RecursionError` if lists and objects are nested deeper than [`MAX_NESTING`]: a verdict quotes the model."""
+    level = [[value]]
+    for _ in range(MAX_NESTING):
+        parts = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [item for part in parts for item in part if isinstance(item, (dict, list, tuple))]
+        if not level:
+            return
+    raise RecursionError(f"more than {MAX_NESTING} levels of lists and objects")
+
+
 def serve(official: Official, requests: BinaryIO, answers: BinaryIO, max_cpu_seconds: int) -> None:
     """
     Answer requests until there are no more.
@@ -269,7 +281,9 @@ def serve(official: Official, requests: BinaryIO, answers: BinaryIO, max_cpu_sec
         limit_cpu(max_cpu_seconds)
         request = json.loads(line)
         try:
-            answer = json.dumps({"value": methods[request.pop("do")](**request)}, default=str)
+            value = methods[request.pop("do")](**request)
+            check_nesting(value)
+            answer = json.dumps({"value": value}, default=str)
         except (Exception, RecursionError, MemoryError) as error:  # official code raises anything
             answer = json.dumps({"error": f"{type(error).__name__}: {str(error)[:500]}"})
         answers.write(answer.encode() + b"\n")
