@@ -121,9 +121,9 @@ def test_table_and_picture(tmp_path, capsys):
     table = comparison.markdown()
     assert "| category | n | a\\|b | two | two - a\\|b |" in table
     assert "| **all** | 120 |" in table
-    gap = comparison.rows[0].cells[1]
+    gap = comparison.rows[-1].cells[1]
     assert gap.difference_low > 0
-    assert f"**{100 * gap.difference:+.1f} (" in table
+    assert f"| **{100 * gap.difference:+.1f} (" in table
     comparison.print()
     assert "120" in capsys.readouterr().out
     figure = comparison_figure(comparison)
@@ -140,3 +140,20 @@ def test_table_and_picture(tmp_path, capsys):
     assert draw_comparison(comparison, tmp_path / "new" / "picture.png").stat().st_size > 5000
     with pytest.raises(ValueError, match="not supported"):
         draw_comparison(comparison, tmp_path / "picture.tiff7")
+
+
+@pytest.mark.parametrize(("gained", "is_bold"), [(1, False), (5, False), (6, True)])
+def test_few_prompts_make_no_clear_difference_however_much_they_agree(gained, is_bold):
+    scores = [{"a": {f"a{i}": score for i in range(gained)}, "b": {"b0": 0.0}} for score in (0.0, 1.0)]
+    comparison = compare_runs([run("one", scores[0]), run("two", scores[1])])
+    assert comparison.rows[0].cells[1].differing == gained
+    assert comparison.rows[0].cells[1].difference_low == 1.0  # a bootstrap of equal values has no width
+    assert ("**+100.0 (" in comparison.markdown()) is is_bold
+    assert comparison.rows[-1].cells[1].differing == gained
+
+
+def test_sums_over_a_part_of_the_prompts_say_whose_weights_they_have():
+    one, two = pair()
+    part = run("two", {"a": dict(list(two.scores["a"].items())[:10]), "b": two.scores["b"]})
+    assert "weights of the first run" in compare_runs([one, part]).markdown()
+    assert "weights of the first run" not in compare_runs([one, two]).markdown()

@@ -1,4 +1,4 @@
-"""The process that official scorers run in: what it may not do, and how its failures are reported."""
+"""The process that official scorers run in: how it is ended, and how its failures are reported."""
 
 import textwrap
 import time
@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from egpo_trl.evaluation.official_process import ScorerFailed, run_scorer
-
-_CONFINED = "from egpo_trl.evaluation.official_process import confine\nconfine(20, '.')\n"
 
 
 @pytest.fixture
@@ -55,29 +53,3 @@ def test_a_process_that_hangs_ends_with_its_children(run, tmp_path):
     assert time.monotonic() - begin < 30
     time.sleep(3)
     assert not (tmp_path / "folder" / "alive").exists()
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import socket; socket.create_connection(('127.0.0.1', 9))",
-        "import os; os.system('true')",
-        "import subprocess; subprocess.run(['true'])",
-        "open('../outside', 'w')",
-        "import os; os.open('../outside', os.O_CREAT | os.O_WRONLY)",
-    ],
-)
-def test_a_confined_process_has_no_network_no_children_and_one_folder(run, tmp_path, code):
-    with pytest.raises(ScorerFailed, match="PermissionError"):
-        run(_CONFINED + code)
-    assert not (tmp_path / "outside").exists()
-
-
-def test_a_confined_process_works_in_its_folder(run):
-    folder = run(_CONFINED + "open('inside', 'w').write('x'); open('/dev/null', 'w').write('x')")
-    assert (folder / "inside").read_text() == "x"
-
-
-def test_a_confined_process_cannot_fill_the_memory(run):
-    with pytest.raises(ScorerFailed, match="MemoryError"):
-        run(_CONFINED + "bytearray(8 << 30)")

@@ -3,7 +3,7 @@
 import pytest
 
 from egpo_trl.evaluation.records import Item
-from egpo_trl.evaluation.subsets import choose_items
+from egpo_trl.evaluation.subsets import check_subset, choose, choose_items
 
 ITEMS = [Item(f"{c}{i}", c, {"text": "x" * ((7 * i) % 10)}) for c, n in (("a", 10), ("b", 2)) for i in range(n)]
 
@@ -19,3 +19,25 @@ ITEMS = [Item(f"{c}{i}", c, {"text": "x" * ((7 * i) % 10)}) for c, n in (("a", 1
 )
 def test_each_category_gives_its_share_in_order(most, subset, expected):
     assert [item.id for item in choose_items(ITEMS, most, subset)] == expected
+
+
+def test_a_subset_of_one_category():
+    entries = [{"id": f"x_{n}", "question": "q" * (10 - n), "function": []} for n in range(10)]
+    assert choose(entries, None, "even") == choose(entries, 99, "shortest") == entries
+    assert [entry["id"] for entry in choose(entries, 4, "even")] == ["x_0", "x_2", "x_5", "x_7"]
+    assert [entry["id"] for entry in choose(entries, 3, "shortest")] == ["x_7", "x_8", "x_9"]
+    assert [entry["id"] for entry in choose(entries, 3, "shortest", lambda entry: entry["id"])] == [
+        "x_0",
+        "x_1",
+        "x_2",
+    ]
+
+
+def test_characters_are_counted_not_escapes():
+    assert choose(["四个汉字", "eight ch"], 1, "shortest") == ["四个汉字"]
+
+
+@pytest.mark.parametrize(("most", "subset", "message"), [(0, "even", "at least 1"), (1, "first", "one of")])
+def test_options_that_name_no_subset(most, subset, message):
+    with pytest.raises(ValueError, match=message):
+        check_subset(most, subset)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from .checkouts import Checkout, Repository, open_checkout, read_checksums
 from .records import Item
 from .sampler import PromptFormat
-from .subsets import SUBSETS, choose_items
+from .subsets import SUBSETS, check_subset, choose_items
 from .suite import Suite
 from .summary import Summary
 
@@ -58,11 +58,9 @@ class CheckoutSuite(Suite):
     )
 
     def __post_init__(self) -> None:
-        for name, known in (("benchmark_prompt", PROMPTS), ("subset", SUBSETS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}.")
-        if self.max_per_category is not None and self.max_per_category < 1:
-            raise ValueError(f"max_per_category must be at least 1, got {self.max_per_category}.")
+        if self.benchmark_prompt not in PROMPTS:
+            raise ValueError(f"benchmark_prompt must be one of {PROMPTS}, got {self.benchmark_prompt!r}.")
+        check_subset(self.max_per_category, self.subset)
         if not 0 < self.scorer_timeout < float("inf"):
             raise ValueError(f"scorer_timeout must be a positive number of seconds, got {self.scorer_timeout}.")
 
@@ -113,6 +111,7 @@ class CheckoutSuite(Suite):
         gold: Mapping[str, float],
         failures: Mapping[str, str],
         official: Sequence[Any],
+        protections: Sequence[str],
         notes: Sequence[str] = (),
     ) -> Summary:
         """
@@ -127,12 +126,15 @@ class CheckoutSuite(Suite):
                 Entries whose reference the scorer calls wrong, and why.
             official (`Sequence`):
                 What the official code printed for each sample.
+            protections (`Sequence[str]`):
+                What bounded its process.
             notes (`Sequence[str]`, *optional*):
                 Lines to stand below the table.
 
         Returns:
             [`Summary`]:
-                With `gold` for every row, and `checkout`, `prompt`, `official` and `gold_failures` as `extra`.
+                With `gold` for every row, and as `extra` `checkout`, `prompt`, `official`, `protections` and
+                `gold_failures`.
         """
         scores = dict(gold)
         for row in summary.rows:
@@ -155,6 +157,7 @@ class CheckoutSuite(Suite):
             "checkout": self.checkout.as_dict(),
             "prompt": self.benchmark_prompt,
             "official": list(official),
+            "protections": list(protections),
             "gold_failures": dict(failures),
         }
         return replace(summary, gold=scores, extra={**summary.extra, **extra}, notes=[*summary.notes, *lines, *notes])

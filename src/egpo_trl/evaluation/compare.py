@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from .evaluate import SCORES, SUMMARY
 from .intervals import RESAMPLES, combined_interval, mean_interval, percentile_interval, resampled_means
 
+_FEWEST_DIFFERING = 6
+
 
 @dataclass(frozen=True)
 class Run:
@@ -83,7 +85,10 @@ def read_run(name: str, folder: str | Path) -> Run:
 
 @dataclass(frozen=True)
 class Cell:
-    """Score of one run in one row, with its 95 % interval, and its difference to the first run with that of its own."""
+    """
+    Score of one run in one row, with its 95 % interval, its difference to the first run with that of its own, and on how
+    many prompts the two differ.
+    """
 
     score: float
     low: float
@@ -91,6 +96,15 @@ class Cell:
     difference: float = 0.0
     difference_low: float = 0.0
     difference_high: float = 0.0
+    differing: int = 0
+
+    @property
+    def is_clear(self) -> bool:
+        """
+        Whether the interval of the difference leaves out 0, and enough prompts differ. A bootstrap of few prompts that
+        all agree has no width, whereas a sign test needs 6 of them to be below 5 %.
+        """
+        return self.differing >= _FEWEST_DIFFERING and (self.difference_low > 0 or self.difference_high < 0)
 
 
 @dataclass(frozen=True)
@@ -165,7 +179,7 @@ class Comparison:
         Console().print(table)
 
     def markdown(self) -> str:
-        """The table as Markdown, in percent and points; differences whose interval leaves out 0 are bold."""
+        """The table as Markdown, in percent and points; clear differences are bold, see [`Cell.is_clear`]."""
         header = ["category", "n", self.runs[0]]
         for name in self.runs[1:]:
             header += [name, f"{name} - {self.runs[0]}"]
@@ -183,7 +197,10 @@ class Comparison:
             "interval of a difference is for one comparison; it is not adjusted for the number of rows."
         )
         if self.left_out:
-            note += f" {self.left_out:,} prompts that not all runs answered are left out."
+            note += (
+                f" {self.left_out:,} prompts that not all runs answered are left out; rows that sum up categories keep "
+                "the weights of the first run."
+            )
         return "\n".join(lines) + f"\n\n{note}\n"
 
 
@@ -193,7 +210,7 @@ def _cell(text: str) -> str:
 
 def _difference(cell: Cell) -> str:
     text = f"{100 * cell.difference:+.1f} ({100 * cell.difference_low:+.1f} to {100 * cell.difference_high:+.1f})"
-    return f"**{text}**" if cell.difference_low > 0 or cell.difference_high < 0 else text
+    return f"**{text}**" if cell.is_clear else text
 
 
 def compare_runs(runs: Sequence[Run], resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
@@ -237,7 +254,13 @@ def compare_runs(runs: Sequence[Run], resamples: int = RESAMPLES, seed: int = 0)
         differences = [one - values[0] for one in values]
         drawn[category] = [resampled_means(one, resamples, seed * 1_000_003 + number) for one in differences]
         cells = [
-            Cell(float(one.mean()), *mean_interval(one.tolist()), float(gap.mean()), *percentile_interval(means))
+            Cell(
+                float(one.mean()),
+                *mean_interval(one.tolist()),
+                float(gap.mean()),
+                *percentile_interval(means),
+                int(np.count_nonzero(gap)),
+            )
             for one, gap, means in zip(values, differences, drawn[category], strict=True)
         ]
         rows.append(ComparedRow(category, len(common), cells))
@@ -269,5 +292,6 @@ def _aggregate(
             math.fsum(weight * getattr(one, field) for weight, one in zip(shares, parts, strict=True))
             for field in ("score", "difference")
         )
-        cells.append(Cell(score, *interval, gap, *percentile_interval(means)))
+        differing = sum(one.differing for one in parts)
+        cells.append(Cell(score, *interval, gap, *percentile_interval(means), differing))
     return ComparedRow(name, sum(rows[category].n for category in weights), cells, True)

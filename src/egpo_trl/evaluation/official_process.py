@@ -9,16 +9,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-MEMORY_GIB = 4
-FILE_MIB = 1024
+MAX_FILE_BYTES = 256 * 1024**2  # of a score file or spreadsheet
 UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # in JSON, or in a spreadsheet
 _TAIL = 1500  # characters of the process's output that an error quotes
 _KEPT = ("PATH", "SYSTEMROOT", "LANG", "LC_ALL", "LD_LIBRARY_PATH")  # of the environment: no tokens, no proxies
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_FORBIDDEN = (
-    "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind", "subprocess.Popen", "os.system",
-    "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.kill", "os.killpg",
-)  # fmt: skip
 
 
 class ScorerFailed(ValueError):
@@ -30,7 +25,7 @@ def run_scorer(module: str, arguments: Sequence[str], folder: Path, timeout_s: f
     Run one of our scorer modules in a process of its own.
 
     The process sees an environment without tokens, ends with all its children after `timeout_s`, and the module is
-    expected to call [`confine`] before it runs anything of a checkout.
+    expected to call [`~egpo_trl.evaluation.restrict.restrict`] before it runs anything of a checkout.
 
     Args:
         module (`str`):
@@ -83,37 +78,3 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
     except (ProcessLookupError, PermissionError):
         pass
     process.wait()
-
-
-def confine(seconds: float, folder: Path) -> None:
-    """
-    Bound this process: processor time, memory and file size (on Linux), no network, no further processes, and no
-    writing outside of a folder. Meant for code that is trusted but handles hostile text, not for hostile code.
-
-    Args:
-        seconds (`float`):
-            Longest processor time.
-        folder (`Path`):
-            The one folder that may be written to.
-    """
-    if sys.platform == "linux":
-        import resource
-
-        for limit, value in (
-            (resource.RLIMIT_CPU, int(seconds) + 1),
-            (resource.RLIMIT_AS, MEMORY_GIB << 30),
-            (resource.RLIMIT_FSIZE, FILE_MIB << 20),
-            (resource.RLIMIT_CORE, 0),
-        ):
-            resource.setrlimit(limit, (value, value))
-    root = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118 - what the hook below can afford
-
-    def hook(event: str, details: tuple[object, ...]) -> None:
-        if event in _FORBIDDEN:
-            raise PermissionError(f"{event} is not allowed in a scoring process")
-        if event == "open" and isinstance(details[0], str) and isinstance(details[2], int):
-            writes = details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-            if writes and details[0] != os.devnull and not os.path.realpath(details[0]).startswith(root):
-                raise PermissionError(f"{details[0]} is outside of the scoring process's folder")
-
-    sys.addaudithook(hook)

@@ -39,6 +39,6 @@ if "EGPO_ACEBENCH" in os.environ:  # names a checkout; there is no such test oth
         kept = script.read_text().replace('model_result_item_raw = "".join(model_result_item_raw.split())', "pass")
         for source, expected in ((script.read_text(), failures), (kept, left)):
             script.write_text(source)
-            suite = ACEBench(repo=str(copy), language=language, category="normal")
+            suite = ACEBench(repo=str(copy), language=language, categories="normal")
             _, summary = scores_of(suite, lambda row: "", tmp_path)
             assert len(summary.extra["gold_failures"]) == expected

@@ -21,7 +21,7 @@ def gold(row):
 
 
 def test_gold_answers_are_right_and_stand_beside_the_model_s(checkout, tmp_path, caplog):
-    suite = ACEBench(repo=str(checkout), category=CATEGORIES)
+    suite = ACEBench(repo=str(checkout), categories=CATEGORIES)
     with caplog.at_level(logging.WARNING):
         scored, summary = scores_of(suite, lambda row: "nothing" if "_0" in row["id"] else gold(row), tmp_path)
     assert "Not as tested: eval_main.py (sha256 " in caplog.text
@@ -46,14 +46,16 @@ def test_gold_answers_are_right_and_stand_beside_the_model_s(checkout, tmp_path,
 
 
 def test_a_dialogue_is_asked_turn_by_turn_with_the_benchmark_s_history(checkout):
-    suite = ACEBench(repo=str(checkout), category="normal_multi_turn_user_adjust,normal_atom_bool", max_per_category=1)
+    suite = ACEBench(
+        repo=str(checkout), categories="normal_multi_turn_user_adjust,normal_atom_bool", max_per_category=1
+    )
     suite.begin(PromptFormat())
     samples = hold(suite, lambda row: str(len(row["prompt"])))
     assert [[one.text for one in sample.completions] for sample in samples] == [["1", "4"], ["1"]]
 
 
 def test_what_was_never_sampled_is_wrong_and_samples_do_not_mix(checkout, tmp_path):
-    suite = ACEBench(repo=str(checkout), category="normal_atom_bool,special_irrelevant", language="zh")
+    suite = ACEBench(repo=str(checkout), categories="normal_atom_bool,special_irrelevant", language="zh")
     suite.begin(PromptFormat(style="paper"))
     samples = hold(suite, gold, 0)
     samples += [Sample(one.item, 1, (Completion("[lamp(on=False)]", finish_reason="error"),)) for one in samples]
@@ -66,14 +68,14 @@ def test_what_was_never_sampled_is_wrong_and_samples_do_not_mix(checkout, tmp_pa
 
 
 def test_native_calls_are_scored(checkout, tmp_path):
-    suite = ACEBench(repo=str(checkout), category="normal_atom_bool")
+    suite = ACEBench(repo=str(checkout), categories="normal_atom_bool")
     call = '<think>x</think><tool_call>\n{"name": "lamp", "arguments": {"on": false}}\n</tool_call>'
     scored, _ = scores_of(suite, lambda row: call, tmp_path)
     assert scored == {"en_normal_atom_bool_0": (1.0, "correct")}
 
 
 def test_the_official_prompt_goes_with_the_native_style(checkout):
-    suite = ACEBench(repo=str(checkout), category="normal_atom_bool", benchmark_prompt="official")
+    suite = ACEBench(repo=str(checkout), categories="normal_atom_bool", benchmark_prompt="official")
     suite.begin(PromptFormat())
     assert suite.items()[0].row["turns"][0]["prompt"][1]["content"] == "Dialogue:\nuser: Lamp off.\n"
     with pytest.raises(ValueError, match="benchmark_prompt='official'"):
@@ -84,7 +86,7 @@ def test_the_official_prompt_goes_with_the_native_style(checkout):
     ("options", "message"),
     [
         ({"language": "fr"}, "language must be one of"),
-        ({"category": "agent"}, "agent part is not covered"),
+        ({"categories": "agent"}, "agent part is not covered"),
         ({"scorer_timeout": 0}, "scorer_timeout must be"),
         ({"max_per_category": 0}, "max_per_category must be"),
         ({"subset": "random"}, "subset must be"),
@@ -106,13 +108,13 @@ def test_without_a_checkout_the_command_says_where_to_get_it(repo, tmp_path):
 def test_a_missing_package_is_named(checkout, monkeypatch):
     monkeypatch.setattr(ACEBench, "imports", ("pandas", "no_such_package"))
     with pytest.raises(ValueError, match=r"needs no_such_package.*pip install 'egpo-trl\[acebench\]'"):
-        ACEBench(repo=str(checkout), category="special").begin(PromptFormat())
+        ACEBench(repo=str(checkout), categories="special").begin(PromptFormat())
 
 
 def test_an_entry_that_cannot_be_understood_is_named(checkout):
     file = checkout / "data_all" / "data_en" / "data_normal_atom_bool.json"
     file.write_text('{"id": "normal_atom_bool_0", "question": "user: a", "function": [{"description": "no name"}]}\n')
-    suite = ACEBench(repo=str(checkout), category="normal_atom_bool")
+    suite = ACEBench(repo=str(checkout), categories="normal_atom_bool")
     suite.begin(PromptFormat())
     with pytest.raises(ValueError, match=r"entry 'normal_atom_bool_0'.*no 'name'"):
         suite.items()
@@ -120,17 +122,18 @@ def test_an_entry_that_cannot_be_understood_is_named(checkout):
 
 def test_the_command_from_start_to_end(checkout, tmp_path, capsys):
     output = tmp_path / "run"
-    words = ["acebench", "--model", "gold", "--category", CATEGORIES, "--output", str(output), "--repo"]
+    words = ["acebench", "--model", "gold", "--categories", CATEGORIES, "--output", str(output), "--repo"]
     evaluate([*words, str(checkout)])
     assert "100.0" in capsys.readouterr().out
     summary = json.loads((output / "summary.json").read_text())
     assert {row["category"]: row["score"] for row in summary["rows"]}[MULTI] == 1.0
+    assert {"limits", "audit"} <= set(summary["extra"]["protections"])
     assert len((output / "scores.jsonl").read_text().splitlines()) == 8
 
 
 def test_a_scorer_that_fails_loses_no_completion(checkout, tmp_path):
     output = tmp_path / "run"
-    words = ["acebench", "--model", "gold", "--category", CATEGORIES, "--output", str(output), "--repo"]
+    words = ["acebench", "--model", "gold", "--categories", CATEGORIES, "--output", str(output), "--repo"]
     script = checkout / "eval_main.py"
     source = script.read_text()
     script.write_text("raise RuntimeError('broken')")

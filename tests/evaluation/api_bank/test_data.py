@@ -26,12 +26,11 @@ def test_the_dialogue_becomes_messages_and_the_last_one_asks_for_the_call(checko
     assert [(message["role"], message["content"]) for message in row["prompt"]] == [
         ("system", "It is the year 2023."),
         ("user", "Alarm at 7. My token is abc."),
-        ("assistant", "One moment."),
-        ("assistant", ""),
+        ("assistant", "One moment."),  # and its call: one step, as in training
         ("tool", '{"alarms": [5, 7]}'),
         ("user", "Now make the call that comes next."),
     ]
-    assert row["prompt"][3]["tool_calls"][0]["function"]["name"] == "AddAlarm"
+    assert row["prompt"][2]["tool_calls"][0]["function"]["name"] == "AddAlarm"
     assert row_problem(row, 0, ("prompt", "tools")) is None
     (tool,) = json.loads(row["tools"])
     assert tool["function"]["parameters"]["properties"]["token"]["type"] == "string"

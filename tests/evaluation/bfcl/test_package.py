@@ -1,4 +1,4 @@
-"""What is said when the official package is missing, another version, or changed; categories and subsets."""
+"""What is said when the official package is missing, another version, or changed; categories."""
 
 import re
 import shutil
@@ -7,7 +7,6 @@ import pytest
 
 from egpo_trl.evaluation.bfcl import official_cli, package
 from egpo_trl.evaluation.bfcl.categories import CATEGORIES, LIVE, MULTI_TURN, category_of, find_categories, folder_of
-from egpo_trl.evaluation.bfcl.subsets import choose
 from tests.conftest import package_dir
 
 
@@ -78,10 +77,3 @@ def test_folders_and_ids():
         "live",
         "multi_turn",
     ]
-
-
-def test_subsets():
-    entries = [{"id": f"x_{n}", "question": "q" * (10 - n), "function": []} for n in range(10)]
-    assert choose(entries, None, "even") == choose(entries, 99, "shortest") == entries
-    assert [entry["id"] for entry in choose(entries, 4, "even")] == ["x_0", "x_2", "x_5", "x_7"]
-    assert [entry["id"] for entry in choose(entries, 3, "shortest")] == ["x_7", "x_8", "x_9"]

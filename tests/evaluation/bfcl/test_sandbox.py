@@ -1,78 +1,13 @@
-"""The process of the official code: what it cannot do, and how it is ended and started again."""
+"""The process of the official code: how it is ended and started again."""
 
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from egpo_trl.evaluation.bfcl.sandbox import OfficialError, Sandbox, SandboxFailure
 from tests.evaluation.bfcl.gold import hermes, pythonic
-
-# Each line of the process tries something and says what came of it.
-ATTEMPTS = """
-import json, os, pathlib, resource, shutil, socket, subprocess, sys, urllib.request
-from egpo_trl.evaluation.bfcl.restrict import restrict
-inside, outside = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-done = restrict(inside, 2 * 1024**3)
-def attempt(action):
-    try:
-        return repr(action())
-    except BaseException as error:
-        return type(error).__name__
-def write(path):
-    with open(path, "w") as file:
-        file.write("x")
-def fill():
-    return len(bytearray(4 * 1024**3))
-found = {
-    "write outside": attempt(lambda: write(outside / "new")),
-    "write inside": attempt(lambda: write(inside / "new")),
-    "empty file inside": attempt(lambda: (inside / "empty").touch()),
-    "empty file outside": attempt(lambda: (outside / "empty").touch()),
-    "truncate": attempt(lambda: os.open(outside / "kept", os.O_WRONLY | os.O_TRUNC)),
-    "delete": attempt(lambda: os.remove(outside / "kept")),
-    "rename": attempt(lambda: os.rename(outside / "kept", outside / "moved")),
-    "folder outside": attempt(lambda: os.mkdir(outside / "folder")),
-    "tree": attempt(lambda: shutil.rmtree(outside)),
-    "link": attempt(lambda: os.symlink(outside / "kept", inside / "link")),
-    "process": attempt(lambda: subprocess.run(["true"])),
-    "shell": attempt(lambda: os.system("true")),
-    "fork": attempt(os.fork),
-    "exec": attempt(lambda: os.execv("/bin/true", ["true"])),
-    "kill": attempt(lambda: os.kill(os.getppid(), 0)),
-    "socket": attempt(lambda: socket.create_connection(("127.0.0.1", int(sys.argv[3])), timeout=2)),
-    "url": attempt(lambda: urllib.request.urlopen("http://127.0.0.1:" + sys.argv[3])),
-    "memory": attempt(fill),
-    "read": attempt(lambda: (outside / "kept").read_text()),
-}
-print(json.dumps({"done": done, "found": found}))
-"""
-
-
-def test_what_the_process_cannot_do(tmp_path):
-    import socket
-
-    inside, outside = tmp_path / "inside", tmp_path / "outside"
-    inside.mkdir()
-    outside.mkdir()
-    (outside / "kept").write_text("kept")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        arguments = [str(inside), str(outside), str(server.getsockname()[1])]
-        run = subprocess.run([sys.executable, "-c", ATTEMPTS, *arguments], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    answer = json.loads(run.stdout)
-    assert {"limits", "audit"} <= set(answer["done"])
-    found = answer["found"]
-    assert found.pop("read") == "'kept'"
-    assert found.pop("empty file inside") == "None"
-    assert found.pop("write inside") == "OSError"  # no bytes go to any file
-    assert found.pop("memory") == "MemoryError"
-    assert set(found.values()) <= {"PermissionError", "URLError"}
-    assert [path.name for path in outside.iterdir()] == ["kept"]
-    assert (outside / "kept").read_text() == "kept"
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +32,22 @@ def test_it_starts_again_after_it_died(sandbox):
 def test_errors_of_official_code(sandbox):
     with pytest.raises(OfficialError, match="KeyError: 'simple_python_9999'"):
         sandbox.ask("score", id="simple_python_9999", result=RIGHT)
-    for depth in (100, 2_000, 50_000):
-        deep = '{"name": "f", "arguments": {"base": ' + '{"a":' * depth + "1" + "}" * depth + "}}"
-        try:
-            valid = sandbox.ask("score", id="simple_python_0", result=f"<tool_call>\n{deep}\n</tool_call>")["valid"]
-        except OfficialError as error:
-            assert "RecursionError" in str(error)  # noqa: PT017  # how deep is too deep is Python's to say
-            valid = False
-        assert valid is False
+    assert sandbox.ask("score", id="simple_python_0", result=RIGHT) == {"valid": True}
+
+
+@pytest.mark.parametrize("depth", [100, 480, 700, 985, 2_000, 50_000])
+@pytest.mark.parametrize(("opening", "closing"), [('{"a":', "}"), ("[", "]")])
+def test_a_call_that_is_nested_deeply_is_wrong_and_no_more(sandbox, depth, opening, closing):
+    deep = (
+        '{"name": "calculate_triangle_area", "arguments": {"base": ' + opening * depth + "1" + closing * depth + "}}"
+    )
+    try:
+        verdict = sandbox.ask("score", id="simple_python_0", result=f"<tool_call>\n{deep}\n</tool_call>")
+    except OfficialError as error:
+        assert "RecursionError" in str(error)  # noqa: PT017  # how deep is too deep is Python's to say
+        verdict = {"valid": False}
+    assert verdict["valid"] is False
+    json.dumps({"verdict": [verdict]})
     assert sandbox.ask("score", id="simple_python_0", result=RIGHT) == {"valid": True}
 
 

@@ -165,10 +165,12 @@ class Prompts:
         conversation.add_text("system", self._system(entry, category))
         for role, text in split_dialogue(entry.question["question"]):
             calls = read_named_calls(text) if role == "assistant" and text.startswith("[") else None
-            if calls is None:
-                conversation.add_text(role, text)
-            else:
+            if calls is not None:
                 conversation.add_calls(calls)
+            elif role == "assistant" and "tool_calls" in conversation.messages[-1]:
+                conversation.messages.append({"role": role, "content": text})  # of the outcome, not beside the calls
+            else:
+                conversation.add_text(role, text)
         return {"id": entry.id, "prompt": conversation.messages, "tools": dump_json(tools)}
 
     def official_row(self, entry: Entry, category: str) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..official_process import UNWRITABLE, confine
+from ..official_process import MAX_FILE_BYTES, UNWRITABLE
+from ..restrict import limit_cpu, restrict
 
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -107,7 +108,9 @@ def main() -> None:
     parser.add_argument("--verdicts", type=Path, required=True)
     parser.add_argument("categories", nargs="+")
     options = parser.parse_args()
-    confine(options.seconds, Path.cwd().parent)
+    limit_cpu(int(options.seconds))
+    # A spreadsheet is put together in temporary files.
+    protections = restrict(Path.cwd().parent, max_file_bytes=MAX_FILE_BYTES, may_remove=True)
     sys.path.insert(0, str(Path.cwd()))
     decoding = importlib.import_module("model_inference.utils")
     decoding.eval = evaluate_arithmetic  # type: ignore[attr-defined] # shadows the builtin in that module
@@ -118,7 +121,7 @@ def main() -> None:
         "eval_main.py", "--model", options.model, "--language", options.language, "--category", *options.categories,
     ]  # fmt: skip
     runpy.run_path("eval_main.py", run_name="__main__")
-    options.verdicts.write_text(json.dumps(verdicts), encoding="utf-8")
+    options.verdicts.write_text(json.dumps({"protections": protections, "verdicts": verdicts}), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -37,11 +37,14 @@ class OfficialScores:
             Official accuracy of each category; by dialogue in the multi-turn categories.
         aggregates (`Mapping[str, float]`):
             Official sums, in which a category that was not run counts 0.
+        protections (`Sequence[str]`, *optional*, defaults to `()`):
+            What bounded the process, see [`~egpo_trl.evaluation.restrict.restrict`].
     """
 
     verdicts: Mapping[str, str]
     accuracies: Mapping[str, float]
     aggregates: Mapping[str, float]
+    protections: Sequence[str] = ()
 
     def verdicts_of(self, category: str) -> dict[str, str]:
         """Verdicts of one category."""
@@ -142,7 +145,8 @@ def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _read_scores(folder: Path, language: str, entries: Mapping[str, Sequence[Entry]]) -> OfficialScores:
     score_dir = folder / "score_all" / f"score_{language}"
-    checked = json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))
+    found = json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))
+    checked = found["verdicts"]
     verdicts: dict[str, str] = {}
     accuracies: dict[str, float] = {}
     for category, chosen in entries.items():
@@ -157,7 +161,7 @@ def _read_scores(folder: Path, language: str, entries: Mapping[str, Sequence[Ent
         share = accuracy_of(category, own)
         if head["total_count"] != len(chosen) or abs(share - accuracies[category]) > 6e-4:  # rounded to 3 digits
             raise ValueError(f"{category}: accuracy {head['accuracy']}, but {share:.4f} by the single verdicts")
-    return OfficialScores(verdicts, accuracies, _read_aggregates(score_dir / "result.xlsx"))
+    return OfficialScores(verdicts, accuracies, _read_aggregates(score_dir / "result.xlsx"), found["protections"])
 
 
 def _verdicts(entries: Sequence[Entry], reasons: Mapping[str, str], checked: Sequence[Any]) -> dict[str, str]:

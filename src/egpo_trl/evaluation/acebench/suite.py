@@ -28,7 +28,7 @@ class ACEBench(CheckoutSuite):
     Args:
         language (`str`, *optional*, defaults to `"en"`):
             `"en"` or `"zh"`.
-        category (`str`, *optional*, defaults to `"normal,special"`):
+        categories (`str`, *optional*, defaults to `"normal,special"`):
             Categories, or groups of them (`normal`, `special`, `atom`, `single_turn`, `multi_turn`), with commas
             between.
     """
@@ -42,7 +42,7 @@ class ACEBench(CheckoutSuite):
     imports: ClassVar[tuple[str, ...]] = ("pandas", "openpyxl")
 
     language: str = field(default="en", metadata={"help": "Language of the data.", "choices": LANGUAGES})
-    category: str = field(
+    categories: str = field(
         default="normal,special",
         metadata={
             "help": "Categories or groups (normal, special, atom, single_turn, multi_turn), with commas between."
@@ -53,13 +53,13 @@ class ACEBench(CheckoutSuite):
         super().__post_init__()
         if self.language not in LANGUAGES:
             raise ValueError(f"language must be one of {LANGUAGES}, got {self.language!r}.")
-        self._categories = find_categories(self.category)
+        self._chosen = find_categories(self.categories)
         self._scores: list[OfficialScores] = []
         self._gold: OfficialScores | None = None
 
     def needed_files(self) -> Sequence[str]:
         """See [`CheckoutSuite.needed_files`]."""
-        data = (file for category in self._categories for file in data_files(self.language, category))
+        data = (file for category in self._chosen for file in data_files(self.language, category))
         return (*CODE, *data)
 
     @cached_property
@@ -68,7 +68,7 @@ class ACEBench(CheckoutSuite):
 
     @cached_property
     def _entries(self) -> dict[str, list[Entry]]:
-        return {name: read_entries(self.checkout.path, self.language, name) for name in self._categories}
+        return {name: read_entries(self.checkout.path, self.language, name) for name in self._chosen}
 
     def items(self) -> Sequence[Item]:
         """
@@ -183,7 +183,7 @@ class ACEBench(CheckoutSuite):
             "agent part is not covered: its user is a strong language model. No row is the official `Summary`, which "
             "needs that part."
         )
-        return self.add_gold(summary, gold, failures, official, [note])
+        return self.add_gold(summary, gold, failures, official, self._gold.protections, [note])
 
 
 def _scored(sample: Sample, verdicts: Mapping[str, str]) -> Scored:

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-from ..official_process import confine
+from ..official_process import MAX_FILE_BYTES
+from ..restrict import limit_cpu, restrict
 
 SECONDS_PER_ANSWER = 10
 _PATHS = ("data_dir", "evaluation_path")
@@ -165,7 +166,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
-    confine(options.seconds, Path.cwd().parent)
+    limit_cpu(int(options.seconds))
+    protections = restrict(Path.cwd().parent, max_file_bytes=MAX_FILE_BYTES)
     sys.path.insert(0, str(Path.cwd()))
     sys.modules |= stand_ins()
     os.environ["ALL_PROXY"] = ""  # the tool Translate puts back what it finds, and fails where it finds nothing
@@ -178,7 +180,9 @@ def main() -> None:
     record_verdicts(namespace, verdicts)
     exec(compile(main_part, str(script), "exec"), namespace)
     totals = {name: namespace[name] for name in ("total_api_calls", "correct_api_calls")}
-    options.output.write_text(json.dumps({**totals, "verdicts": verdicts}), encoding="utf-8")
+    options.output.write_text(
+        json.dumps({**totals, "protections": protections, "verdicts": verdicts}), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -28,11 +28,14 @@ class OfficialScores:
             Calls that the official code counted, those of the dialogues that were not asked for too.
         correct (`int`):
             Calls that it counted right.
+        protections (`Sequence[str]`, *optional*, defaults to `()`):
+            What bounded the process, see [`~egpo_trl.evaluation.restrict.restrict`].
     """
 
     verdicts: Mapping[str, str]
     total: int
     correct: int
+    protections: Sequence[str] = ()
 
 
 def score_answers(
@@ -137,4 +140,4 @@ def _read_scores(path: Path, questions: Sequence[Question]) -> OfficialScores:
     correct = sum(verdict == "correct" for verdict in verdicts.values())
     if correct != found["correct_api_calls"]:
         raise ValueError(f"{found['correct_api_calls']} right calls, but {correct} by the single verdicts")
-    return OfficialScores(verdicts, int(found["total_api_calls"]), correct)
+    return OfficialScores(verdicts, int(found["total_api_calls"]), correct, found["protections"])

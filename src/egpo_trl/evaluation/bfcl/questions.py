@@ -41,7 +41,7 @@ def load_items(
         most (`int`, *optional*):
             Entries of each category at most.
         subset (`str`):
-            Which ones, see [`~egpo_trl.evaluation.bfcl.subsets.choose`].
+            Which ones, see [`~egpo_trl.evaluation.subsets.choose`].
         official_prompt (`bool`):
             Whether prompts of one turn are those of the official handler, as strings.
 

@@ -12,6 +12,7 @@ from ...tool_calls.calls import State
 from ...tool_calls.thinking import THINKING_MODES
 from ..records import Completion, Item, Sample, Scored
 from ..sampler import PromptFormat
+from ..subsets import SUBSETS, check_subset
 from ..suite import Conversation, Suite
 from ..summary import Summary
 from .categories import MULTI_TURN, UNSATISFIABLE, find_categories
@@ -22,7 +23,6 @@ from .package import VERSION, check_data
 from .questions import load_items
 from .sandbox import OfficialError, Sandbox, SandboxFailure
 from .stand_ins import HANDLERS
-from .subsets import SUBSETS
 
 PROMPTS = ("training", "official")
 _NOT_PYTHON = ("simple_java", "simple_javascript")
@@ -83,13 +83,12 @@ class BFCL(Suite):
 
     def __post_init__(self) -> None:
         for name, known in (
-            ("subset", SUBSETS), ("bfcl_prompt", PROMPTS), ("bfcl_handler", ("auto", *HANDLERS)),
+            ("bfcl_prompt", PROMPTS), ("bfcl_handler", ("auto", *HANDLERS)),
             ("thinking", (None, *THINKING_MODES)),
         ):  # fmt: skip
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}.")
-        if self.max_per_category is not None and self.max_per_category < 1:
-            raise ValueError(f"max_per_category must be at least 1, got {self.max_per_category}.")
+        check_subset(self.max_per_category, self.subset)
         if not self.registry_name or "_" in self.registry_name or self.registry_name.startswith((".", "/")):
             raise ValueError(f"registry_name must be a name without '_', got {self.registry_name!r}.")
         self._chosen = find_categories(self.categories)

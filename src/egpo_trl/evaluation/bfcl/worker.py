@@ -16,13 +16,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
+from ..restrict import limit_cpu, restrict
+from ..subsets import choose
 from .categories import category_of
 from .evaluator import evaluate
-from .restrict import limit_cpu, restrict
 from .stand_ins import prepare
-from .subsets import choose
 
 Turns = Sequence[Sequence[str]]
+MAX_NESTING = 500  # of an answer, which the other end reads and writes with less room on its stack
 
 
 class Official:
@@ -64,10 +65,11 @@ class Official:
     def entries(self, category: str, most: int | None = None, subset: str = "even") -> list[dict[str, Any]]:
         """
         Questions of a category with functions as a model sees them, each with its `ground_truth` where it has one; which
-        ones, says [`choose`].
+        ones, says [`choose`], by the lengths of question and functions.
         """
         answers = self._answers(category)
-        chosen = choose(list(self._questions(category).values()), most, subset)
+        questions = list(self._questions(category).values())
+        chosen = choose(questions, most, subset, lambda entry: [entry["question"], entry["function"]])
         return [{**entry, **({"ground_truth": answers[entry["id"]]} if answers else {})} for entry in chosen]
 
     def prompt(self, id: str) -> str:
@@ -247,6 +249,17 @@ def _plain_json(value: Any) -> Any:
     return json.loads(text, parse_constant=str)
 
 
+def check_nesting(value: Any) -> None:
+    """Raise `RecursionError` if lists and objects are nested deeper than [`MAX_NESTING`]: a verdict quotes the model."""
+    level = [[value]]
+    for _ in range(MAX_NESTING):
+        parts = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [item for part in parts for item in part if isinstance(item, (dict, list, tuple))]
+        if not level:
+            return
+    raise RecursionError(f"more than {MAX_NESTING} levels of lists and objects")
+
+
 def serve(official: Official, requests: BinaryIO, answers: BinaryIO, max_cpu_seconds: int) -> None:
     """
     Answer requests until there are no more.
@@ -268,7 +281,9 @@ def serve(official: Official, requests: BinaryIO, answers: BinaryIO, max_cpu_sec
         limit_cpu(max_cpu_seconds)
         request = json.loads(line)
         try:
-            answer = json.dumps({"value": methods[request.pop("do")](**request)}, default=str)
+            value = methods[request.pop("do")](**request)
+            check_nesting(value)
+            answer = json.dumps({"value": value}, default=str)
         except (Exception, RecursionError, MemoryError) as error:  # official code raises anything
             answer = json.dumps({"error": f"{type(error).__name__}: {str(error)[:500]}"})
         answers.write(answer.encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Limits of the process in which official code runs on what a model wrote, as far as the operating system has them."""
+"""Limits of a process in which official code runs on what a model wrote, as far as the operating system has them."""
 
 import ctypes
 import os
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+MAX_MEMORY = 4 * 1024**3
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000  # of unshare(2)
 _FORBIDDEN = (
     "subprocess.", "socket.", "ctypes.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.startfile",
@@ -15,26 +16,33 @@ _FORBIDDEN = (
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def restrict(folder: Path, max_memory: int) -> list[str]:
+def restrict(
+    folder: Path, max_memory: int = MAX_MEMORY, *, max_file_bytes: int = 0, may_remove: bool = False
+) -> list[str]:
     """
-    Give up, for good, what scoring does not need: network, other processes, writing outside a folder, memory.
+    Give up, for good, what scoring does not need: network, other processes, writing outside a folder, memory. Meant for
+    code that is trusted but handles hostile text, not for hostile code.
 
     Args:
         folder (`Path`):
-            Folder in which files may be made.
-        max_memory (`int`):
+            The one folder in which files may be made.
+        max_memory (`int`, *optional*, defaults to 4 GiB):
             Bytes of address space.
+        max_file_bytes (`int`, *optional*, defaults to `0`):
+            Longest file that may be written: by default, no byte goes to any file.
+        may_remove (`bool`, *optional*, defaults to `False`):
+            Whether files in the folder may be removed.
 
     Returns:
         `list[str]`:
             What was put in place: `"network"` (a network namespace without interfaces, on Linux where user namespaces
-            are allowed), `"limits"` (memory, no bytes written to any file, no core file) and `"audit"` (an audit hook
-            refuses processes, sockets, and changes to files outside the folder).
+            are allowed), `"limits"` (memory, file size, no core file) and `"audit"` (an audit hook refuses processes,
+            sockets, and changes to files outside the folder).
     """
     done = []
     if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).unshare(_NEW_USER | _NEW_NETWORK) == 0:
         done.append("network")
-    if _set_limits(max_memory):
+    if _set_limits(max_memory, max_file_bytes):
         done.append("limits")
     root = os.path.realpath(folder)
 
@@ -51,6 +59,10 @@ def restrict(folder: Path, max_memory: int) -> list[str]:
         elif event == "os.mkdir":
             if not within(arguments[0]):
                 raise PermissionError("making folders outside the working folder is not allowed here")
+        elif event == "os.remove" and may_remove:
+            path, folder_descriptor = arguments
+            if folder_descriptor != -1 or not within(path):
+                raise PermissionError("removing files outside the working folder is not allowed here")
         elif event.startswith(_FORBIDDEN):
             raise PermissionError(f"{event} is not allowed here")
 
@@ -58,14 +70,19 @@ def restrict(folder: Path, max_memory: int) -> list[str]:
     return [*done, "audit"]
 
 
-def _set_limits(max_memory: int) -> bool:
+def _set_limits(max_memory: int, max_file_bytes: int) -> bool:
     """Whether all limits could be set; macOS refuses some."""
     if sys.platform == "win32":
         return False
     import resource
 
     are_set = True
-    for limit, value in ((resource.RLIMIT_AS, max_memory), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
+    limits = (
+        (resource.RLIMIT_AS, max_memory),
+        (resource.RLIMIT_FSIZE, max_file_bytes),
+        (resource.RLIMIT_CORE, 0),
+    )
+    for limit, value in limits:
         hard = resource.getrlimit(limit)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         try:
