@@ -180,10 +180,11 @@ def make_plan(
     """
     kind = accelerate_config["distributed_type"]
     deepspeed = accelerate_config.get("deepspeed_config", {})
-    engine = {"DEEPSPEED": f"zero{deepspeed.get('zero_stage', 2)}", "FSDP": "fsdp", "NO": "single"}.get(kind, "ddp")
+    processes = accelerate_config["num_processes"]
+    engine = {"DEEPSPEED": f"zero{deepspeed.get('zero_stage', 2)}", "FSDP": "fsdp"}.get(kind)
     return Plan(
-        engine=engine,
-        processes=accelerate_config["num_processes"],
+        engine=engine or ("single" if processes == 1 else "ddp"),
+        processes=processes,
         offload_optimizer=deepspeed.get("offload_optimizer_device", "none") != "none",
         offload_parameters=deepspeed.get("offload_param_device", "none") != "none",
         dtype_bytes=DTYPE_BYTES[str(model_args.dtype)],
