@@ -1,5 +1,7 @@
 """Launch checks: one clear error each, that names the remedy; and no error where a run would work."""
 
+import json
+
 import pytest
 import torch
 from datasets import Dataset
@@ -17,6 +19,7 @@ from egpo_trl.launch_checks import (
     check_quantization,
     check_reference_model,
     context_length,
+    deepspeed_settings,
     engine_of,
 )
 from egpo_trl.run_setup import check_before_loading, longest_prompt_length
@@ -38,6 +41,24 @@ from tests.tiny import config, prompts_only, tool_rows
 )
 def test_engine(environment, engine):
     assert engine_of(environment) == engine
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"zero_optimization": {"stage": 3, "offload_param": {"device": "cpu"}}}, (3, "none", "cpu")),
+        ({"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}, (2, "cpu", "none")),
+        ({}, (0, "none", "none")),
+        (None, (2, "none", "none")),
+    ],
+)
+def test_engine_of_deepspeeds_own_file(tmp_path, content, expected):
+    file = tmp_path / "ds.json"
+    file.write_text("?" if content is None else json.dumps(content))
+    settings = deepspeed_settings({"deepspeed_config_file": str(file)})
+    assert tuple(settings.values()) == expected
+    environment = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_CONFIG_FILE": str(file)}
+    assert engine_of(environment) == f"zero{expected[0]}"
 
 
 @pytest.mark.parametrize(

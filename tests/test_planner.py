@@ -1,5 +1,6 @@
 """The planner: counted figures against DeepSpeed's estimators and real tensors; recipes fit the GPUs that they name."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -258,3 +259,40 @@ def test_command(capsys):
     assert "It does not fit" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"none\.yaml"):
         main(["plan", "--config", "none.yaml"])
+
+
+DDP = ["--accelerate_config", str(CONFIGS / "accelerate" / "ddp.yaml")]  # 8 processes
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        # 8 rollouts on 8 processes are one group, though one process alone would have 1
+        ([*DDP, "--per_device_train_batch_size", "1"], r"ddp on 8 GPU\(s\) .*; 1 rollouts of"),
+        # 64 / (8 processes x 2) = 4 steps a generation
+        ([*DDP, "--per_device_train_batch_size", "2", "--generation_batch_size", "64"], r"; 8 rollouts of"),
+        (["--num_processes", "2"], r"ddp on 2 GPU\(s\)"),
+    ],
+)
+def test_rollouts_are_counted_over_the_processes_of_the_plan(capsys, options, expected):
+    main(["plan", "--config", str(CONFIGS / "train" / "quickstart.yaml"), *options])
+    assert re.search(expected, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("", [], "names no distributed_type"),
+        ("num_processes: 2", [], "names no distributed_type"),
+        ("a: [", [], "is no YAML"),
+        (None, ["--num_processes", "0"], "num_processes must be at least 1, got 0"),
+        (None, ["--egpo_lamda", "1"], "did you mean 'egpo_lambda'"),
+        (None, [*DDP, "--per_device_train_batch_size", "1", "--num_processes", "4"], r"x 4 processes x"),
+    ],
+)
+def test_a_plan_of_bad_input_is_one_message(tmp_path, text, options, message):
+    if text is not None:
+        (tmp_path / "engine.yaml").write_text(text)
+        options = ["--accelerate_config", str(tmp_path / "engine.yaml")]
+    with pytest.raises(SystemExit, match=message):
+        main(["plan", "--config", str(CONFIGS / "train" / "quickstart.yaml"), *options])

@@ -3,10 +3,12 @@
 Nothing here loads a model or touches a device; [`detect_launch`] alone asks which engine and GPU the process got.
 """
 
+import json
 import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,6 +37,30 @@ class Launch:
     compute_capability: tuple[int, int] | None = None
 
 
+def deepspeed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    ZeRO stage and offloading, from DeepSpeed's own file where accelerate's settings name one.
+
+    Args:
+        settings (`Mapping[str, Any]`):
+            The `deepspeed_config` of an accelerate config.
+
+    Returns:
+        `dict[str, Any]`:
+            `zero_stage`, `offload_optimizer_device` and `offload_param_device`, as accelerate names them.
+    """
+    names = ("offload_optimizer_device", "offload_param_device")
+    file = settings.get("deepspeed_config_file")
+    if file in (None, "", "none", "None"):
+        return {"zero_stage": settings.get("zero_stage", 2), **{name: settings.get(name) or "none" for name in names}}
+    try:
+        zero = json.loads(Path(file).read_text(encoding="utf-8")).get("zero_optimization", {})
+    except (OSError, ValueError):  # DeepSpeed takes other forms as well, and says itself what is wrong with one
+        zero = {"stage": 2}
+    devices = {name: (zero.get(name.removesuffix("_device")) or {}).get("device") or "none" for name in names}
+    return {"zero_stage": zero.get("stage", 0), **devices}
+
+
 def engine_of(environment: Mapping[str, str]) -> str:
     """
     Engine that `accelerate launch` or `torchrun` announced in the environment.
@@ -48,7 +74,9 @@ def engine_of(environment: Mapping[str, str]) -> str:
             One of `ENGINES`.
     """
     if environment.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true":
-        return f"zero{environment.get('ACCELERATE_DEEPSPEED_ZERO_STAGE', '2')}"
+        file = environment.get("ACCELERATE_DEEPSPEED_CONFIG_FILE")
+        stage = environment.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", 2)
+        return f"zero{deepspeed_settings({'deepspeed_config_file': file, 'zero_stage': stage})['zero_stage']}"
     if environment.get("ACCELERATE_USE_FSDP", "").lower() == "true":
         return "fsdp"
     return "ddp" if int(environment.get("WORLD_SIZE", "1")) > 1 else "single"

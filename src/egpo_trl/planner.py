@@ -6,6 +6,8 @@ Parameters, gradients and optimizer states are counted; activations and the KV c
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from .launch_checks import deepspeed_settings
+
 if TYPE_CHECKING:
     from trl import GRPOConfig, ModelConfig
 
@@ -179,13 +181,14 @@ def make_plan(
             What the memory depends on.
     """
     kind = accelerate_config["distributed_type"]
-    deepspeed = accelerate_config.get("deepspeed_config", {})
-    engine = {"DEEPSPEED": f"zero{deepspeed.get('zero_stage', 2)}", "FSDP": "fsdp", "NO": "single"}.get(kind, "ddp")
+    deepspeed = deepspeed_settings(accelerate_config.get("deepspeed_config") or {})
+    processes = accelerate_config["num_processes"]
+    engine = {"DEEPSPEED": f"zero{deepspeed['zero_stage']}", "FSDP": "fsdp"}.get(kind)
     return Plan(
-        engine=engine,
-        processes=accelerate_config["num_processes"],
-        offload_optimizer=deepspeed.get("offload_optimizer_device", "none") != "none",
-        offload_parameters=deepspeed.get("offload_param_device", "none") != "none",
+        engine=engine or ("single" if processes == 1 else "ddp"),
+        processes=processes,
+        offload_optimizer=deepspeed["offload_optimizer_device"] != "none",
+        offload_parameters=deepspeed["offload_param_device"] != "none",
         dtype_bytes=DTYPE_BYTES[str(model_args.dtype)],
         adapters=model_args.use_peft,
         bits=4 if model_args.load_in_4bit else 8 if model_args.load_in_8bit else 16,

@@ -2,6 +2,8 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from ..quiet import quiet_libraries
 from .parsing import one_message, parse
@@ -91,11 +93,8 @@ def plan(argv: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: With one clear message, if a file or the model's config cannot be read.
     """
-    from pathlib import Path
-
-    import yaml
     from transformers import AutoConfig
-    from trl import ModelConfig, TrlParser, get_peft_config
+    from trl import ModelConfig, get_peft_config
 
     from ..egpo_config import EGPOConfig
     from ..planner import describe, make_plan, measure_model
@@ -109,13 +108,37 @@ def plan(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--gpu_memory", type=float, default=80.0, help="GB of one GPU (default: 80)")
     parser.add_argument("--prompt_length", type=int, default=2048, help="tokens of a long prompt (default: 2048)")
     options, fields = parser.parse_known_args(argv)
-    recipe = TrlParser((EGPOScriptArguments, EGPOConfig, ModelConfig), prog="egpo-trl plan")
     with one_message("plan"):
-        engine = {"distributed_type": "NO", "num_processes": 1}
-        if options.accelerate_config:
-            engine = yaml.safe_load(Path(options.accelerate_config).read_text(encoding="utf-8"))
-        engine["num_processes"] = options.num_processes or engine["num_processes"]
+        engine = _read_engine(options.accelerate_config, options.num_processes)
+
+        class PlannedConfig(EGPOConfig):
+            """Counts the rollouts of a generation over the processes of the plan, not over this one alone."""
+
+            world_size = property(lambda self: engine["num_processes"])
+
         command = ["--config", options.config, *fields, "--use_cpu", "true"]
-        _, args, model_args = recipe.parse_args_and_config(command)
+        _, args, model_args = parse("plan", (EGPOScriptArguments, PlannedConfig, ModelConfig), command)
         size = measure_model(AutoConfig.from_pretrained(model_path(model_args)), get_peft_config(model_args))
         print(describe(size, make_plan(args, model_args, engine, options.prompt_length), options.gpu_memory))
+
+
+def _read_engine(path: str | None, num_processes: int | None) -> dict[str, Any]:
+    """Contents of an accelerate config, by default one process, with the number of processes asked for."""
+    import yaml
+
+    engine: Any = {"distributed_type": "NO", "num_processes": 1}
+    if path is not None:
+        try:
+            engine = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is no YAML: {error}") from None
+    if not isinstance(engine, dict) or not {"distributed_type", "num_processes"} <= engine.keys():
+        raise ValueError(
+            f"{path} names no distributed_type or no num_processes. Take a file of configs/accelerate, or one that "
+            "`accelerate config` wrote."
+        )
+    if num_processes is not None:
+        engine["num_processes"] = num_processes
+    if engine["num_processes"] < 1:
+        raise ValueError(f"num_processes must be at least 1, got {engine['num_processes']}.")
+    return engine
