@@ -52,12 +52,12 @@ def test_the_shipped_tokenizer_is_the_one_that_the_source_builds(policy, built):
 
 
 def test_the_shipped_policy_has_something_to_learn(policy):
-    """Strict success at temperature 1 between 10 and 50 %, on a sample with room for its error."""
+    """Strict success at temperature 1 between 30 and 65 %, on a sample with room for its error."""
     judged = judge_rollouts(
         *policy, make_rows(100, 1, "test"), TrajectoryReward(), ENVIRONMENTS, max_completion_length=208,
         max_tool_rounds=6, temperature=1.0, batch_size=100,
     )  # fmt: skip
-    assert 0.1 < exact_match(judged)["all"] < 0.5
+    assert 0.3 < exact_match(judged)["all"] < 0.65
     assert sum(one.reason in ("no_think_block", "malformed_call") for one in judged) < 15
 
 

@@ -15,10 +15,10 @@ from ..tool_calls.calls import ToolCall
 from .demonstrations import render_call
 from .multi_turn_world import DONE, POOLS, QUESTION, REFUSAL, Scenario, Step, schemas
 
-STYLES = {"careful": 0.25, "quick": 0.4, "guess": 0.35}  # style -> share of the demonstrations
+STYLES = {"careful": 0.3, "quick": 0.45, "guess": 0.25}  # style -> share of the demonstrations
 _SLIPS = {"careful": 0.02, "quick": 0.1, "guess": 0.15}  # share of steps with a wrong value
 _STOPS = {"careful": 0.01, "quick": 0.08, "guess": 0.1}  # share of steps after which the work stops too early
-_ACTS = {"careful": 0.05, "quick": 0.4, "guess": 0.75}  # share of calls where a question or a refusal is right
+_ACTS = {"careful": 0.05, "quick": 0.3, "guess": 0.7}  # share of calls where a question or a refusal is right
 
 
 class Turn(NamedTuple):
@@ -89,7 +89,7 @@ def demonstrate(rng: random.Random, scenario: Scenario) -> list[Turn]:
     steps = list(scenario.steps)
     if not steps:
         steps = _needless(rng, scenario) if rng.random() < _ACTS[style] else []
-    elif style == "guess" and len(steps) > 1 and rng.random() < 0.7:
+    elif style == "guess" and len(steps) > 1 and rng.random() < 0.6:
         steps = _guessed(rng, scenario)
     environment = ENVIRONMENTS[scenario.environment]()
     environment.reset(initial_state=json.dumps(scenario.state))

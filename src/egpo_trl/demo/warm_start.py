@@ -112,7 +112,7 @@ class World(NamedTuple):
 
 WORLDS = {
     "single-turn": World(build_tokenizer, _encode, steps=1400, batch_size=48, num_lengths=1),
-    "multi-turn": World(build_multi_turn_tokenizer, _encode_multi_turn, steps=700, batch_size=32, num_lengths=4),
+    "multi-turn": World(build_multi_turn_tokenizer, _encode_multi_turn, steps=1200, batch_size=32, num_lengths=4),
 }
 
 
