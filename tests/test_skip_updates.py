@@ -8,6 +8,7 @@ from peft import LoraConfig
 from transformers import TrainerCallback
 
 from egpo_trl import EGPOTrainer
+from egpo_trl.lean_trainer import LeanTrainer
 from egpo_trl.trainer_checks import check_trainer
 from tests.tiny import checksum_reward, config, prompts_only, tiny_model, train
 
@@ -38,9 +39,9 @@ def reward_with_dead(dead_generations: set[int]):
     return reward
 
 
-def run(tmp_path, tokenizer, dead, **options):
+def run(tmp_path, tokenizer, dead, build=train, **options):
     seen = Weights()
-    trainer = train(tmp_path, tokenizer, reward=reward_with_dead(dead), callbacks=[seen], **{**OPTIONS, **options})
+    trainer = build(tmp_path, tokenizer, reward=reward_with_dead(dead), callbacks=[seen], **{**OPTIONS, **options})
     start = torch.cat([p.detach().flatten() for p in tiny_model(tokenizer).parameters()])
     logs = [log for log in trainer.state.log_history if "loss" in log]
     return [start, *seen.weights], seen.steps, logs
@@ -57,6 +58,22 @@ def test_steps_without_a_live_row(tmp_path, tiny_tokenizer):
     assert stock_steps == [1, 2, 3, 4]
     assert [log["learning_rate"] for log in logs] == [log["learning_rate"] for log in stock_logs]
     assert "egpo/skipped_updates_ratio" not in stock_logs[0]
+
+
+def test_the_lean_trainer_counts_live_rows_by_itself(tmp_path, tiny_tokenizer):
+    """Not only under a subclass that shapes advantages, since one that does not would skip every step."""
+
+    def build(folder, tokenizer, reward, callbacks, **options):
+        trainer = LeanTrainer(
+            tiny_model(tokenizer), reward_funcs=reward, args=config(folder, **options), train_dataset=prompts_only(),
+            processing_class=tokenizer, callbacks=callbacks,
+        )  # fmt: skip
+        trainer.train()
+        return trainer
+
+    weights, steps, _ = run(tmp_path, tiny_tokenizer, {0, 2}, build, skip_dead_updates=True)
+    assert [torch.equal(a, b) for a, b in pairwise(weights)] == [True, False, True, False]
+    assert steps == [0, 1, 1, 2]
 
 
 def test_steps_with_a_live_row_are_the_usual_ones(tmp_path, tiny_tokenizer):

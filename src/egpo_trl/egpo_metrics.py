@@ -152,20 +152,6 @@ def ratios(sums: torch.Tensor) -> dict[str, float]:
     }
 
 
-def computed_rows(sums: torch.Tensor) -> torch.Tensor:
-    """
-    Number of rows that were not dropped.
-
-    Args:
-        sums (`torch.Tensor`):
-            Vectors of [`sum_statistics`] and [`work_statistics`].
-
-    Returns:
-        `torch.Tensor`
-    """
-    return sums[_SUMS.index("rows")] - sums[_SUMS.index("rows_dropped")]
-
-
 def weigh_means(metrics: dict[str, list[float]], sums: torch.Tensor, per_token: bool) -> None:
     """
     Turn TRL's means over micro-batches into means over tokens, and the dropped rows out of them.

@@ -15,7 +15,7 @@ from .compact_forward import ForwardWork
 from .data.rows import check_datasets
 from .data.trajectories import check_trajectory_datasets
 from .egpo_config import EGPOConfig
-from .egpo_metrics import computed_rows, ratios, sum_statistics, weigh_means, work_statistics
+from .egpo_metrics import ratios, sum_statistics, weigh_means, work_statistics
 from .lean_trainer import LeanTrainer
 from .live_rows import loss_mask
 from .rewards import ToolCallReward
@@ -184,8 +184,6 @@ class EGPOTrainer(LeanTrainer):
         mode = "train" if self.model.training else "eval"
         sums = self.accelerator.reduce(sums, reduction="sum")
         self._egpo_sums.setdefault(mode, []).append(sums)
-        if self._skip_updates is not None and mode == "train":
-            self._skip_updates.count(computed_rows(sums))
 
     def _cot_mask(self, inputs: dict[str, Any], policy_mask: torch.Tensor) -> torch.Tensor:
         if self._think_tags is None:

@@ -98,6 +98,9 @@ class LeanTrainer(RowToolsTrainer):
         if inputs is not None:  # called by _compute_loss, which reads the advantages afterwards
             if live is not None:
                 check_scored(inputs, live, output[0].detach())
+            if self._skip_updates is not None and self.model.training:
+                rows = torch.tensor(len(input_ids) if work is None else work.rows, device=input_ids.device)
+                self._skip_updates.count(self.accelerator.reduce(rows, reduction="sum"))
             self._shape_advantages(inputs, output[1].detach(), live, work)
         return output
 
