@@ -1,6 +1,7 @@
 # make quickstart   train the embedded policy on the embedded tool world (CPU, minutes)
 # make quickstart-multiturn   the same for tools that are executed, turn after turn (CPU, under 20 minutes)
 # make test         lint, types and the fast tests
+# make docs         the documentation site, in site/
 # Everything installs into .venv on first use. PYTHON picks the interpreter; PIP_ARGS adds pip options, such as the
 # index of a torch build for your machine.
 
@@ -13,7 +14,7 @@ export TOKENIZERS_PARALLELISM ?= false
 
 .PHONY: help quickstart quickstart-multiturn test test-slow lint format setup benchmark fuzz gpu-check clean
 help:
-	@sed -n '1,3p' Makefile
+	@sed -n '1,4p' Makefile
 
 .venv/core: pyproject.toml constraints.txt
 	@echo "Installing egpo-trl into .venv (some minutes the first time) ..."

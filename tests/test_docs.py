@@ -153,6 +153,13 @@ def check_options(words: list[str], known: set[str]) -> None:
             assert word.partition("=")[0] in known, word
 
 
+def check_parses(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    try:
+        parser.parse_args(words)
+    except SystemExit:
+        raise AssertionError(" ".join(words)) from None
+
+
 def check_script(name: str, words: list[str]) -> None:
     path = ROOT / name
     assert path.exists(), name
@@ -169,6 +176,8 @@ def check_command(words: list[str]) -> None:
             assert rest[0] in COMMANDS, rest[0]
             has_suites = rest[0] == "evaluate" and len(rest) > 1 and rest[1].islower()
             check_options(rest[1:], options_of(" ".join(rest[: 1 + has_suites])))
+        if rest[0] == "curves":  # a value such as '-1$' would be taken for an option
+            check_parses(parser_of("curves"), ["NAME=RUN,RUN", *rest[1:]])  # `commands` leaves out words like this
     elif program == "make":
         assert rest[0] in TARGETS, rest[0]
     elif program == "accelerate":
@@ -205,11 +214,27 @@ def test_commands_exist(path):
 
 def test_the_checks_of_commands_find_what_is_wrong():
     for line in (
-        "egpo-trl fly", "egpo-trl curves RUN --wings 2", "make coffee", "python benchmarks/nothing.py", "pytest tests/nothing.py",
+        "egpo-trl fly", "egpo-trl curves RUN --wings 2", "egpo-trl curves RUN --group -1$", "make coffee", "python benchmarks/nothing.py", "pytest tests/nothing.py",
         "accelerate launch train.py --lerning_rate 1", "egpo-trl train --config configs/train/nothing.yaml", "rm -rf x",
     ):  # fmt: skip
         with pytest.raises(AssertionError):
             check_command(line.split())
+
+
+# Fields
+
+
+def test_every_field_of_ours_is_in_the_guide():
+    """The README promises it of the page on training; the reference is generated and has TRL's too."""
+    from trl import GRPOConfig
+
+    from egpo_trl import EGPOConfig
+    from egpo_trl.script_arguments import EGPOScriptArguments
+
+    stock = {field.name for field in dataclasses.fields(GRPOConfig)}
+    fields = [*dataclasses.fields(EGPOConfig), *dataclasses.fields(EGPOScriptArguments)]
+    text = (DOCS / "training.md").read_text()
+    assert [field.name for field in fields if field.name not in stock and f"`{field.name}`" not in text] == []
 
 
 # The site

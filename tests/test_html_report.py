@@ -128,6 +128,14 @@ def test_unfinished_runs_and_runs_without_samples_or_entropies(tmp_path):
     assert "never closed" in text_of(write_html_report(no_block))
 
 
+def test_completions_before_training_are_shown_during_a_run(tmp_path):
+    text = text_of(write_html_report(make_run(tmp_path / "run", [sample(tokens=TOKENS)], finished=False)))
+    assert "Completions before training" in text
+    assert "<h3>before: " in text
+    assert "<h3>after: " not in text
+    assert "rgba(230, 159, 0, 1.00)" in text
+
+
 def test_rollouts_of_a_run_that_is_not_finished(tmp_path):
     run = make_run(tmp_path / "run", finished=False)
     write_rollouts(run, [rollout("old")], step=1)

@@ -49,7 +49,11 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
         "--model_name_or_path demo --use_cpu true --bf16 false --max_steps 1 --max_completion_length 8 --report false "
         "--per_device_train_batch_size 8 --gradient_accumulation_steps 1 --activation_checkpointing false"
     ).split()
-    more = {"train": tiny, "clean": ["--judge_backend", "none", "--num_demo_rows", "20", "--output_dir", "clean"]}
+    clean = ["--judge_backend", "none", "--num_demo_rows", "20", "--output_dir", "clean"]
+    short = ["--num_rows", "8", "--max_new_tokens", "8", "--dtype", "float32"]
+    more = {"train": tiny, "clean": clean, "evaluate": short, "compare": ["--output", "comparison"]}
+    Path("runs").mkdir()
+    Path("runs/quickstart").symlink_to(demo_policy_path())  # what `make quickstart` leaves
     ran = []
     for words in command_lines():
         if words[0] == "make":
@@ -60,11 +64,12 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
         command, rest = words[1], ["xlam.json" if word.startswith("Salesforce/") else word for word in words[2:]]
         main([command, *rest, *more.get(command, [])])
         ran.append(command)
-    assert ran == ["train", "curves", "report", "convert", "clean"]
+    assert ran == ["train", "curves", "report", "convert", "clean", "evaluate", "evaluate", "compare"]
     assert "learning_curves.png" in capsys.readouterr().out
     assert Path("runs/qwen3-0.6b/report.html").exists()
     assert len(Path("rows.jsonl").read_text().splitlines()) == 1
     assert Path("clean/manifest.json").exists()
+    assert Path("comparison/comparison.md").exists()
 
 
 @pytest.mark.slow

@@ -237,9 +237,11 @@ def _completion(name: str, sample: Mapping[str, Any], close: str, largest: float
 def _samples(
     before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, config: Mapping[str, Any] | None
 ) -> Markup:
-    if not before or not after or "greedy" not in before or "greedy" not in after:
+    if not before or "greedy" not in before:
         return Markup("")
-    pairs = list(zip(before["greedy"]["completions"], after["greedy"]["completions"], strict=False))
+    finished = bool(after and "greedy" in after)
+    last = after if after and finished else before  # during a run there is only what the model wrote before
+    pairs = list(zip(before["greedy"]["completions"], last["greedy"]["completions"], strict=False))
     measured = [pair for pair in pairs if pair[0].get("tokens") and pair[1].get("tokens")]
     pairs = measured or pairs
     indices = pick_samples(
@@ -277,13 +279,13 @@ def _samples(
                 element(
                     "div",
                     _completion("before", old, _close_tag(config), largest),
-                    _completion("after", new, _close_tag(config), largest),
+                    *([_completion("after", new, _close_tag(config), largest)] if finished else []),
                     class_="pair",
                 ),
                 class_="sample",
             )
         )
-    return _section("Completions before and after", *content)
+    return _section("Completions before and after" if finished else "Completions before training", *content)
 
 
 def _close_tag(config: Mapping[str, Any] | None) -> str:

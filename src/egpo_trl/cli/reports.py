@@ -31,7 +31,7 @@ def curves(argv: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--group", metavar="PATTERN",
-        help=r"regular expression for the part of a folder's name that tells seeds apart, such as '-\d+$': runs with "
+        help=r"regular expression for the part of a folder's name that tells seeds apart, such as 'seed\d+$': runs with "
         "equal names without it are seeds of one setting",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, help="picture to write (.png, .svg, .pdf); default: in the first run")
