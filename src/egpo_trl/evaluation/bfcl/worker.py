@@ -251,7 +251,7 @@ def _plain_json(value: Any) -> Any:
 
 def check_nesting(value: Any) -> None:
     """Raise `RecursionError` if lists and objects are nested deeper than [`MAX_NESTING`]: a verdict quotes the model."""
-    level = [[value]]
+    level: list[Any] = [[value]]
     for _ in range(MAX_NESTING):
         parts = (part.values() if isinstance(part, dict) else part for part in level)
         level = [item for part in parts for item in part if isinstance(item, (dict, list, tuple))]
