@@ -106,4 +106,6 @@ for item in judge_rows(model, tokenizer, make_rows(4, split="test"), ToolCallRew
 #
 # - your own data: the notebook `own_data`
 # - a real model on a GPU: the notebook `qwen3_qlora_t4`
+# - what the reward accepts, and why it is 0: the notebook `reward_laboratory`
 # - what the entropy bonus does: the notebook `egpo_beside_grpo`
+# - tools that are executed, turn after turn: the notebook `multi_turn_agent`
