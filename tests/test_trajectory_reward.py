@@ -1,6 +1,7 @@
 """The trajectory reward: BFCL's criterion, the template in every turn, and a reason with a step for every zero."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -142,6 +143,28 @@ def test_forbidden_calls():
     row = {**ROW, "forbidden": '["get_ticket"]'}
     assert verdict((FIND,), (CLOSE,), DONE, row=row) == ("correct", 0)
     assert verdict((FIND,), (SHOW,), (CLOSE,), DONE, row=row) == ("forbidden_call", 2)
+
+
+def test_rows_without_tools_offer_what_exists_and_an_empty_list_nothing():
+    row = {name: value for name, value in ROW.items() if name != "tools"}
+    assign = ("assign_ticket", {"ticket": 34, "agent": "nobody"})  # an error that does no harm
+    for every in (row, {**row, "tools": None}):
+        assert verdict((FIND,), (assign,), (CLOSE,), DONE, row=every) == ("correct", 0)
+        assert verdict((FIND,), (("rm", {}),), (CLOSE,), DONE, row=every) == ("unknown_function", 2)
+    assert verdict((FIND,), (CLOSE,), DONE, row={**row, "tools": "[]"}) == ("unknown_function", 1)
+    messages, environment = play((FIND,), (("rm", {}),), (CLOSE,), DONE, row=row)
+    sharing = replace(reward, shared_tools=("rm",))
+    assert sharing.judge(messages, row, environment).score == 1.0
+    assert sharing.judge(messages, {**row, "tools": TOOLS}, environment).reason == "unknown_function"
+
+
+def test_what_was_executed_counts_however_the_turn_is_read():
+    messages, environment = play((FIND,), (CLOSE,), DONE)
+    messages.insert(4, {"role": "tool", "name": "get_ticket", "content": "{}"})
+    assert reward.judge(messages, ROW, environment).score == 1.0
+    assert reward.judge(messages, {**ROW, "forbidden": '["get_ticket"]'}, environment)[1:3] == ("forbidden_call", 2)
+    messages[4]["name"] = "rm"
+    assert reward.judge(messages, ROW, environment)[1:3] == ("unknown_function", 2)
 
 
 def test_the_same_call_counts_once_for_each_time_that_it_is_asked_for():

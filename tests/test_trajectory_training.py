@@ -5,7 +5,7 @@ import json
 import pytest
 from datasets import Dataset
 
-from egpo_trl import EGPOTrainer, ToolCallReward, TrajectoryReward
+from egpo_trl import EGPOTrainer, ExecutedTool, ToolCallReward, TrajectoryReward
 from egpo_trl.environments import ENVIRONMENTS
 from egpo_trl.environments.replay import replay
 from tests.scripted import Recorder, Turn, embedded, scripted_trainer
@@ -123,6 +123,8 @@ def test_the_limits_of_the_run_reach_the_reward(tmp_path, tiny_tokenizer):
         train_dataset=Dataset.from_list([{**row, "reference": "[]"}]),
         processing_class=tokenizer,
         environment_factory=dict(ENVIRONMENTS),
+        tools=[ExecutedTool(lambda: "", {"name": "look_up"})],
     )
     assert tuple(trainer.reward_funcs[0].limits) == (3.0, 11)
+    assert trainer.reward_funcs[0].shared_tools == ("look_up",)
     assert trainer.reward_funcs[0].calls.syntax == "hermes"

@@ -138,6 +138,7 @@ class EGPOTrainer(LeanTrainer):
             factories = kwargs.get("environment_factory")
             train_dataset, eval_dataset = check_trajectory_datasets(train_dataset, eval_dataset, factories)
 
+        self._shared_tools = [str(getattr(tool, "__name__", tool)) for tool in kwargs.get("tools") or ()]
         # Statistics of the micro-batches since the last log, by mode.
         self._egpo_sums: dict[str, list[torch.Tensor]] = {}
         super().__init__(
@@ -161,7 +162,7 @@ class EGPOTrainer(LeanTrainer):
         options = (self._tokenizer, self.chat_template_kwargs, self.args.think_tags, self.eos_token_ids)
         if isinstance(reward, TrajectoryReward):
             limits = ToolLimits(self.args.tool_timeout, self.args.max_tool_result_characters)
-            return reward.bind(*options, limits=limits)
+            return reward.bind(*options, limits=limits, shared_tools=self._shared_tools)
         return reward.bind(*options)
 
     # Advantages (Eq. 5)

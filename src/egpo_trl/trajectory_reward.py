@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .completions import text_of
 from .environments import ENVIRONMENTS
-from .environments.replay import DEFAULT_LIMITS, Replay, parse_trajectory
+from .environments.protocol import tool_methods
+from .environments.replay import DEFAULT_LIMITS, Replay, parse_forbidden, parse_trajectory
 from .environments.replay import replay as replay_trajectory
 from .rewards import REASONS, ToolCallReward
-from .tool_calls.calls import Answer, InvalidJSON, State, ToolCall, load_json, parse_tools
+from .tool_calls.calls import Answer, State, ToolCall, parse_tools
 from .tool_calls.matching import Schema, compare_calls, values_equal
 from .tool_guard import ToolLimits
 
@@ -48,6 +49,7 @@ class _Row(NamedTuple):
     steps: tuple[tuple[ToolCall, ...], ...]
     tools: Any
     schemas: Mapping[str, Schema]
+    offered: frozenset[str]
     forbidden: frozenset[str]
     expected: Replay
 
@@ -80,6 +82,9 @@ class TrajectoryReward:
         limits ([`ToolLimits`], *optional*):
             Limits of the reference's calls: seconds, and characters of a result. [`EGPOTrainer`] sets those of its
             config.
+        shared_tools (`Sequence[str]`, *optional*):
+            Names of tools that rows without `tools` offer beside the methods of their environment. [`EGPOTrainer`] sets
+            those of its `tools`.
 
     Example:
 
@@ -100,6 +105,7 @@ class TrajectoryReward:
     environments: Any = field(default_factory=lambda: ENVIRONMENTS)
     calls: ToolCallReward = field(default_factory=ToolCallReward)
     limits: ToolLimits = DEFAULT_LIMITS
+    shared_tools: Sequence[str] = ()
 
     __name__ = "trajectory_reward"  # what TRL calls its metrics
 
@@ -110,13 +116,15 @@ class TrajectoryReward:
         think_tags: Sequence[str] | None = None,
         stop_token_ids: Sequence[int] = (),
         limits: ToolLimits | None = None,
+        shared_tools: Sequence[str] | None = None,
     ) -> "TrajectoryReward":
         """
         A copy whose open options are taken from a tokenizer, see [`ToolCallReward.bind`], with the limits that the calls
-        of a run have.
+        of a run have, and the tools that all its rows share.
         """
         calls = self.calls.bind(tokenizer, chat_template_kwargs, think_tags, stop_token_ids)
-        return replace(self, calls=calls, limits=limits or self.limits)
+        shared = self.shared_tools if shared_tools is None else tuple(shared_tools)
+        return replace(self, calls=calls, limits=limits or self.limits, shared_tools=shared)
 
     def judge(
         self,
@@ -192,11 +200,13 @@ class TrajectoryReward:
             return "invalid_tools"
         try:
             steps = parse_trajectory(row.get("trajectory"))
-            forbidden = _names(row.get("forbidden"))
+            forbidden = parse_forbidden(row.get("forbidden"))
             expected = replay_trajectory(self._factory(row, environment), row, self.limits)
         except Exception:  # an environment may refuse a row with any error
             return "invalid_reference"
-        return _Row(steps, row.get("tools"), schemas, forbidden, expected)
+        every = {*tool_methods(environment), *self.shared_tools}
+        offered = frozenset(every if row.get("tools") is None else schemas)
+        return _Row(steps, row.get("tools"), schemas, offered, forbidden, expected)
 
     def _factory(self, row: Mapping[str, Any], environment: Any) -> Callable[[], Any]:
         if not isinstance(self.environments, Mapping):
@@ -227,6 +237,7 @@ class TrajectoryReward:
         if not answers:
             return "empty_answer", 1
         wants_calls = len(row.steps) > 1
+        executed = _executed(messages)
         for at, answer in enumerate(answers, 1):
             if answer.state is State.MALFORMED:
                 return answer.reason or "malformed_call", at
@@ -234,9 +245,10 @@ class TrajectoryReward:
                 return "text_instead_of_call", at
             if answer.state is State.CALL and not wants_calls:
                 return "call_instead_of_text", at
-            if any(row.schemas and call.name not in row.schemas for call in answer.calls):
+            names = {call.name for call in answer.calls} | executed.get(at, set())
+            if names - row.offered:
                 return "unknown_function", at
-            if any(call.name in row.forbidden for call in answer.calls):
+            if names & row.forbidden:
                 return "forbidden_call", at
         if answers[-1].state is State.CALL:
             return "unfinished", len(answers)
@@ -285,19 +297,19 @@ def _turns(
     return list(zip(written, spans, strict=False))
 
 
+def _executed(messages: Sequence[Mapping[str, Any]]) -> dict[int, set[str]]:
+    """Names of the tools that answered each turn, from 1, however its text is read."""
+    names: dict[int, set[str]] = {}
+    turn = 0
+    for message in messages:
+        turn += message.get("role") == "assistant"
+        if message.get("role") == "tool" and isinstance(message.get("name"), str):
+            names.setdefault(turn, set()).add(message["name"])
+    return names
+
+
 def _same_state(environment: Any, expected: Any) -> bool:
     try:
         return values_equal(environment.state, expected, (), {})
     except Exception:  # an environment's own code
         return False
-
-
-def _names(forbidden: Any) -> frozenset[str]:
-    """Names of a `forbidden` column."""
-    try:
-        value = load_json(forbidden) if isinstance(forbidden, str) else forbidden
-    except InvalidJSON as error:
-        raise ValueError(f"forbidden is not JSON: {error}") from None
-    if value is not None and not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
-        raise ValueError("forbidden must be a JSON list of function names")
-    return frozenset(value or ())

@@ -14,6 +14,7 @@ from egpo_trl.tool_calls.calls import ToolCall
 
 ROWS = make_rows(60, seed=5)
 THREE = next(row for row in ROWS if row["kind"] == "three steps")
+CALLED = [call["name"] for step in json.loads(THREE["trajectory"]) for call in step]
 
 
 def test_good_rows_pass():
@@ -31,6 +32,9 @@ def test_good_rows_pass():
         ({"initial_state": "{}"}, "row 1 .*step 1: .* failed"),
         ({"initial_state": '{"rooms": {}}'}, "'rooms'"),
         ({"tools": '[{"name": "other"}]'}, "is not among its tools"),
+        ({"tools": "[]"}, "is not among its tools"),
+        ({"forbidden": json.dumps(CALLED)}, "field 'forbidden': its trajectory calls"),
+        ({"forbidden": '"a_name"'}, "field 'forbidden': forbidden must be a JSON list"),
     ],
 )
 def test_a_bad_row_is_named(change, message):

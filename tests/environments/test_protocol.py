@@ -161,6 +161,17 @@ def test_arguments_are_checked_and_errors_told():
         assert json.loads(counter.add(**arguments)) == {"error": error}
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_are_finite(value):
+    class Purse:
+        @reports_errors
+        def pay(self, amount: float) -> Any:
+            return amount
+
+    assert json.loads(Purse().pay(value)) == {"error": "amount must be finite"}
+    assert Purse().pay(1) == "1"
+
+
 def test_environments_by_name():
     assert load_environments() == dict(ENVIRONMENTS)
     assert load_environments(["file_system"]) == {"file_system": FileSystem}

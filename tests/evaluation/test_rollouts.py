@@ -90,6 +90,15 @@ def test_verdicts_are_those_of_training(policy, trained):
     assert all(len(one.completion_ids) == len(one.tool_mask or ()) for one in judged)
 
 
+def test_references_are_executed_under_the_limits_of_the_rollouts(policy, monkeypatch):
+    """Else a result that is cut in the rollout would never be that of the reference."""
+    seen = []
+    monkeypatch.setattr("egpo_trl.evaluation.rollouts.run_rollouts", lambda *_, **__: [])
+    monkeypatch.setattr(TrajectoryReward, "bind", lambda *_, **options: seen.append(options["limits"]))
+    judge_rollouts(*policy, [], TrajectoryReward(), ENVIRONMENTS, limits=ToolLimits(5.0, 60))
+    assert seen == [ToolLimits(5.0, 60)]
+
+
 def test_results_are_guarded(policy):
     """What a row does not offer is refused, what raises is told, and no result forges a turn."""
     model, tokenizer = policy

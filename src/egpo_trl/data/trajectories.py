@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..environments.protocol import offered_schemas
-from ..environments.replay import parse_trajectory, replay
+from ..environments.replay import parse_forbidden, parse_trajectory, replay
 from ..tool_calls.calls import ToolCall, parse_tools
 
 Factories = Mapping[Any, Callable[[], Any]]
@@ -42,12 +42,19 @@ def trajectory_problem(row: Mapping[str, Any], index: int, environments: Factori
         return f"row {index}{row_id}, field 'environment': {name!r} is none of {list(environments)}"
     try:
         replay(environments[name], row)
-        offered = parse_tools(row.get("tools"))
+        offered = None if row.get("tools") is None else parse_tools(row["tools"])
         called = [call.name for step in parse_trajectory(row["trajectory"]) for call in step]
     except Exception as error:  # an environment may refuse a row with any error
         return f"row {index}{row_id}, field 'trajectory': {error}"
-    hidden = [call for call in called if offered and call not in offered]
-    return f"row {index}{row_id}, field 'trajectory': {hidden[0]!r} is not among its tools" if hidden else None
+    hidden = [call for call in called if offered is not None and call not in offered]
+    if hidden:
+        return f"row {index}{row_id}, field 'trajectory': {hidden[0]!r} is not among its tools"
+    try:
+        forbidden = parse_forbidden(row.get("forbidden"))
+    except ValueError as error:
+        return f"row {index}{row_id}, field 'forbidden': {error}"
+    refused = [call for call in called if call in forbidden]
+    return f"row {index}{row_id}, field 'forbidden': its trajectory calls {refused[0]!r}" if refused else None
 
 
 def check_trajectories(rows: Iterable[Mapping[str, Any]], name: str, environments: Factories) -> None:

@@ -7,6 +7,7 @@ start with `_` are none. The docstring and the annotations of a method are its s
 import functools
 import inspect
 import json
+import math
 from collections.abc import Callable
 from typing import Any, Protocol, get_type_hints, runtime_checkable
 
@@ -40,9 +41,9 @@ def reports_errors(method: Callable[..., Any]) -> Callable[..., str]:
     """
     Make a method a tool that takes whatever a model writes and answers in JSON.
 
-    Arguments are checked against the annotations (`str`, `int`, `float` or `bool`; a bool is no number, texts have at
-    most 1,000 characters). Whatever is wrong with them, and every `ValueError` of the method, becomes the answer
-    `{"error": "…"}`; any other answer is the returned value.
+    Arguments are checked against the annotations (`str`, `int`, `float` or `bool`; a bool is no number, nor are NaN and
+    infinity, texts have at most 1,000 characters). Whatever is wrong with them, and every `ValueError` of the method,
+    becomes the answer `{"error": "…"}`; any other answer is the returned value.
 
     Args:
         method (`Callable`):
@@ -75,6 +76,8 @@ def _check_argument(name: str, value: Any, kind: type) -> None:
     wanted = (int, float) if kind is float else (kind,)
     if type(value) not in wanted:
         raise ValueError(f"{name} must be {kind.__name__}")
+    if kind is float and not math.isfinite(value):
+        raise ValueError(f"{name} must be finite")
     if kind is str and len(value) > MAX_TEXT:
         raise ValueError(f"{name} is too long")
 

@@ -64,6 +64,30 @@ def parse_trajectory(trajectory: Any) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def parse_forbidden(forbidden: Any) -> frozenset[str]:
+    """
+    Names of a `forbidden` column.
+
+    Args:
+        forbidden (`str` or `list`, *optional*):
+            JSON list of function names, or its value.
+
+    Returns:
+        `frozenset[str]`:
+            The names.
+
+    Raises:
+        ValueError: If it is no such list.
+    """
+    try:
+        value = load_json(forbidden) if isinstance(forbidden, str) else forbidden
+    except InvalidJSON as error:
+        raise ValueError(f"forbidden is not JSON: {error}") from None
+    if value is not None and not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
+        raise ValueError("forbidden must be a JSON list of function names")
+    return frozenset(value or ())
+
+
 def start(factory: Callable[[], Any], row: Mapping[str, Any]) -> Any:
     """
     A fresh environment, reset with a row as TRL does it.

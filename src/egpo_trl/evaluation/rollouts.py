@@ -246,7 +246,8 @@ def judge_rollouts(
         `list[Judged]`:
             One for each row, in order.
     """
-    bound = reward.bind(tokenizer, chat_template_kwargs, stop_token_ids=stop_token_ids(model, tokenizer))
+    stops = stop_token_ids(model, tokenizer)
+    bound = reward.bind(tokenizer, chat_template_kwargs, stop_token_ids=stops, limits=options.get("limits"))
     rollouts = run_rollouts(model, tokenizer, rows, environments, chat_template_kwargs=chat_template_kwargs, **options)
     judged = []
     for one in rollouts:
