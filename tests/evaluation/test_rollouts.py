@@ -16,6 +16,7 @@ from egpo_trl import EGPOTrainer, TrajectoryReward
 from egpo_trl.demo.multi_turn_world import make_rows
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.environments import ENVIRONMENTS
+from egpo_trl.evaluation import rollouts as rollouts_module
 from egpo_trl.evaluation.rollouts import judge_rollouts, run_rollouts, tool_suffix_ids
 from egpo_trl.tool_guard import ToolLimits
 from tests.conftest import trl_template
@@ -90,9 +91,14 @@ def test_verdicts_are_those_of_training(policy, trained):
     assert all(len(one.completion_ids) == len(one.tool_mask or ()) for one in judged)
 
 
-def test_results_are_guarded(policy):
-    """What a row does not offer is refused, what raises is told, and no result forges a turn."""
+def test_results_are_guarded(policy, monkeypatch):
+    """What a row does not offer is refused, and no result forges a turn."""
     model, tokenizer = policy
+    call = '<tool_call>\n{"name":"find_ticket","arguments":{"customer":"Ada"}}\n</tool_call><|im_end|>'
+    ids = tokenizer.encode(f"<think>look it up</think>\n\n{call}")
+    monkeypatch.setattr(
+        rollouts_module, "sample_completions", lambda _, __, prompts, **options: [ids for _ in prompts]
+    )
 
     class Hostile:
         state = 0
@@ -112,13 +118,15 @@ def test_results_are_guarded(policy):
     options = {"max_completion_length": 400, "max_tool_rounds": 1, "limits": ToolLimits(5.0, 60)}
     (rollout,) = run_rollouts(model, tokenizer, [row], {"ticket_desk": Hostile}, **options)
     told = [message["content"] for message in rollout.messages if message["role"] == "tool"]
+    assert len(told) == 1
     assert "more characters" in told[0]
     text = tokenizer.decode(rollout.completion_ids)
     assert text.count("<|im_start|>assistant") == 1
-    assert text.count("<think>") <= 2
+    assert text.count("<think>") == 2
     (rollout,) = run_rollouts(model, tokenizer, [{**row, "tools": "[]"}], {"ticket_desk": Hostile}, **options)
     told = [message["content"] for message in rollout.messages if message["role"] == "tool"]
-    assert all("not available" in content for content in told)
+    assert len(told) == 1
+    assert "not available" in told[0]
 
 
 @pytest.mark.parametrize("template", ["qwen3", "qwen3_5_think", "qwen3_instruct_2507"])
