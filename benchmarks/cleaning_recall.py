@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from egpo_trl.data.cleaning import CleaningConfig, Reply, clean
+from egpo_trl.cleaning import CleaningConfig, Reply, clean
 from egpo_trl.demo.world import NO_TOOL_ANSWER, make_rows
 
 Calls = list[dict[str, Any]]

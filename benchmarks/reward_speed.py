@@ -24,7 +24,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 from egpo_trl import ToolCallReward
-from egpo_trl import completions as completions_module
+from egpo_trl.tool_calls import completions as completions_module
 
 CATEGORIES = ("simple_python", "multiple", "parallel", "parallel_multiple", "live_simple", "live_multiple")
 ROLLOUTS = 8

@@ -16,11 +16,11 @@ import time
 
 import torch
 from datasets import Dataset
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
 from egpo_trl import EGPOConfig, EGPOTrainer
-from egpo_trl.demo.tokenizer import build_tokenizer
+from egpo_trl.demo.policy import demo_policy_path
 
 VARIANTS = {
     "GRPO": (GRPOTrainer, GRPOConfig, {}),
@@ -32,7 +32,7 @@ VARIANTS = {
 
 def build(name: str, hidden_size: int):
     cls, config, fields = VARIANTS[name]
-    tokenizer = build_tokenizer()
+    tokenizer = AutoTokenizer.from_pretrained(demo_policy_path())
     torch.manual_seed(0)
     model = Qwen3ForCausalLM(
         Qwen3Config(

@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
 from egpo_trl import EGPOConfig, EGPOTrainer
-from egpo_trl.demo.tokenizer import build_tokenizer
+from egpo_trl.demo.policy import demo_policy_path
 
 ROWS, MICRO_BATCHES, GROUP = 32, 4, 8
 SHARES = (0.0, 0.25, 0.5, 0.75)
@@ -49,8 +49,13 @@ def build(name: str, options: argparse.Namespace) -> GRPOTrainer:
         num_generations=GROUP,
     )  # fmt: skip
     rows = Dataset.from_list([{"prompt": [{"role": "user", "content": "hi"}]}] * ROWS)
+    tokenizer = AutoTokenizer.from_pretrained(demo_policy_path())
     trainer = cls(
-        model, lambda completions, **_: [0.0] * len(completions), args, rows, processing_class=build_tokenizer()
+        model,
+        lambda completions, **_: [0.0] * len(completions),
+        args,
+        rows,
+        processing_class=tokenizer,
     )
     trainer.current_gradient_accumulation_steps = MICRO_BATCHES
     trainer.model.train()

@@ -14,7 +14,7 @@ from unittest import mock
 
 from egpo_trl.cli import COMMANDS
 from egpo_trl.cli.evaluation import SUITES
-from egpo_trl.glossary import METRICS, REASONS
+from egpo_trl.reports.glossary import METRICS, REASONS
 
 REFERENCE = Path(__file__).with_name("reference.md")
 _HEAD = """\

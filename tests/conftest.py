@@ -83,6 +83,6 @@ def smollm2_tokenizer(request):
 @pytest.fixture(scope="session")
 def tiny_tokenizer():
     """The embedded world's tokenizer: small, with single-token think and tool-call tags."""
-    from egpo_trl.demo.tokenizer import build_tokenizer
+    from egpo_trl.demo.policy import demo_policy_path
 
-    return build_tokenizer()
+    return AutoTokenizer.from_pretrained(demo_policy_path())

@@ -11,7 +11,7 @@ from peft import LoraConfig
 from trl import GRPOConfig, GRPOTrainer
 
 from egpo_trl import EGPOConfig, EGPOTrainer, ToolCallReward
-from egpo_trl.think_spans import ThinkTags
+from egpo_trl.rollouts.think_spans import ThinkTags
 from tests.conftest import trl_template
 from tests.tiny import (
     STOCK_UPDATES,

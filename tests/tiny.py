@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
+from warm_start import build_model
 
 from egpo_trl import EGPOConfig, EGPOTrainer
-from egpo_trl.demo.warm_start import build_model
 from egpo_trl.demo.world import make_rows
 
 BASE = {

@@ -18,7 +18,7 @@
 # %%
 import os
 
-from egpo_trl.quiet import quiet_libraries
+from egpo_trl.utils.quiet import quiet_libraries
 
 quiet_libraries()  # of what libraries say only the warnings that somebody can act on
 short = bool(os.environ.get("EGPO_FAST"))  # the tests run a shorter form
@@ -53,10 +53,10 @@ from datasets import Dataset
 from transformers import PrinterCallback
 
 from egpo_trl import EGPOConfig, EGPOTrainer, ToolCallReward
-from egpo_trl.console import ConsoleCallback
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import make_rows
 from egpo_trl.evaluation.exact_match import exact_match, judge_rows
+from egpo_trl.runs.callbacks import ConsoleCallback
 
 train_rows = Dataset.from_list(make_rows(2000))
 held_out = make_rows(num_held_out, split="test")
@@ -103,7 +103,7 @@ runs = {"EGPO": run("EGPO", 0.4), "GRPO": run("GRPO", 0.0)}
 # %%
 from IPython.display import Image
 
-from egpo_trl.curves import draw_curves
+from egpo_trl.reports.curves import draw_curves
 
 Image(draw_curves({name: logs for name, (logs, _, _) in runs.items()}, "runs/egpo_grpo.png"))
 

@@ -18,7 +18,7 @@
 # %%
 import os
 
-from egpo_trl.quiet import quiet_libraries
+from egpo_trl.utils.quiet import quiet_libraries
 
 quiet_libraries()  # of what libraries say only the warnings that somebody can act on
 short = bool(os.environ.get("EGPO_FAST"))  # the tests run a shorter form
@@ -73,8 +73,8 @@ for number, step in enumerate(json.loads(row["trajectory"]), 1):
 from trl import ModelConfig
 
 from egpo_trl import EGPOConfig
-from egpo_trl.script_arguments import EGPOScriptArguments
-from egpo_trl.training import run_training
+from egpo_trl.runs.script_arguments import EGPOScriptArguments
+from egpo_trl.runs.training import run_training
 
 config = EGPOConfig(
     output_dir="runs/agent",
@@ -114,7 +114,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from egpo_trl.environments import ENVIRONMENTS
 from egpo_trl.evaluation.rollouts import judge_rollouts
-from egpo_trl.trajectory_reward import TrajectoryReward
+from egpo_trl.rewards.trajectory import TrajectoryReward
 
 model = AutoModelForCausalLM.from_pretrained("runs/agent")
 tokenizer = AutoTokenizer.from_pretrained("runs/agent")

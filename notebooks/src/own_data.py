@@ -17,7 +17,7 @@
 # %%
 import os
 
-from egpo_trl.quiet import quiet_libraries
+from egpo_trl.utils.quiet import quiet_libraries
 
 quiet_libraries()  # of what libraries say only the warnings that somebody can act on
 short = bool(os.environ.get("EGPO_FAST"))  # the tests run a shorter form
@@ -94,7 +94,7 @@ print(len(train_rows), "to train on,", len(held_out), "held out")
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from egpo_trl.demo.policy import demo_policy_path
-from egpo_trl.evaluation.sampling import render_prompt
+from egpo_trl.sampling.generate import render_prompt
 
 MODEL = str(demo_policy_path())  # your model here
 tokenizer = AutoTokenizer.from_pretrained(MODEL)
@@ -130,8 +130,7 @@ measure(AutoModelForCausalLM.from_pretrained(MODEL))
 from transformers import PrinterCallback
 
 from egpo_trl import EGPOConfig, EGPOTrainer
-from egpo_trl.console import ConsoleCallback
-from egpo_trl.log_callback import LogFileCallback
+from egpo_trl.runs.callbacks import ConsoleCallback, LogFileCallback
 
 config = EGPOConfig(
     output_dir="runs/own-data",
@@ -170,8 +169,8 @@ measure(AutoModelForCausalLM.from_pretrained("runs/own-data"))
 # %%
 from IPython.display import Image
 
-from egpo_trl.curves import draw_curves
-from egpo_trl.run_log import read_log
+from egpo_trl.reports.curves import draw_curves
+from egpo_trl.reports.run_log import read_log
 
 Image(draw_curves({"EGPO": read_log("runs/own-data")}, "runs/own-data/learning_curves.png"))
 

@@ -18,7 +18,7 @@
 # %%
 import os
 
-from egpo_trl.quiet import quiet_libraries
+from egpo_trl.utils.quiet import quiet_libraries
 
 quiet_libraries()  # of what libraries say only the warnings that somebody can act on
 short = bool(os.environ.get("EGPO_FAST"))  # the tests run a shorter form
@@ -50,8 +50,8 @@ for row in make_rows(3):
 from trl import ModelConfig
 
 from egpo_trl import EGPOConfig
-from egpo_trl.script_arguments import EGPOScriptArguments
-from egpo_trl.training import run_training
+from egpo_trl.runs.script_arguments import EGPOScriptArguments
+from egpo_trl.runs.training import run_training
 
 config = EGPOConfig(
     output_dir="runs/quickstart",

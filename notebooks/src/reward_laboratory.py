@@ -52,8 +52,8 @@ from transformers import AutoTokenizer
 
 from egpo_trl import ToolCallReward
 from egpo_trl.demo.policy import demo_policy_path
-from egpo_trl.html_page import element
-from egpo_trl.think_spans import ThinkTags
+from egpo_trl.reports.html_page import element
+from egpo_trl.rollouts.think_spans import ThinkTags
 
 tokenizer = AutoTokenizer.from_pretrained(demo_policy_path())
 tags = ThinkTags(tokenizer)

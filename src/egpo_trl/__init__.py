@@ -8,20 +8,20 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .egpo_config import EGPOConfig
     from .egpo_trainer import EGPOTrainer
-    from .reward_guard import guard_reward
-    from .rewards import ToolCallReward, tool_call_reward
-    from .tool_pool import ExecutedTool
-    from .trajectory_reward import TrajectoryReward
+    from .rewards.guard import guard_reward
+    from .rewards.tool_call import ToolCallReward, tool_call_reward
+    from .rewards.trajectory import TrajectoryReward
+    from .rollouts.tool_pool import ExecutedTool
 
 # Public name -> module that defines it. Loaded on first use, so that `import egpo_trl` does not import torch.
 _EXPORTS = {
     "EGPOConfig": "egpo_config",
     "EGPOTrainer": "egpo_trainer",
-    "ExecutedTool": "tool_pool",
-    "ToolCallReward": "rewards",
-    "TrajectoryReward": "trajectory_reward",
-    "guard_reward": "reward_guard",
-    "tool_call_reward": "rewards",
+    "ExecutedTool": "rollouts.tool_pool",
+    "ToolCallReward": "rewards.tool_call",
+    "TrajectoryReward": "rewards.trajectory",
+    "guard_reward": "rewards.guard",
+    "tool_call_reward": "rewards.tool_call",
 }
 
 __all__ = [

@@ -6,8 +6,8 @@ from typing import Any
 
 from trl import GRPOConfig
 
-from .launch_checks import check_batch
-from .update_options import UPDATE_MODES, reads_whole_micro_batch
+from .grpo.update_options import UPDATE_MODES, reads_whole_micro_batch
+from .runs.launch_checks import check_batch
 
 ENTROPY_LEVELS = ("token", "sequence")
 ENTROPY_SPANS = ("think", "completion")

@@ -3,7 +3,7 @@
 import torch
 
 from .advantages import mean_cot_entropy
-from .compact_forward import ForwardWork
+from .grpo.compact_forward import ForwardWork
 
 PREFIX = "egpo"
 

@@ -11,18 +11,18 @@ from trl import GRPOTrainer
 from trl.trainer.utils import get_config_model_id
 
 from .advantages import shape_advantages
-from .compact_forward import ForwardWork
 from .data.rows import check_datasets
-from .data.trajectories import check_trajectory_datasets
 from .egpo_config import EGPOConfig
 from .egpo_metrics import ratios, sum_statistics, weigh_means, work_statistics
-from .lean_trainer import LeanTrainer
-from .live_rows import loss_mask
-from .rewards import ToolCallReward
-from .think_spans import ThinkTags
-from .tool_guard import ToolLimits
+from .environments.trajectories import check_trajectory_datasets
+from .grpo.compact_forward import ForwardWork
+from .grpo.lean_trainer import LeanTrainer
+from .grpo.live_rows import loss_mask
+from .rewards.tool_call import ToolCallReward
+from .rewards.trajectory import TrajectoryReward
+from .rollouts.think_spans import ThinkTags
+from .rollouts.tool_guard import ToolLimits
 from .trainer_checks import check_trainer
-from .trajectory_reward import TrajectoryReward
 
 _TRL_HOOKS = (
     "_compute_loss",

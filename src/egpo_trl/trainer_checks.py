@@ -9,8 +9,8 @@ from datasets import Dataset
 from trl.data_utils import is_conversational
 
 from .data.rows import check_rendering, column_names_of, rows_with
-from .launch_checks import check_skipping
-from .tool_rollouts import row_subset
+from .grpo.tool_rollouts import row_subset
+from .runs.launch_checks import check_skipping
 
 if TYPE_CHECKING:
     from .egpo_trainer import EGPOTrainer

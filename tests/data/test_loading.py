@@ -6,8 +6,8 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from egpo_trl.data.loading import ROW_FEATURES, in_paper_style, load_rows, split_by_prompt
+from egpo_trl.data.prompts import from_messages
 from egpo_trl.demo.world import make_rows
-from egpo_trl.prompts import from_messages
 
 ROWS = make_rows(8)
 

@@ -7,7 +7,8 @@ import tracemalloc
 import pytest
 from datasets import Dataset, IterableDataset
 
-from egpo_trl.data.rows import check_datasets, check_rows, parse_row_tools, row_problem
+from egpo_trl.data.rows import check_datasets, check_rows, row_problem
+from egpo_trl.tool_calls.calls import parse_row_tools
 
 GOOD = {"prompt": [{"role": "user", "content": "hi"}], "tools": '[{"name": "f"}]', "reference": "[]", "id": "x"}
 FIELDS = ("prompt", "tools", "reference")

@@ -10,10 +10,10 @@ from transformers import AutoModelForCausalLM
 
 from egpo_trl import ToolCallReward
 from egpo_trl.cli import main
+from egpo_trl.data.prompts import to_messages
 from egpo_trl.data.sft import NO_CALL_TEXT, to_conversation, to_sft_dataset
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import make_rows
-from egpo_trl.prompts import to_messages
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "sft" / "quickstart.yaml"
 ROWS = make_rows(40)

@@ -4,13 +4,13 @@ import random
 
 import pytest
 import torch
+import warm_start
+from multi_turn_demonstrations import demonstrate
+from multi_turn_tokenizer import build_multi_turn_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl.chat_template_utils import is_chat_template_prefix_preserving, supports_tool_calling
 
 from egpo_trl import TrajectoryReward
-from egpo_trl.demo import warm_start
-from egpo_trl.demo.multi_turn_demonstrations import demonstrate
-from egpo_trl.demo.multi_turn_tokenizer import build_multi_turn_tokenizer
 from egpo_trl.demo.multi_turn_world import make_rows, make_scenarios
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.environments import ENVIRONMENTS

@@ -9,14 +9,14 @@ from collections import Counter
 
 import jsonschema
 import pytest
+from multi_turn_demonstrations import STYLES, demonstrate
 
 from egpo_trl import ToolCallReward, TrajectoryReward
-from egpo_trl.data.trajectories import check_trajectories
-from egpo_trl.demo.multi_turn_demonstrations import STYLES, demonstrate
 from egpo_trl.demo.multi_turn_world import DONE, KINDS, NUM_OFFERED, make_rows, make_scenarios
 from egpo_trl.environments import ENVIRONMENTS
 from egpo_trl.environments.protocol import tool_methods
 from egpo_trl.environments.replay import start
+from egpo_trl.environments.trajectories import check_trajectories
 
 
 def test_rows_come_from_the_seed_alone():

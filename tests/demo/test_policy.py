@@ -5,11 +5,11 @@ import random
 
 import pytest
 import torch
+import warm_start
+from demonstrations import demonstrate
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from egpo_trl import ToolCallReward
-from egpo_trl.demo import warm_start
-from egpo_trl.demo.demonstrations import demonstrate
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import TOOLS, make_queries, make_rows
 from egpo_trl.evaluation.exact_match import exact_match, judge_rows

@@ -8,9 +8,9 @@ from collections import Counter
 
 import jsonschema
 import pytest
+from demonstrations import STYLES, demonstrate, render_call
 
 from egpo_trl import ToolCallReward
-from egpo_trl.demo.demonstrations import STYLES, demonstrate, render_call
 from egpo_trl.demo.world import KINDS, TOOLS, make_queries, make_rows
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from egpo_trl import ToolCallReward, TrajectoryReward
-from egpo_trl.data.trajectories import check_trajectories
 from egpo_trl.environments.replay import parse_trajectory, replay
+from egpo_trl.environments.trajectories import check_trajectories
 from tests.conftest import package_dir
 from tests.environments.bfcl_worker import SOURCES
-from tests.test_trajectory_reward import play
+from tests.rewards.test_trajectory import play
 
 DATA = package_dir("bfcl_eval") / "data"
 MULTI_TURN = [json.loads(line) for line in (DATA / "BFCL_v4_multi_turn_base.json").read_text().splitlines()]

@@ -7,8 +7,8 @@ import pytest
 
 from egpo_trl.environments import FileSystem
 from egpo_trl.environments.replay import MAX_STEPS, is_error, parse_trajectory, replay
+from egpo_trl.rollouts.tool_guard import ToolLimits
 from egpo_trl.tool_calls.calls import ToolCall
-from egpo_trl.tool_guard import ToolLimits
 
 FIND = {"name": "find_file", "arguments": {"name": "memo"}}
 MOVE = {"name": "move_file", "arguments": {"name": "memo", "source": "home", "target": "work"}}

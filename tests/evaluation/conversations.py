@@ -1,7 +1,8 @@
 """Holds the conversations of a suite with a function in place of a model."""
 
-from egpo_trl.evaluation.records import Completion, Sample
-from egpo_trl.evaluation.sampler import PromptFormat
+from egpo_trl.evaluation.records import Sample
+from egpo_trl.sampling.completion import Completion
+from egpo_trl.sampling.sampler import PromptFormat
 
 
 def hold(suite, answer, number=0):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from egpo_trl.evaluation.records import Completion, Item, Scored
-from egpo_trl.evaluation.sampler import PromptFormat
+from egpo_trl.evaluation.records import Item, Scored
 from egpo_trl.evaluation.suite import Suite
+from egpo_trl.sampling.completion import Completion
+from egpo_trl.sampling.sampler import PromptFormat
 
 
 @dataclass(kw_only=True)
@@ -77,7 +78,7 @@ class Arithmetic:
                 yield index, Completion(str(sum(map(ord, key)) % 1000), (1, 2), 7)
 
     def stopped(self):
-        from egpo_trl.evaluation.sampler import SamplingStopped
+        from egpo_trl.sampling.sampler import SamplingStopped
 
         return SamplingStopped("The model went away.")
 

@@ -5,11 +5,10 @@ import pytest
 
 from egpo_trl.evaluation.compare import Run, compare_runs, read_run
 from egpo_trl.evaluation.comparison_figure import comparison_figure, draw_comparison
-from egpo_trl.evaluation.config import EvaluationConfig
 from egpo_trl.evaluation.evaluate import evaluate
 from egpo_trl.evaluation.intervals import wilson_interval
-
-from .fakes import Arithmetic, CountingSuite
+from egpo_trl.sampling.config import EvaluationConfig
+from tests.evaluation.fakes import Arithmetic, CountingSuite
 
 
 def run(name, scores, **fields):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from egpo_trl.evaluation.config import EvaluationConfig
 from egpo_trl.evaluation.evaluate import make_sampler
-from egpo_trl.evaluation.sampler import Request
+from egpo_trl.sampling.config import EvaluationConfig
+from egpo_trl.sampling.sampler import Request
 
 
 def test_answers_with_the_references_in_the_rows(tmp_path):

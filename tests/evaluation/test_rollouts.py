@@ -18,7 +18,7 @@ from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.environments import ENVIRONMENTS
 from egpo_trl.evaluation import rollouts as rollouts_module
 from egpo_trl.evaluation.rollouts import judge_rollouts, run_rollouts, tool_suffix_ids
-from egpo_trl.tool_guard import ToolLimits
+from egpo_trl.rollouts.tool_guard import ToolLimits
 from tests.conftest import trl_template
 from tests.tiny import config
 

@@ -11,13 +11,14 @@ from datasets import Dataset
 from egpo_trl.cli import main
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import make_rows
-from egpo_trl.evaluation.config import EvaluationConfig
 from egpo_trl.evaluation.evaluate import evaluate
 from egpo_trl.evaluation.exact_match import exact_match, judge_rows, reasons
-from egpo_trl.evaluation.records import Completion, Item, Sample
+from egpo_trl.evaluation.records import Item, Sample
 from egpo_trl.evaluation.row_suites import DemoSuite, RowsSuite
-from egpo_trl.evaluation.sampler import PromptFormat
-from egpo_trl.rewards import ToolCallReward
+from egpo_trl.rewards.tool_call import ToolCallReward
+from egpo_trl.sampling.completion import Completion
+from egpo_trl.sampling.config import EvaluationConfig
+from egpo_trl.sampling.sampler import PromptFormat
 
 DOCS = Path(__file__).parents[2] / "docs" / "evaluation.md"
 

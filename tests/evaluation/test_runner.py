@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from egpo_trl.evaluation.config import EvaluationConfig
 from egpo_trl.evaluation.evaluate import evaluate
-from egpo_trl.evaluation.records import Completion, Scored, digest
-from egpo_trl.evaluation.sampler import SamplingStopped, request_seed
-from egpo_trl.journal_file import JournalError
-
-from .fakes import Arithmetic, CountingSuite
+from egpo_trl.evaluation.records import Scored
+from egpo_trl.sampling.completion import Completion, digest
+from egpo_trl.sampling.config import EvaluationConfig
+from egpo_trl.sampling.sampler import SamplingStopped, request_seed
+from egpo_trl.utils.journal import JournalError
+from tests.evaluation.fakes import Arithmetic, CountingSuite
 
 STEPS = 4 * (1 + 2 + 3)
 
@@ -88,7 +88,7 @@ def _run(folder: str) -> None:
 def test_kill_minus_nine(tmp_path):
     evaluate(CountingSuite(size=60), config(tmp_path / "whole"), Arithmetic())
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "egpo_trl.evaluation.evaluate", "egpo_trl.report"])
+    context.set_forkserver_preload([__name__, "egpo_trl.evaluation.evaluate", "egpo_trl.reports.before_after"])
     folder, log = tmp_path / "killed", tmp_path / "killed.log"
     choose, kills = random.Random(0), 0
     while True:

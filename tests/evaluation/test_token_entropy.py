@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from egpo_trl.evaluation.token_entropy import token_entropies
-
-from ..tiny import tiny_model
+from tests.tiny import tiny_model
 
 
 def test_entropies_are_those_of_the_softmax(tiny_tokenizer):

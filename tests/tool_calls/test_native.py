@@ -8,8 +8,8 @@ import time
 import pytest
 
 from egpo_trl import ToolCallReward
-from egpo_trl.completions import find_syntax
 from egpo_trl.tool_calls.calls import State, ToolCall
+from egpo_trl.tool_calls.completions import find_syntax
 from egpo_trl.tool_calls.native import NativeReader, find_response_template
 from tests.conftest import trl_template
 

@@ -20,11 +20,11 @@ def convert(argv: Sequence[str] | None = None) -> None:
     """
     from pathlib import Path
 
-    from ..data.cleaning.output import WholeFile
     from ..data.loading import ROW_FEATURES
     from ..data.sources import SOURCES
     from ..data.sources import convert as convert_rows
     from ..data.sources.bfcl import REFERENCES
+    from ..utils.files import WholeFile
 
     parser = argparse.ArgumentParser("egpo-trl convert", description="Convert a function-calling data set to rows.")
     parser.add_argument("source", choices=sorted(SOURCES), help="format of the data, see docs/data.md")
@@ -72,8 +72,8 @@ def clean(argv: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: With one clear message, if a field is wrong, the budget is spent, or the judge fails for good.
     """
-    from ..data.cleaning import CleaningConfig, CleaningStopped
-    from ..data.cleaning import clean as clean_rows
+    from ..cleaning import CleaningConfig, CleaningStopped
+    from ..cleaning import clean as clean_rows
 
     (config,) = parse("clean", (CleaningConfig,), argv)
     try:
@@ -98,8 +98,8 @@ def sft_data(argv: Sequence[str] | None = None) -> None:
     from pathlib import Path
 
     from ..data.loading import load_rows
+    from ..data.prompts import PROMPT_STYLES
     from ..data.sft import NO_CALL_TEXT, SFT_FORMATS, save_conversations, to_sft_dataset
-    from ..prompts import PROMPT_STYLES
 
     parser = argparse.ArgumentParser(
         "egpo-trl sft-data", description="Write rows as conversations for TRL's SFTTrainer."

@@ -57,7 +57,7 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise SystemExit(f"egpo-trl evaluate: unknown suite {words[0]!r}.{hint}\n\n{_usage()}")
 
-    from ..evaluation.config import EvaluationConfig
+    from ..sampling.config import EvaluationConfig
 
     command = f"evaluate {words[0]}"
     config, suite = parse(command, (EvaluationConfig, suite_class(words[0])), words[1:])
@@ -66,7 +66,7 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
 
     from ..evaluation.evaluate import TABLE
     from ..evaluation.evaluate import evaluate as run_evaluation
-    from ..evaluation.sampler import SamplingStopped
+    from ..sampling.sampler import SamplingStopped
 
     if not sys.stderr.isatty():
         disable_progress_bar()  # of transformers, which loads weights with one
@@ -110,10 +110,10 @@ def compare(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     options = parser.parse_args(argv)
     with one_message("compare"):
-        from ..curves import name_runs
         from ..evaluation.compare import compare_runs, read_run
         from ..evaluation.comparison_figure import draw_comparison
-        from ..report import save_summary
+        from ..reports.before_after import save_summary
+        from ..reports.curves import name_runs
 
         named = name_runs(options.runs)
         several = next((name for name, paths in named.items() if len(paths) > 1), None)

@@ -19,7 +19,7 @@ def curves(argv: Sequence[str] | None = None) -> None:
     """
     from pathlib import Path
 
-    from ..curves import draw_curves, name_runs, read_runs
+    from ..reports.curves import draw_curves, name_runs, read_runs
 
     parser = argparse.ArgumentParser(
         "egpo-trl curves", description="Draw the learning curves of one or several runs, finished or not."
@@ -57,7 +57,7 @@ def report(argv: Sequence[str] | None = None) -> None:
     """
     from pathlib import Path
 
-    from ..html_report import write_html_report
+    from ..reports.html_report import write_html_report
 
     parser = argparse.ArgumentParser(
         "egpo-trl report", description="Write the report of a run, finished or not, as one HTML file."

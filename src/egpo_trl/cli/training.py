@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..quiet import quiet_libraries
+from ..utils.quiet import quiet_libraries
 from .parsing import one_message, parse
 
 
@@ -25,8 +25,8 @@ def train(argv: Sequence[str] | None = None) -> None:
     from trl import ModelConfig
 
     from ..egpo_config import EGPOConfig
-    from ..script_arguments import EGPOScriptArguments
-    from ..training import run_training
+    from ..runs.script_arguments import EGPOScriptArguments
+    from ..runs.training import run_training
 
     script, args, model_args = parse("train", (EGPOScriptArguments, EGPOConfig, ModelConfig), argv)
     with one_message("train", args.log_level):
@@ -47,7 +47,7 @@ def sft(argv: Sequence[str] | None = None) -> None:
     quiet_libraries()
     from trl import ModelConfig, SFTConfig
 
-    from ..sft_training import SFTScriptArguments, run_sft
+    from ..runs.sft import SFTScriptArguments, run_sft
 
     script, args, model_args = parse("sft", (SFTScriptArguments, SFTConfig, ModelConfig), argv)
     with one_message("sft", args.log_level):
@@ -65,7 +65,7 @@ def merge(argv: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: With one clear message, if there is no adapter or it cannot be merged.
     """
-    from ..merge import merge_adapter
+    from ..runs.merge import merge_adapter
 
     parser = argparse.ArgumentParser("egpo-trl merge", description="Merge a trained adapter into its base model.")
     parser.add_argument("adapter", metavar="RUN", help="output folder or checkpoint of a run with use_peft")
@@ -97,9 +97,9 @@ def plan(argv: Sequence[str] | None = None) -> None:
     from trl import ModelConfig, get_peft_config
 
     from ..egpo_config import EGPOConfig
-    from ..planner import describe, make_plan, measure_model
-    from ..run_setup import model_path
-    from ..script_arguments import EGPOScriptArguments
+    from ..runs.planner import describe, make_plan, measure_model
+    from ..runs.script_arguments import EGPOScriptArguments
+    from ..runs.setup import model_path
 
     parser = argparse.ArgumentParser("egpo-trl plan", description="Calculate the memory that a run needs on each GPU.")
     parser.add_argument("--config", required=True, help="recipe, as for egpo-trl train")

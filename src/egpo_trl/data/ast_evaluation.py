@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from ..tool_calls.calls import parse_reference, parse_tools
+from ..tool_calls.calls import parse_reference, parse_row_tools, parse_tools
 from .argument_schema import Arguments, InvalidSchema
-from .rows import parse_row_tools, row_problem
+from .rows import row_problem
 
 REASONS = (
     "malformed_prompt", "malformed_tools", "malformed_reference", "invalid_schema", "call_needed", "call_not_needed",

@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 
-from ..prompts import CALLS_IN_CONTENT, to_messages
+from .prompts import CALLS_IN_CONTENT, to_messages
 
 DEMO = "demo"
 DEMO_MULTI_TURN = "demo-multiturn"
@@ -96,7 +96,7 @@ def _load_file(name: str, split: str) -> Dataset:
 
 def _records(name: str, columns: Collection[str], version: Any) -> Iterator[dict[str, Any]]:
     """Records of a JSON file; the version tells `datasets` that a file is another than that it has in its cache."""
-    from .sources.records import Unconvertible, read_records
+    from .records import Unconvertible, read_records
 
     for record in read_records(name):
         if isinstance(record, Unconvertible):
@@ -131,10 +131,10 @@ def in_paper_style(rows: Dataset, think_tags: tuple[str, str] = ("<think>", "</t
 
     Returns:
         [`~datasets.Dataset`]:
-            The rows with the prompts that [`~egpo_trl.prompts.to_messages`] gives.
+            The rows with the prompts that [`~egpo_trl.data.prompts.to_messages`] gives.
 
     Raises:
-        ValueError: As [`~egpo_trl.prompts.to_messages`].
+        ValueError: As [`~egpo_trl.data.prompts.to_messages`].
     """
     features = Features(rows.features)
     message = getattr(features["prompt"], "feature", None)

@@ -6,10 +6,9 @@ structs with nulls), and optionally `answer` (the text where the reference is em
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..tool_calls.calls import load_json, parse_reference, parse_tools
+from ..tool_calls.calls import parse_reference, parse_row_tools
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -17,35 +16,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MAX_NAMED = 5  # bad rows that an error names one by one
-
-
-@lru_cache(maxsize=256)
-def _load_tools(text: str) -> list[dict[str, Any]] | None:
-    tools: list[dict[str, Any]] | None = load_json(text)
-    parse_tools(tools)
-    return tools or None
-
-
-def parse_row_tools(tools: Any) -> list[dict[str, Any]] | None:
-    """
-    Function schemas of a row, as a chat template takes them.
-
-    Args:
-        tools (`str` or `None`):
-            JSON string of a list of function schemas.
-
-    Returns:
-        `list[dict]` or `None`:
-            The schemas, not to be modified; `None` where the row offers no function.
-
-    Raises:
-        ValueError: If the value is neither `None` nor such a string.
-    """
-    if tools is None:
-        return None
-    if not isinstance(tools, str):
-        raise ValueError(f"must be a JSON string, got {type(tools).__name__}; store json.dumps(tools)")
-    return _load_tools(tools)
 
 
 def _check_prompt(prompt: Any) -> None:

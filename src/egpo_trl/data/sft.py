@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..prompts import template_messages, to_messages
 from ..tool_calls.calls import parse_reference
 from ..tool_calls.named_calls import write_calls
+from .prompts import template_messages, to_messages
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -99,7 +99,7 @@ def to_conversation(
         no_call_text (`str`, *optional*):
             See [`assistant_message`].
         prompt_style (`str`, *optional*, defaults to `"native"`):
-            Style of the prompt, see [`~egpo_trl.prompts.to_messages`], and of the answer.
+            Style of the prompt, see [`~egpo_trl.data.prompts.to_messages`], and of the answer.
         think_tags (`tuple[str, str]`, *optional*, defaults to `("<think>", "</think>")`):
             Tags of the paper's style.
 

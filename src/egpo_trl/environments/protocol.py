@@ -11,9 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Any, Protocol, get_type_hints, runtime_checkable
 
-from ..data.rows import parse_row_tools
-from ..tool_calls.calls import InvalidJSON, load_json
-from ..tool_pool import ToolPool, tool_schema
+from ..rollouts.tool_pool import ToolPool, tool_schema
+from ..tool_calls.calls import InvalidJSON, load_json, parse_row_tools
 
 NOT_TOOLS = ("reset", "get_reward")
 MAX_TEXT = 1000  # characters of one text that a tool takes

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..completions import text_of
+from ..rollouts.tool_guard import EventLoops, ToolError, ToolGuard, ToolLimits
 from ..tool_calls.calls import InvalidJSON, ToolCall, load_json, parse_reference
-from ..tool_guard import EventLoops, ToolError, ToolGuard, ToolLimits
+from ..tool_calls.completions import text_of
 from .protocol import tool_methods
 
 MAX_STEPS = 64

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..curves import bar_style, dress_axes, plain_text
+from ..reports.curves import bar_style, dress_axes, plain_text
 from .compare import Comparison
 
 if TYPE_CHECKING:

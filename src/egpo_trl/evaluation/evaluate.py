@@ -10,12 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .config import EvaluationConfig
+from ..sampling.completion import digest
+from ..sampling.config import EvaluationConfig
+from ..sampling.sampler import Sampler, SamplingStopped
 from .gold_sampler import GOLD, GoldSampler
 from .journal import CompletionJournal
-from .records import Item, Sample, Scored, digest
+from .records import Item, Sample, Scored
 from .runner import run_conversations
-from .sampler import Sampler, SamplingStopped
 from .suite import Suite
 from .summary import Summary
 
@@ -41,14 +42,14 @@ def make_sampler(config: EvaluationConfig) -> Sampler:
     if config.model == GOLD:
         return GoldSampler()
     if config.backend == "openai":
-        from .endpoint_sampler import EndpointSampler
+        from ..sampling.endpoint_sampler import EndpointSampler
 
         return EndpointSampler(config)
     if config.backend == "vllm":
-        from .vllm_sampler import VLLMSampler
+        from ..sampling.vllm_sampler import VLLMSampler
 
         return VLLMSampler(config)
-    from .local_sampler import TransformersSampler
+    from ..sampling.local_sampler import TransformersSampler
 
     return TransformersSampler(config)
 
@@ -177,7 +178,7 @@ def evaluate(
         ValueError: If the input is wrong, or the folder holds another run.
         SamplingStopped: If the back end fails for good; what is sampled stays.
     """
-    from ..progress import progress_bar
+    from ..utils.progress import progress_bar
 
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
@@ -232,7 +233,7 @@ def _write(
     summary: Summary,
 ) -> None:
     """Write scores, table and summary, the summary last: a folder that has one is complete."""
-    from ..report import save_summary
+    from ..reports.before_after import save_summary
 
     counts = Counter(one.finish_reason for sample in samples for one in sample.completions)
     lines = [json.dumps({**asdict(one), "item": digests[one.id]}, ensure_ascii=False) + "\n" for one in scored]

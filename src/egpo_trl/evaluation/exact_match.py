@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..rewards import ToolCallReward
-from .sampling import render_prompt, sample_completions, stop_token_ids
+from ..rewards.tool_call import ToolCallReward
+from ..sampling.generate import render_prompt, sample_completions, stop_token_ids
 
 
 @dataclass(frozen=True)
@@ -96,3 +96,34 @@ def exact_match(judged: Sequence[Judged], by: Callable[[Judged], str] | None = N
 def reasons(judged: Sequence[Judged]) -> dict[str, int]:
     """How many rows got each reason, the most frequent first."""
     return dict(Counter(item.reason for item in judged).most_common())
+
+
+def summarize(judged: "Mapping[str, Sequence[Judged]]", criterion: str = "exact match") -> dict[str, Any]:
+    """
+    Exact match and reasons of an evaluation.
+
+    Args:
+        judged (`Mapping[str, Sequence[Judged]]`):
+            Judged rows, by way of decoding (`"greedy"`, `"sampled"`).
+        criterion (`str`, *optional*, defaults to `"exact match"`):
+            What a score of 1 is called: `"strict success"` for rollouts.
+
+    Returns:
+        `dict`:
+            For each way of decoding, `criterion`, `exact_match` by kind of row, `reasons`, and `completions` by row.
+    """
+    from ..evaluation.exact_match import exact_match, reasons
+
+    return {
+        decoding: {
+            "criterion": criterion,
+            "exact_match": exact_match(items),
+            "reasons": reasons(items),
+            "completions": [
+                {"prompt": item.row["prompt"], "reference": item.row.get("reference", item.row.get("trajectory")),
+                 "completion": item.completion, "score": item.score, "reason": item.reason}
+                for item in items
+            ],
+        }
+        for decoding, items in judged.items()
+    }  # fmt: skip

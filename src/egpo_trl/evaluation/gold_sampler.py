@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .records import Completion
-from .sampler import PromptFormat, Request
+from ..sampling.completion import Completion
+from ..sampling.sampler import PromptFormat, Request
 
 GOLD = "gold"  # name of the pseudo model, and of the reference in a row
 

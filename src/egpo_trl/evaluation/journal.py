@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..journal_file import JournalError, JournalFile
-from .records import Completion
+from ..sampling.completion import Completion
+from ..utils.journal import JournalError, JournalFile
 
 Key = tuple[str, int, int]  # item, sample, step
 

@@ -10,13 +10,13 @@ from trl.chat_template_utils import get_training_chat_template, is_chat_template
 
 from ..environments.protocol import offered_schemas, tool_methods
 from ..environments.replay import DEFAULT_LIMITS, start
-from ..response_templates import ensure_response_template, parsing_that_cannot_fail
-from ..think_spans import ThinkTags
-from ..tool_guard import EventLoops, RowTools, ToolGuard, ToolLimits
-from ..tool_text import ToolText
-from ..trajectory_reward import TrajectoryReward
+from ..rewards.trajectory import TrajectoryReward
+from ..rollouts.response_templates import ensure_response_template, parsing_that_cannot_fail
+from ..rollouts.think_spans import ThinkTags
+from ..rollouts.tool_guard import EventLoops, RowTools, ToolGuard, ToolLimits
+from ..rollouts.tool_text import ToolText
+from ..sampling.generate import render_prompt, sample_completions, stop_token_ids
 from .exact_match import Judged
-from .sampling import render_prompt, sample_completions, stop_token_ids
 
 MAX_TOOL_ROUNDS = 16  # where the configuration of a run sets no limit
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..completions import SYNTAXES
-from ..rewards import COMPARISONS, ToolCallReward
+from ..rewards.tool_call import COMPARISONS, ToolCallReward
 from ..tool_calls.calls import State
+from ..tool_calls.completions import SYNTAXES
 from ..tool_calls.thinking import THINKING_MODES
 from .records import Item, Sample, Scored
 from .suite import Suite

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..sampling.completion import Completion, digest
+from ..sampling.sampler import Request, Sampler, request_seed
 from .journal import CompletionJournal
-from .records import Completion, Item, Sample, digest
-from .sampler import Request, Sampler, request_seed
+from .records import Item, Sample
 from .suite import Conversation, Suite
 
 

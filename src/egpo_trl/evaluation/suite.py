@@ -5,8 +5,9 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .records import Completion, Item, Sample, Scored
-from .sampler import PromptFormat
+from ..sampling.completion import Completion
+from ..sampling.sampler import PromptFormat
+from .records import Item, Sample, Scored
 from .summary import Summary, summarize
 
 Conversation = Generator[Mapping[str, Any], Completion, Any]

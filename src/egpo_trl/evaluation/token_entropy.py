@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..think_spans import ThinkTags
+from ..rollouts.think_spans import ThinkTags
 
 _CHUNK = 128  # positions whose logits are held in float32 at a time
 _MAX_TOKENS = 2048  # longer completions are looked at up to here

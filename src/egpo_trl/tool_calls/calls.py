@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 MAX_CHARACTERS = 100_000  # longer answers are malformed: no real call comes near, and time stays bounded
@@ -210,3 +211,32 @@ def parse_tools(tools: str | list[Any] | None) -> dict[str, Mapping[str, Any]]:
             raise ValueError(f"function {function['name']!r} stands twice")
         schemas[function["name"]] = parameters
     return schemas
+
+
+@lru_cache(maxsize=256)
+def _load_tools(text: str) -> list[dict[str, Any]] | None:
+    tools: list[dict[str, Any]] | None = load_json(text)
+    parse_tools(tools)
+    return tools or None
+
+
+def parse_row_tools(tools: Any) -> list[dict[str, Any]] | None:
+    """
+    Function schemas of a row, as a chat template takes them.
+
+    Args:
+        tools (`str` or `None`):
+            JSON string of a list of function schemas.
+
+    Returns:
+        `list[dict]` or `None`:
+            The schemas, not to be modified; `None` where the row offers no function.
+
+    Raises:
+        ValueError: If the value is neither `None` nor such a string.
+    """
+    if tools is None:
+        return None
+    if not isinstance(tools, str):
+        raise ValueError(f"must be a JSON string, got {type(tools).__name__}; store json.dumps(tools)")
+    return _load_tools(tools)

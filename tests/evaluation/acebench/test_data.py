@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from egpo_trl.data.prompts import to_messages
 from egpo_trl.data.rows import row_problem
 from egpo_trl.evaluation.acebench.data import (
     NORMAL,
@@ -13,7 +14,6 @@ from egpo_trl.evaluation.acebench.data import (
     read_entries,
     split_dialogue,
 )
-from egpo_trl.prompts import to_messages
 
 
 def entries_of(checkout, category):

@@ -6,7 +6,7 @@ import pytest
 
 from egpo_trl.evaluation.acebench.data import Prompts, read_entries
 from egpo_trl.evaluation.acebench.scoring import accuracy_of, score_answers
-from egpo_trl.evaluation.official_process import ScorerFailed
+from egpo_trl.evaluation.official.process import ScorerFailed
 
 SINGLE, MULTI, SPECIAL = "normal_single_turn_single_function", "normal_multi_turn_user_adjust", "special_irrelevant"
 

@@ -8,8 +8,9 @@ import pytest
 from egpo_trl.cli.evaluation import evaluate
 from egpo_trl.evaluation.acebench.data import SPECIAL
 from egpo_trl.evaluation.acebench.suite import ACEBench
-from egpo_trl.evaluation.records import Completion, Sample
-from egpo_trl.evaluation.sampler import PromptFormat
+from egpo_trl.evaluation.records import Sample
+from egpo_trl.sampling.completion import Completion
+from egpo_trl.sampling.sampler import PromptFormat
 from tests.evaluation.conversations import hold, scores_of
 
 CATEGORIES = "normal_single_turn_single_function,normal_multi_turn_user_adjust,special"

@@ -6,7 +6,7 @@ import pytest
 
 from egpo_trl.evaluation.api_bank.data import read_questions
 from egpo_trl.evaluation.api_bank.scoring import score_answers
-from egpo_trl.evaluation.official_process import ScorerFailed
+from egpo_trl.evaluation.official.process import ScorerFailed
 
 ALARM = "AddAlarm-level-1-1"
 

@@ -6,8 +6,9 @@ import pytest
 
 from egpo_trl.cli.evaluation import evaluate
 from egpo_trl.evaluation.api_bank.suite import APIBank
-from egpo_trl.evaluation.records import Completion, Sample
-from egpo_trl.evaluation.sampler import PromptFormat
+from egpo_trl.evaluation.records import Sample
+from egpo_trl.sampling.completion import Completion
+from egpo_trl.sampling.sampler import PromptFormat
 from tests.evaluation.conversations import hold, scores_of
 
 

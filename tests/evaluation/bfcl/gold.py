@@ -7,8 +7,9 @@ from typing import Any
 
 from egpo_trl.evaluation.bfcl.categories import category_of
 from egpo_trl.evaluation.bfcl.suite import BFCL
-from egpo_trl.evaluation.records import Completion, Item, Sample
-from egpo_trl.evaluation.sampler import PromptFormat
+from egpo_trl.evaluation.records import Item, Sample
+from egpo_trl.sampling.completion import Completion
+from egpo_trl.sampling.sampler import PromptFormat
 from tests.tool_calls.test_bfcl_matching import first, gold
 
 Calls = list[tuple[str, dict[str, Any]]]

@@ -7,7 +7,7 @@ import pytest
 
 from egpo_trl.cli import train
 from egpo_trl.evaluation.bfcl.callback import BFCLCallback
-from egpo_trl.glossary import meaning_of
+from egpo_trl.reports.glossary import meaning_of
 
 CATEGORIES = ("simple_python", "live_relevance", "irrelevance")
 

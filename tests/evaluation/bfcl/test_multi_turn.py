@@ -8,7 +8,7 @@ import pytest
 
 from egpo_trl.evaluation.bfcl.sandbox import SandboxFailure
 from egpo_trl.evaluation.bfcl.stand_ins import HANDLERS
-from egpo_trl.evaluation.records import Completion
+from egpo_trl.sampling.completion import Completion
 from tests.evaluation.bfcl.gold import begin, drive, gold_texts, hermes, pythonic
 
 # The official loop with a model that answers from a list: the prompts it saw and the result.

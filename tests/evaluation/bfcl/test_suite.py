@@ -7,8 +7,9 @@ import pytest
 
 from egpo_trl.evaluation.bfcl.sandbox import OfficialError, SandboxFailure
 from egpo_trl.evaluation.bfcl.suite import BFCL
-from egpo_trl.evaluation.records import Completion, Sample
-from egpo_trl.evaluation.sampler import PromptFormat
+from egpo_trl.evaluation.records import Sample
+from egpo_trl.sampling.completion import Completion
+from egpo_trl.sampling.sampler import PromptFormat
 from tests.conftest import trl_template
 from tests.evaluation.bfcl.gold import begin, drive, gold_texts, hermes
 

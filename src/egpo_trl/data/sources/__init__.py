@@ -12,10 +12,11 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+from .. import records
+from ..records import Unconvertible
 from ..rows import row_problem
-from . import apigen_mt, bfcl, hermes, jsonl, messages, records, sharegpt, toolace, xlam
+from . import apigen_mt, bfcl, hermes, jsonl, messages, sharegpt, toolace, xlam
 from .conversation import Row, dump_json
-from .records import Unconvertible
 
 logger = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..records import Unconvertible
 from . import sharegpt
 from .conversation import Row
-from .records import Unconvertible
 
 
 def convert_record(record: Mapping[str, Any], keep_system: bool = True) -> list[Row]:

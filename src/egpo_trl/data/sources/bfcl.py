@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import records
+from .. import records
+from ..records import Record, Unconvertible
 from .conversation import Conversation, Row, dump_json, make_row, tools_of
 from .messages import add_messages
-from .records import Record, Unconvertible
 
 PYTHON_CATEGORIES = (
     "simple_python", "simple", "multiple", "parallel", "parallel_multiple", "irrelevance", "live_simple",

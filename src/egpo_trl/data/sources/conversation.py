@@ -9,7 +9,7 @@ from typing import Any
 from ...tool_calls.calls import InvalidJSON, ToolCall, load_json
 from ..assistant_text import read_assistant
 from ..json_schema import to_tools
-from .records import Unconvertible
+from ..records import Unconvertible
 
 Row = dict[str, Any]
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)

@@ -5,9 +5,9 @@ from typing import Any
 
 from ...tool_calls.calls import parse_reference
 from ..assistant_text import looks_like_call
+from ..records import Unconvertible
 from .conversation import Conversation, Row, dump_json, json_field, make_row, tools_of
 from .messages import add_messages
-from .records import Unconvertible
 
 
 def convert_record(record: Mapping[str, Any]) -> list[Row]:

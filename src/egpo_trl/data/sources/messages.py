@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..assistant_text import call_of
+from ..records import Unconvertible
 from . import sharegpt
 from .conversation import Conversation, Row, json_field, text_of, tools_of
 from .hermes_tags import read_results
-from .records import Unconvertible
 
 _ROLES = {"developer": "system", "function": "tool"}
 

@@ -6,9 +6,9 @@ from typing import Any
 from ...tool_calls.calls import ToolCall, load_json
 from ..assistant_text import call_of
 from ..json_schema import to_tools
+from ..records import Unconvertible
 from .conversation import Conversation, Row, json_field, tools_of
 from .hermes_tags import read_results
-from .records import Unconvertible
 
 _ROLES = {
     **dict.fromkeys(("system",), "system"),

@@ -7,8 +7,8 @@ from typing import Any
 from ...tool_calls.calls import InvalidJSON, ToolCall, decode_json
 from ...tool_calls.named_calls import read_named_calls
 from ..json_schema import to_tools
+from ..records import Unconvertible
 from .conversation import Conversation, Row, dump_json
-from .records import Unconvertible
 from .sharegpt import turns_of
 
 _LIST = re.compile(r"\[\s*(?=\{|\])")

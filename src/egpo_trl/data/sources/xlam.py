@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...tool_calls.calls import parse_reference
+from ..records import Unconvertible
 from .conversation import Conversation, Row, json_field, tools_of
-from .records import Unconvertible
 
 
 def convert_record(record: Mapping[str, Any]) -> list[Row]:

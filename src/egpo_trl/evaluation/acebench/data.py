@@ -12,7 +12,7 @@ from ...data.json_schema import to_tools
 from ...data.sources.conversation import Conversation, dump_json
 from ...tool_calls.calls import ToolCall
 from ...tool_calls.named_calls import read_named_calls, write_calls
-from ..checkouts import read_json_lines
+from ..official.checkouts import read_json_lines
 
 LANGUAGES = ("en", "zh")
 ATOM = tuple(f"normal_atom_{kind}" for kind in ("bool", "enum", "number", "list", "object_deep", "object_short"))

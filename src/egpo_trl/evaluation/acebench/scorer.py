@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..official_process import MAX_FILE_BYTES, UNWRITABLE
-from ..restrict import limit_cpu, restrict
+from ..official.process import MAX_FILE_BYTES, UNWRITABLE
+from ..official.restrict import limit_cpu, restrict
 
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..checkouts import read_json_lines
-from ..official_process import ScorerFailed, run_scorer
+from ..official.checkouts import read_json_lines
+from ..official.process import ScorerFailed, run_scorer
 from .data import MULTI_TURN, SPECIAL, Entry
 
 CODE = (
@@ -38,7 +38,7 @@ class OfficialScores:
         aggregates (`Mapping[str, float]`):
             Official sums, in which a category that was not run counts 0.
         protections (`Sequence[str]`, *optional*, defaults to `()`):
-            What bounded the process, see [`~egpo_trl.evaluation.restrict.restrict`].
+            What bounded the process, see [`~egpo_trl.evaluation.official.restrict.restrict`].
     """
 
     verdicts: Mapping[str, str]

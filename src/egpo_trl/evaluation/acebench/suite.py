@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ...tool_calls.named_calls import write_calls
-from ..checkout_suite import CheckoutSuite
-from ..checkouts import Repository
 from ..gold_sampler import GOLD
-from ..official_text import OfficialText
+from ..official.checkout_suite import CheckoutSuite
+from ..official.checkouts import Repository
+from ..official.text import OfficialText
 from ..records import Item, Sample, Scored
 from ..suite import Conversation
 from ..summary import Summary

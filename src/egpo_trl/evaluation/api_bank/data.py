@@ -10,7 +10,7 @@ from typing import Any
 from ...data.json_schema import to_tools
 from ...data.sources.conversation import Conversation, dump_json
 from ...tool_calls.calls import ToolCall
-from ..checkouts import read_json_lines
+from ..official.checkouts import read_json_lines
 
 DIALOGUES = {1: "lv1-lv2-samples/level-1-given-desc", 2: "lv1-lv2-samples/level-2-toolsearcher"}
 QUESTIONS = {1: "json_test_data/level-1-api.json", 2: "json_test_data/level-2-api.json"}

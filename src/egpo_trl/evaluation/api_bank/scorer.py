@@ -17,8 +17,8 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-from ..official_process import MAX_FILE_BYTES
-from ..restrict import limit_cpu, restrict
+from ..official.process import MAX_FILE_BYTES
+from ..official.restrict import limit_cpu, restrict
 
 SECONDS_PER_ANSWER = 10
 _PATHS = ("data_dir", "evaluation_path")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..official_process import ScorerFailed, run_scorer
+from ..official.process import ScorerFailed, run_scorer
 from .data import DIALOGUES, Question
 
 CODE = (
@@ -29,7 +29,7 @@ class OfficialScores:
         correct (`int`):
             Calls that it counted right.
         protections (`Sequence[str]`, *optional*, defaults to `()`):
-            What bounded the process, see [`~egpo_trl.evaluation.restrict.restrict`].
+            What bounded the process, see [`~egpo_trl.evaluation.official.restrict.restrict`].
     """
 
     verdicts: Mapping[str, str]

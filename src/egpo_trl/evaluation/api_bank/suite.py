@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from ..checkout_suite import CheckoutSuite
-from ..checkouts import Repository
 from ..gold_sampler import GOLD
-from ..official_text import OfficialText
+from ..official.checkout_suite import CheckoutSuite
+from ..official.checkouts import Repository
+from ..official.text import OfficialText
 from ..records import Item, Sample, Scored
 from ..summary import Summary
 from .data import (

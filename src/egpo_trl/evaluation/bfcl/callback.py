@@ -8,9 +8,9 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from ..config import EvaluationConfig
+from ...sampling.config import EvaluationConfig
+from ...sampling.local_sampler import TransformersSampler
 from ..evaluate import evaluate
-from ..local_sampler import TransformersSampler
 from ..summary import Summary
 from .suite import BFCL
 
@@ -37,7 +37,7 @@ class BFCLCallback(TrainerCallback):
         suite (`Mapping[str, Any]`, *optional*):
             Options of [`BFCL`]; by default 8 entries of each category with a single turn.
         sampling (`Mapping[str, Any]`, *optional*):
-            Fields of [`~egpo_trl.evaluation.config.EvaluationConfig`], such as `max_new_tokens` and `prompt_style`.
+            Fields of [`~egpo_trl.sampling.config.EvaluationConfig`], such as `max_new_tokens` and `prompt_style`.
 
     Raises:
         ValueError: If an option is wrong, or what BFCL needs is not installed.

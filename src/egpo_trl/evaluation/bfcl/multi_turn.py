@@ -6,8 +6,8 @@ from typing import Any
 from ...data.json_schema import to_tools
 from ...data.sources.conversation import Conversation, dump_json
 from ...data.sources.messages import add_messages
+from ...sampling.completion import UNSAMPLED, Completion
 from ...tool_calls.calls import ToolCall
-from ..records import UNSAMPLED, Completion
 from ..suite import Conversation as Steps
 from .sandbox import OfficialError, Sandbox, SandboxFailure
 

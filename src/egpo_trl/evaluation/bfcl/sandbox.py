@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..restrict import MAX_MEMORY
+from ..official.restrict import MAX_MEMORY
 from .package import package_folder
 
 MAX_CPU_SECONDS = 20
@@ -37,7 +37,7 @@ class Sandbox:
     Runs official code in a process of its own, which starts with the first request and again after it ended.
 
     The process has no network and no memory to fill the machine with as far as the operating system can see to it, runs
-    in an empty folder and writes nothing outside it; see [`~egpo_trl.evaluation.restrict.restrict`].
+    in an empty folder and writes nothing outside it; see [`~egpo_trl.evaluation.official.restrict.restrict`].
 
     Args:
         handler (`str`):

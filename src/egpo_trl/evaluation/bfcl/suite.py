@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ...rewards import ToolCallReward, Verdict
+from ...rewards.tool_call import ToolCallReward, Verdict
+from ...sampling.completion import Completion
+from ...sampling.sampler import PromptFormat
 from ...tool_calls.calls import State
 from ...tool_calls.thinking import THINKING_MODES
-from ..records import Completion, Item, Sample, Scored
-from ..sampler import PromptFormat
+from ..records import Item, Sample, Scored
 from ..subsets import SUBSETS, check_subset
 from ..suite import Conversation, Suite
 from ..summary import Summary

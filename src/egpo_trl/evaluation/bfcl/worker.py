@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
-from ..restrict import limit_cpu, restrict
+from ..official.restrict import limit_cpu, restrict
 from ..subsets import choose
 from .categories import category_of
 from .evaluator import evaluate

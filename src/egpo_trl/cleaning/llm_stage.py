@@ -1,0 +1,138 @@
+"""The LLM stage over all rows: several at a time, each verdict in the journal before the next question."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..sampling.errors import JudgeError, JudgeUnavailable
+from ..sampling.pace import Budget, BudgetSpent
+from .asking import Interviewer
+from .config import CleaningConfig
+from .correction import JUDGE_FAILED, drop, evaluate
+from .journal import Journal, Record
+from .judges import Judge
+from .prompts import JudgePrompts
+from .survey import Survey
+
+
+class CleaningStopped(RuntimeError):
+    """A run that ended before all rows were judged; running it again goes on where it was."""
+
+
+def _due(rows: Iterable[Mapping[str, Any]], unfit: bytes, journal: Journal) -> Iterator[tuple[int, Any]]:
+    for index, row in enumerate(rows):
+        if not unfit[index] and not journal.is_finished(index):
+            yield index, row
+
+
+def run_llm_stage(
+    rows: Iterable[Mapping[str, Any]],
+    surveyed: Survey,
+    journal: Journal,
+    judge: Judge,
+    prompts: JudgePrompts,
+    config: CleaningConfig,
+    on_finished: Callable[[], None] = lambda: None,
+) -> None:
+    """
+    Judge all rows that the journal does not know the outcome of.
+
+    Args:
+        rows (`Iterable[Mapping[str, Any]]`):
+            Rows of the input.
+        surveyed ([`Survey`]):
+            What is known about them.
+        journal ([`Journal`]):
+            Gets every verdict.
+        judge ([`Judge`]):
+            The judge; closed at the end.
+        prompts ([`JudgePrompts`]):
+            The question.
+        config ([`CleaningConfig`]):
+            Concurrency, limits, tries.
+        on_finished (`Callable`, *optional*):
+            Called for each row that got its outcome.
+
+    Raises:
+        CleaningStopped: If the budget is spent or the judge fails for good.
+    """
+    work = _judge_all(rows, surveyed, journal, judge, prompts, config, on_finished)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work)
+    else:  # called in a notebook, whose loop is busy with this very call
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, work).result()
+
+
+async def _judge_all(
+    rows: Iterable[Mapping[str, Any]],
+    surveyed: Survey,
+    journal: Journal,
+    judge: Judge,
+    prompts: JudgePrompts,
+    config: CleaningConfig,
+    on_finished: Callable[[], None],
+) -> None:
+    budget = Budget(config.max_requests, config.max_total_tokens, journal.requests, journal.tokens)
+    interviewer = Interviewer(judge, config, budget)
+    due = _due(rows, surveyed.unfit, journal)
+    problems: list[Exception] = []
+
+    def save(record: Record) -> None:
+        journal.append(record)
+        record.requests = record.tokens = 0
+
+    async def work() -> None:
+        for index, row in due:  # the workers share one iterator
+            if problems:
+                return
+            row_id = row.get("id")
+            record = journal.read(index) or Record(index, None if row_id is None else str(row_id))
+            record.requests = record.tokens = 0  # those before are counted
+            try:
+                await evaluate(row, record, interviewer, prompts, config.max_regenerations, save)
+            except JudgeError as error:
+                if config.on_judge_failure == "stop" or isinstance(error, JudgeUnavailable):
+                    problems.append(_stopped(f"row {index} (id {row_id!r}): {error}", error))
+                    break
+                drop(record, JUDGE_FAILED, str(error))
+                save(record)
+            except BudgetSpent as error:
+                problems.append(_stopped(str(error), error))
+                break
+            except Exception as error:
+                problems.append(error)
+                break
+            finally:
+                if record.requests:  # what a question cost that got no verdict counts too
+                    with contextlib.suppress(OSError):  # a journal that cannot be written has stopped the run already
+                        save(record)
+            on_finished()
+        if problems:
+            interviewer.close()  # answers in flight still reach the journal
+
+    try:
+        await asyncio.gather(*(work() for _ in range(config.concurrency)))
+    finally:
+        await judge.close()
+    if problems:
+        done = f"{journal.finished:,} of {surveyed.fit:,} rows are judged"
+        if isinstance(problems[0], CleaningStopped):
+            raise CleaningStopped(f"{problems[0]}\n{done}; run the same command again to go on.") from problems[0]
+        raise problems[0]
+
+
+def _stopped(message: str, error: Exception) -> CleaningStopped:
+    if isinstance(error, BudgetSpent):
+        return CleaningStopped(f"The budget is used up: {message}. Raise it to go on.")
+    if isinstance(error, JudgeUnavailable):
+        return CleaningStopped(
+            f"The judge takes no questions: {message}. Check judge_model, base_url and api_key_env."
+        )
+    return CleaningStopped(
+        f"The judge failed at {message}. Check the server; on_judge_failure: drop gives such rows up instead."
+    )

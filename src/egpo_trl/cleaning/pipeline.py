@@ -1,0 +1,233 @@
+"""The cleaning pipeline of the paper: rows in, LLM evaluation, AST evaluation, rows out with a manifest."""
+
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from .. import __version__
+from ..data.loading import load_rows
+from ..utils.files import WholeFile, checksum, with_answer, write_json
+from ..utils.progress import progress_bar
+from .candidates import from_row
+from .config import CleaningConfig
+from .correction import final_candidate
+from .counts import StageCount, counts_table
+from .journal import Journal
+from .judges import Judge, make_judge
+from .llm_stage import CleaningStopped, run_llm_stage
+from .prompts import load_prompts
+from .selection import Row, RowEvaluation, Selection, call_is_needed, check_call_needed
+from .survey import MALFORMED, Survey, malformation, survey
+
+__all__ = ["CleaningReport", "CleaningStopped", "clean"]
+
+_TITLES = {
+    "input": "Input",
+    "form": "Well-formed rows",
+    "selection": "Without duplicates and leaks",
+    "llm": "After LLM evaluation",
+    "ast": "After AST evaluation",
+}
+_VERSIONS = ("datasets", "pyarrow", "jsonschema", "openai", "transformers", "bfcl-eval")
+
+
+@dataclass(frozen=True)
+class CleaningReport:
+    """
+    What a cleaning run produced.
+
+    Args:
+        rows (`Path`):
+            File with the cleaned rows.
+        dropped (`Path`):
+            JSON-lines file with the dropped ones, each with `stage`, `reason` and `detail`.
+        manifest (`Path`):
+            JSON file with input, config, versions and counts.
+        counts (`dict[str, dict]`):
+            For each stage `rows`, `corrected` and `dropped` by reason.
+    """
+
+    rows: Path
+    dropped: Path
+    manifest: Path
+    counts: dict[str, dict[str, Any]]
+
+    def print(self, console: Console | None = None) -> None:
+        """Print the counts after each stage, and where the files are."""
+        console = console or Console()
+        console.print(counts_table(self.counts, _TITLES))
+        for name in ("rows", "dropped", "manifest"):
+            console.print(f"{name}: {getattr(self, name)}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _default_evaluation(call_needed: str | None = None) -> RowEvaluation:
+    evaluation: Callable[..., str | None] = import_module("..data.ast_evaluation", __package__).evaluate_row
+    if call_needed is None:
+        return evaluation
+    return lambda row: evaluation(row, call_needed=call_is_needed(row, call_needed))
+
+
+def clean(
+    config: CleaningConfig,
+    rows: Iterable[Row] | None = None,
+    judge: Judge | None = None,
+    evaluate_row: RowEvaluation | None = None,
+    show_progress: bool = False,
+) -> CleaningReport:
+    """
+    Clean canonical rows as in the paper: LLM evaluation with correction, then AST evaluation.
+
+    A run that was ended in any way, `kill -9` included, goes on where it was when it is called again, and gives the
+    output of a run that was not. Only what had been sent and not been answered is sent again.
+
+    Args:
+        config ([`CleaningConfig`]):
+            Input, judge, limits and output.
+        rows (`Iterable[Mapping]`, *optional*):
+            Rows to clean in place of `config.dataset_name`. They are read several times, so no generator.
+        judge ([`Judge`], *optional*):
+            Judge in place of the one that `config` names.
+        evaluate_row (`Callable`, *optional*):
+            AST evaluation of a row: a reason to drop it, or `None`. By default
+            `egpo_trl.data.ast_evaluation.evaluate_row`.
+        show_progress (`bool`, *optional*, defaults to `False`):
+            Whether to show a progress bar.
+
+    Returns:
+        [`CleaningReport`]:
+            Files and counts.
+
+    Raises:
+        ValueError: If a field is wrong, there are no rows, or the journal in `output_dir` belongs to another run.
+        CleaningStopped: If the budget is spent or the judge fails for good; what is judged stays judged.
+
+    Example:
+
+    ```python
+    from egpo_trl.cleaning import CleaningConfig, clean
+
+    config = CleaningConfig(output_dir="runs/clean", judge_backend="none", num_demo_rows=100)
+    clean(config).print()
+    ```
+    """
+    if rows is None:
+        rows = load_rows(config.dataset_name, config.dataset_config, config.dataset_split, config.num_demo_rows)
+    if iter(rows) is rows:
+        raise ValueError("rows are read several times: pass a list or a data set, not a generator.")
+    if evaluate_row is not None and config.call_needed is not None:
+        raise ValueError("call_needed is looked at by the packaged AST evaluation, not by one of your own.")
+    if config.ast_evaluation and evaluate_row is None:
+        evaluate_row = _default_evaluation(config.call_needed)
+    with_llm = judge is not None or config.judge_backend != "none"
+    folder = Path(config.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    selection = Selection(config)
+    surveyed = survey(rows, selection.checks)
+    if not surveyed.rows:
+        raise ValueError(f"dataset_name: {config.dataset_name} has no rows.")
+    check_call_needed(rows, config.call_needed)
+    evaluation = evaluate_row if config.ast_evaluation else None
+    if not with_llm:
+        return _write(config, rows, surveyed, selection, None, evaluation, {})
+    prompts = load_prompts(config.system_prompt_file, config.user_prompt_file)
+    judge = judge or make_judge(config)
+    belongs_to = {
+        "input": surveyed.fingerprint,
+        "judge": dict(judge.identity),
+        "prompts": prompts.fingerprint,
+        "max_regenerations": config.max_regenerations,
+    }
+    with Journal(folder / "journal.jsonl", belongs_to, surveyed.rows, config.fsync) as journal:
+        with progress_bar(show_progress) as progress:
+            task = progress.add_task("LLM evaluation", total=surveyed.fit, completed=journal.finished)
+            run_llm_stage(rows, surveyed, journal, judge, prompts, config, lambda: progress.advance(task))
+        return _write(config, rows, surveyed, selection, journal, evaluation, belongs_to)
+
+
+def _write(
+    config: CleaningConfig,
+    rows: Iterable[Row],
+    surveyed: Survey,
+    selection: Selection,
+    journal: Journal | None,
+    evaluate_row: RowEvaluation | None,
+    belongs_to: Mapping[str, Any],
+) -> CleaningReport:
+    """Put input and journal together, in the order of the input, and evaluate the answers."""
+    folder = Path(config.output_dir)
+    manifest = folder / "manifest.json"
+    manifest.unlink(missing_ok=True)  # it describes the files beside it, which are about to change
+    features = with_answer(getattr(rows, "features", None))
+    stages = {name: StageCount(name) for name in _TITLES}
+    with (
+        WholeFile(folder / f"rows.{config.output_format}", features) as kept,
+        WholeFile(folder / "dropped.jsonl") as dropped,
+    ):
+
+        def drop(stage: str, reason: str, detail: str | None, row: Row) -> None:
+            stages[stage].dropped[reason] += 1
+            dropped.write({**row, "stage": stage, "reason": reason, "detail": detail})
+
+        for index, row in enumerate(rows):
+            stages["input"].rows += 1
+            problem = malformation(row, index) if surveyed.unfit[index] == MALFORMED else None
+            if problem is not None:
+                drop("form", problem[0], problem[1], row)
+                continue
+            stages["form"].rows += 1
+            unwanted = surveyed.reason(index)
+            if unwanted is not None:
+                drop("selection", unwanted, selection.detail(row), row)
+                continue
+            stages["selection"].rows += 1
+            record = None if journal is None else journal.read(index)
+            answer = from_row(row) if record is None else final_candidate(row, record)
+            if record is not None and record.outcome == "dropped":
+                drop("llm", str(record.reason), record.attempts[-1]["reason"], row)
+                continue
+            corrected = record is not None and record.outcome == "corrected"
+            row = {**row, "answer": None, **(answer.columns() if corrected else {"answer": answer.text})}
+            stages["llm"].rows += 1
+            stages["llm"].corrected += corrected
+            reason = None if evaluate_row is None else evaluate_row(row)
+            if reason is not None:
+                drop("ast", reason, None, row)
+                continue
+            stages["ast"].rows += 1
+            kept.write(row)
+    used = {
+        "selection": bool(selection.checks),
+        "llm": journal is not None,
+        "ast": evaluate_row is not None,
+    }
+    counts = {name: stage.as_dict() for name, stage in stages.items() if used.get(name, True)}
+    write_json(
+        {
+            "format": 1,
+            "input": {"dataset_name": config.dataset_name, "rows": surveyed.rows, "sha256": surveyed.fingerprint},
+            "verdicts": dict(belongs_to),
+            "config": config.as_dict(),
+            "versions": _versions(),
+            "counts": counts,
+            "usage": None if journal is None else {"requests": journal.requests, "tokens": journal.tokens},
+            "output": {path.name: checksum(path) for path in (kept.path, dropped.path)},
+        },
+        manifest,
+    )
+    return CleaningReport(kept.path, dropped.path, manifest, counts)
+
+
+def _versions() -> dict[str, str]:
+    found = {"egpo_trl": __version__, "python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,106 @@
+"""The judge's verdict: what it must look like, and a reader that accepts nothing else."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from ..tool_calls.calls import InvalidJSON, load_json
+from ..tool_calls.thinking import split_completion
+from .candidates import Candidate, from_value
+
+MAX_REASON_CHARACTERS = 2000  # a longer reason is cut in the records
+
+_CALL = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "arguments": {"type": "object"}},
+    "required": ["name", "arguments"],
+    "additionalProperties": False,
+}
+VERDICT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "correct": {"type": "boolean"},
+        "reason": {"type": "string"},
+        "corrected": {"anyOf": [{"type": "null"}, {"type": "string"}, {"type": "array", "items": _CALL}]},
+    },
+    "required": ["correct", "reason", "corrected"],
+    "additionalProperties": False,
+}
+
+_FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
+
+
+class InvalidVerdict(ValueError):
+    """A reply of the judge that is no verdict."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """
+    What the judge said about an answer.
+
+    Args:
+        correct (`bool`):
+            Whether the answer is right.
+        reason (`str`):
+            Why.
+        corrected ([`Candidate`], *optional*):
+            The right answer where this one is wrong; `None` if it is right or the judge knows no right one.
+    """
+
+    correct: bool
+    reason: str
+    corrected: Candidate | None = None
+
+
+def parse_verdict(text: str, judged: Candidate, names: Collection[str] = ()) -> Verdict:
+    """
+    Read a reply of the judge.
+
+    A leading think block and a Markdown fence around the object are allowed; the object itself is strict JSON with the
+    keys `correct`, `reason` and `corrected` and no other. Where the answer is right, `corrected` may be missing, empty
+    or the answer itself.
+
+    Args:
+        text (`str`):
+            The reply.
+        judged ([`Candidate`]):
+            The answer that it is about.
+        names (`Collection[str]`, *optional*):
+            Names of the row's functions: a correction to a text in which one of them is called is no verdict.
+
+    Returns:
+        [`Verdict`]:
+            The verdict.
+
+    Raises:
+        InvalidVerdict: If the reply is anything else; the message says what is wrong.
+    """
+    split = split_completion(text, "optional")
+    if split.reason is not None:
+        raise InvalidVerdict(f"the reply breaks off in its chain of thought ({split.reason})")
+    answer = split.answer.strip()
+    fenced = _FENCE.match(answer)
+    try:
+        value = load_json(fenced.group(1) if fenced else answer)
+    except InvalidJSON as error:
+        raise InvalidVerdict(f"the reply is not JSON: {error}") from None
+    if not isinstance(value, dict) or not {"correct", "reason"} <= value.keys() <= {"correct", "reason", "corrected"}:
+        raise InvalidVerdict("the reply must be an object with the keys 'correct', 'reason' and 'corrected'")
+    correct, reason, corrected = value["correct"], value["reason"], value.get("corrected")
+    if not isinstance(correct, bool):
+        raise InvalidVerdict("'correct' must be true or false")
+    if not isinstance(reason, str):
+        raise InvalidVerdict("'reason' must be a string")
+    if not correct and "corrected" not in value:
+        raise InvalidVerdict("'corrected' is missing though the answer is wrong")
+    if correct and not corrected:
+        corrected = None
+    try:
+        candidate = None if corrected is None else from_value(corrected, () if correct else names)
+    except ValueError as error:
+        raise InvalidVerdict(f"'corrected': {error}") from None
+    if correct and candidate is not None and candidate.calls != judged.calls:
+        raise InvalidVerdict("'corrected' is another answer though this one is said to be correct")
+    return Verdict(correct, reason[:MAX_REASON_CHARACTERS], None if correct else candidate)

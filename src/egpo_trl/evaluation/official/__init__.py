@@ -1,0 +1,1 @@
+"""Runs other people's scoring code, restricted."""

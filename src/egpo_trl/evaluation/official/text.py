@@ -1,0 +1,70 @@
+"""What of a completion an official scorer sees: the answer behind the chain of thought, in the benchmark's syntax."""
+
+from collections.abc import Callable, Iterable
+
+from ...rewards.tool_call import ToolCallReward
+from ...sampling.completion import Completion
+from ...sampling.sampler import PromptFormat
+from ...tool_calls.calls import State, ToolCall
+from ...tool_calls.thinking import split_completion
+from .process import UNWRITABLE
+
+MAX_CHARACTERS = 20_000  # a longer answer is shown as empty, so that no scorer spends minutes on it
+
+Writer = Callable[[Iterable[ToolCall]], str]
+
+
+class OfficialText:
+    """
+    Writes completions as an official scorer takes them.
+
+    Text stays as the model wrote it, so that the scorer judges its syntax, but for two things: the chain of thought is
+    cut off, and calls in the model's own syntax (where the chat template asks for one that is not pythonic) are
+    written in the benchmark's.
+
+    Args:
+        prompts ([`PromptFormat`]):
+            How the prompts were made.
+        write (`Callable`):
+            Writes calls in the benchmark's syntax.
+    """
+
+    def __init__(self, prompts: PromptFormat, write: Writer) -> None:
+        self._write = write
+        syntax = "pythonic" if prompts.style == "paper" else "auto"
+        reward = ToolCallReward(syntax, thinking="optional", allow_text=True)
+        if prompts.tokenizer is not None:
+            reward = reward.bind(
+                prompts.tokenizer, prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids
+            )
+        self._reward = reward
+        self._tags = prompts.think_tags or reward.think_tags
+
+    def of(self, completion: Completion, tools: str | None = None) -> str:
+        """
+        What the scorer sees of a completion.
+
+        Args:
+            completion ([`Completion`]):
+                The completion.
+            tools (`str`, *optional*):
+                Function schemas of the row.
+
+        Returns:
+            `str`:
+                Text without lone surrogates and control characters, which the scorers' files cannot hold.
+        """
+        text = self._behind_thought(completion.text)
+        if self._reward.syntax != "pythonic" and not text.lstrip().startswith("["):
+            ids = completion.completion_ids or None
+            verdict = self._reward.judge(completion.text, "[]", tools, token_ids=ids)
+            if verdict.state is State.CALL:
+                text = self._write(verdict.calls)
+        return "" if len(text) > MAX_CHARACTERS else UNWRITABLE.sub("\ufffd", text)
+
+    def _behind_thought(self, text: str) -> str:
+        start, end = self._tags
+        prefilled = self._reward.think_prefilled
+        if prefilled is None:  # an endpoint rendered the prompt
+            prefilled = end in text and not text.lstrip().startswith(start)
+        return split_completion(text, "optional", prefilled, start, end).answer

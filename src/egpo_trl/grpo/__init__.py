@@ -1,0 +1,1 @@
+"""A GRPO trainer with tools by row and updates without waste. Knows nothing of EGPO."""

@@ -1,0 +1,232 @@
+"""[`LeanTrainer`]: updates that leave out padding and rows without a gradient."""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import trl
+from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.utils import use_adapter
+
+from ..egpo_metrics import PREFIX
+from .compact_forward import ForwardWork, compact_forward
+from .dynamic_sampling import replace_dead_groups, sampling_cost
+from .live_rows import blank_rows, check_scored, live_rows, loss_mask, sort_micro_batches
+from .row_tools_trainer import RowToolsTrainer
+from .skip_updates import SkipDeadUpdates
+from .update_options import resolve_update_options
+
+
+class LeanTrainer(RowToolsTrainer):
+    """
+    [`RowToolsTrainer`] whose updates give the same gradient with less work, see the options of [`EGPOConfig`]: forward
+    passes without padding and without rows whose advantage is 0, micro-batches of similar lengths, and, on request,
+    further prompts in the place of groups without a gradient (dynamic sampling, DAPO, arXiv 2503.14476).
+
+    Between the forward pass of a loss and the loss itself it calls `_shape_advantages`, which subclasses override.
+    """
+
+    _buffered_inputs: Any  # TRL's micro-batches of one generation batch
+
+    def __init__(self, model: Any, **kwargs: Any) -> None:
+        self._loss_inputs: dict[str, Any] | None = None  # batch whose loss waits for its log-probabilities
+        self._passes_at_once: int | None = None  # scoring passes to run before the others wait for the advantages
+        self._passes_wait = False  # whether one does
+        super().__init__(model, **kwargs)
+        self._update_options = resolve_update_options(self.args, self.model, self.aux_loss_enabled)
+        self._skip_updates = SkipDeadUpdates() if self.args.skip_dead_updates else None
+        if self._skip_updates is not None:
+            self.add_callback(self._skip_updates)
+
+    def _shape_advantages(
+        self, inputs: dict[str, Any], entropies: torch.Tensor, live: torch.Tensor | None, work: ForwardWork | None
+    ) -> None:
+        """
+        Change the advantages that the loss is about to read.
+
+        Args:
+            inputs (`dict`):
+                A copy of the micro-batch; `inputs["advantages"]` of shape (B,) may be replaced by shape (B, T).
+            entropies (`torch.Tensor`):
+                Entropy in nats at every completion token, without gradient, shape (B, T).
+            live (`torch.Tensor`, *optional*):
+                Boolean mask of the rows that the forward pass computed, shape (B,); `None` for all of them.
+            work ([`ForwardWork`], *optional*):
+                What the forward pass computed; `None` for a stock pass.
+        """
+
+    # The loss
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        self._loss_inputs = dict(inputs)  # the batch itself is buffered and used again when num_iterations > 1
+        loss = super()._compute_loss(model, self._loss_inputs)
+        if self._loss_inputs is not None:
+            self._loss_inputs = None
+            raise RuntimeError(
+                f"TRL {trl.__version__} computed a loss without asking for entropies first, so the advantages were not "
+                "shaped. Install trl==1.16.*."
+            )
+        return loss
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        inputs, self._loss_inputs = self._loss_inputs, None
+        batch = (input_ids, attention_mask, logits_to_keep)
+        multimodal = any(value is not None for name, value in kwargs.items() if not name.startswith("compute_"))
+        live, work = None, None
+        if multimodal or not self._update_options.any:
+            output = super()._get_per_token_logps_and_entropies(model, *batch, batch_size, **kwargs)
+        elif self._waits_for_advantages():
+            return torch.full_like(input_ids[:, -logits_to_keep:], math.nan, dtype=torch.float32), None, None
+        else:
+            if inputs is not None and self.model.training and self._update_options.drop_zero_advantages:
+                live = live_rows(inputs["advantages"], loss_mask(inputs))
+                inputs.update(blank_rows(inputs, ~live))
+            output, work = self._compact_forward(model, *batch, batch_size, live, **kwargs)
+        if inputs is not None:  # called by _compute_loss, which reads the advantages afterwards
+            if live is not None:
+                check_scored(inputs, live, output[0].detach())
+            if self._skip_updates is not None and self.model.training:
+                rows = torch.tensor(len(input_ids) if work is None else work.rows, device=input_ids.device)
+                self._skip_updates.count(self.accelerator.reduce(rows, reduction="sum"))
+            self._shape_advantages(inputs, output[1].detach(), live, work)
+        return output
+
+    def _compact_forward(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None,
+        live: torch.Tensor | None,
+        **kwargs: Any,
+    ) -> Any:
+        forward = partial(super()._get_per_token_logps_and_entropies, model, **kwargs)
+        batch = (input_ids, attention_mask, logits_to_keep)
+        return compact_forward(forward, *batch, self._update_options, live, batch_size, self.pad_to_multiple_of)
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        buffered = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        if self._buffered_inputs is buffered or not self._update_options.sort_by_length:
+            return inputs
+        # Runs of this length never cross the border of an optimizer step.
+        run = math.gcd(self.args.gradient_accumulation_steps, self.args.steps_per_generation)
+        self._buffered_inputs = sort_micro_batches(
+            self._buffered_inputs, run, self._update_options.drop_zero_advantages
+        )
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    # Scoring by the old and the reference policy
+
+    def _waits_for_advantages(self) -> bool:
+        """Whether a pass of the old or the reference policy is to wait until the advantages tell whom it must score."""
+        if self._passes_at_once is None:
+            return False
+        self._passes_wait = self._passes_at_once == 0
+        self._passes_at_once = max(0, self._passes_at_once - 1)
+        return self._passes_wait
+
+    def _score_live_rows(self, output: dict[str, Any]) -> None:
+        """Run the passes that waited. Rows without an advantage keep not a number as their log-probabilities."""
+        waited, self._passes_wait = self._passes_wait, False
+        if not waited:
+            return
+        input_ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
+        attention_mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
+        batch = (input_ids, attention_mask, output["completion_ids"].shape[1], self.args.per_device_train_batch_size)
+        live = live_rows(output["advantages"], loss_mask(output))
+
+        def score(model: Any) -> torch.Tensor:
+            (logps, _, _), _ = self._compact_forward(model, *batch, live)
+            masked: torch.Tensor = logps.masked_fill(~live.unsqueeze(1), math.nan)
+            return masked
+
+        with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
+            if "old_per_token_logps" in output and not self._corrects_sampling:
+                output["old_per_token_logps"] = score(self.model)
+            if "ref_per_token_logps" in output:
+                output["ref_per_token_logps"] = self._with_reference_model(score)
+
+    def _with_reference_model(self, score: Callable[[Any], torch.Tensor]) -> torch.Tensor:
+        if self.ref_model is not None:
+            return score(self.ref_model)
+        policy = self.accelerator.unwrap_model(self.model)
+        with use_adapter(policy, "ref" if "ref" in policy.peft_config else None):  # as TRL does
+            logps = score(self.model)
+        return logps
+
+    @property
+    def _corrects_sampling(self) -> bool:
+        """Whether vLLM's importance ratios are computed from the old policy, in every row and before the rewards."""
+        return bool(self.use_vllm and self.vllm_importance_sampling_correction)
+
+    # Rollouts
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
+        output = self._roll_out(inputs)
+        if self.model.training and self.args.dynamic_sampling_rounds:
+            output = self._sample_dynamically(output)
+        self._score_live_rows(output)
+        return output
+
+    def _roll_out(self, inputs: list[dict[str, Any]]) -> Any:
+        drops = self.model.training and self._update_options.drop_zero_advantages
+        self._passes_at_once = int(self._corrects_sampling) if drops else None
+        try:
+            return super()._generate_and_score_completions(inputs)
+        finally:
+            self._passes_at_once = None
+
+    def _sample_dynamically(self, output: dict[str, Any]) -> dict[str, Any]:
+        rows = self._remove_unused_columns(self.train_dataset, description="Training")
+        # What seeds the order is the same on every process and after a resumption, and new for each generation.
+        generator = np.random.default_rng([self.args.seed, int(self.state.num_input_tokens_seen)])
+        order: list[int] = generator.permutation(len(rows)).tolist()
+
+        def roll_out(numbers: Sequence[int]) -> dict[str, Any]:
+            batch: dict[str, Any] = self._roll_out([dict(rows[number]) for number in numbers])
+            return batch
+
+        metrics, self._metrics["train"] = (
+            self._metrics["train"],
+            defaultdict(list),
+        )  # TRL's stay those of the first round
+        start = time.perf_counter()
+        try:
+            output, rounds = replace_dead_groups(
+                output,
+                roll_out,
+                order,
+                self.num_generations,
+                self.args.dynamic_sampling_rounds,
+                self._tokenizer.pad_token_id,
+                self.accelerator,
+            )
+        finally:
+            further, self._metrics["train"] = self._metrics["train"], metrics
+        self._metrics["train"]["num_tokens"] = [self.state.num_input_tokens_seen]
+        lengths = [metrics["completions/mean_length"][-1], *further["completions/mean_length"]]
+        cost = sampling_cost(rounds, self.args.generation_batch_size, lengths, time.perf_counter() - start)
+        for name, value in cost.items():
+            self._metrics["train"][f"{PREFIX}/{name}"].append(value)
+        return output
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if self.model.training and self._skip_updates is not None and self._skip_updates.skipped:
+            self._metrics["train"][f"{PREFIX}/skipped_updates_ratio"] += self._skip_updates.skipped
+            self._skip_updates.skipped = []
+        super().log(logs, start_time)

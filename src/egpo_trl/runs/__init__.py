@@ -1,0 +1,1 @@
+"""One command from a config to the files of a run."""

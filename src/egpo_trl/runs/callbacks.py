@@ -1,0 +1,80 @@
+"""Callbacks of a run: one short line on screen a log, and a log file that can be watched."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from ..reports.run_log import LOG_FILE
+
+_SHOWN = (
+    ("reward", "reward", "{:.3f}"),
+    ("kl", "KL", "{:.3f}"),
+    ("egpo/cot_entropy", "CoT entropy", "{:.3f}"),
+    ("egpo/answer_entropy", "answer entropy", "{:.3f}"),
+    ("egpo/bonus", "bonus", "{:.3f}"),
+    ("completions/mean_length", "length", "{:.0f}"),
+)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _values(logs: Mapping[str, Any], prefix: str = "") -> str:
+    shown = ((name, form, logs.get(prefix + metric)) for metric, name, form in _SHOWN)
+    return "  ".join(f"{name} {form.format(value)}" for name, form, value in shown if value is not None)
+
+
+class ConsoleCallback(TrainerCallback):
+    """Prints reward, entropies, bonus, length and the time left at every log, and the same of every evaluation."""
+
+    def __init__(self) -> None:
+        self._start = (0.0, 0)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._start = (time.monotonic(), state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if not state.is_world_process_zero or not logs:
+            return
+        place = f"step {state.global_step:>4}/{state.max_steps}"
+        if "reward" in logs:
+            began, first = self._start
+            done = state.global_step - first
+            left = (time.monotonic() - began) / max(1, done) * (state.max_steps - state.global_step)
+            print(f"{place}  {_values(logs)}  left {_clock(left)}", flush=True)
+        elif "eval_reward" in logs:
+            print(f"{place}  held out: {_values(logs, 'eval_')}", flush=True)
+
+
+class LogFileCallback(TrainerCallback):
+    """
+    Writes every log into `log.jsonl` in the output folder, on disk as soon as it is made.
+
+    `trainer_state.json` is written with checkpoints and at the end only. When a run is resumed, the file is written anew
+    from the state of the checkpoint, so that steps which are trained again do not stand in it twice.
+    """
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        path = Path(args.output_dir) / LOG_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(entry) + "\n" for entry in state.log_history), encoding="utf-8")
+        partial.replace(path)
+
+    def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not state.is_world_process_zero or not state.log_history:
+            return
+        with (Path(args.output_dir) / LOG_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(state.log_history[-1]) + "\n")
+            file.flush()
+            os.fsync(file.fileno())

@@ -1,0 +1,354 @@
+"""What can be known to fail, or to do nothing, before a model is loaded: one clear error each, with the remedy.
+
+Nothing here loads a model or touches a device; [`detect_launch`] alone asks which engine and GPU the process got.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trl import GRPOConfig, ModelConfig
+
+ENGINES = ("single", "ddp", "zero1", "zero2", "zero3", "fsdp")
+SHARDED_ENGINES = ("zero3", "fsdp")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """
+    What a process was launched on.
+
+    Args:
+        engine (`str`, *optional*, defaults to `"single"`):
+            `"single"`, `"ddp"`, `"zero1"`, `"zero2"`, `"zero3"` or `"fsdp"`.
+        num_processes (`int`, *optional*, defaults to `1`):
+            Processes of all machines.
+        compute_capability (`tuple[int, int]`, *optional*):
+            That of the NVIDIA GPU, or `None` on anything else.
+    """
+
+    engine: str = "single"
+    num_processes: int = 1
+    compute_capability: tuple[int, int] | None = None
+
+
+def deepspeed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    ZeRO stage and offloading, from DeepSpeed's own file where accelerate's settings name one.
+
+    Args:
+        settings (`Mapping[str, Any]`):
+            The `deepspeed_config` of an accelerate config.
+
+    Returns:
+        `dict[str, Any]`:
+            `zero_stage`, `offload_optimizer_device` and `offload_param_device`, as accelerate names them.
+    """
+    names = ("offload_optimizer_device", "offload_param_device")
+    file = settings.get("deepspeed_config_file")
+    if file in (None, "", "none", "None"):
+        return {"zero_stage": settings.get("zero_stage", 2), **{name: settings.get(name) or "none" for name in names}}
+    try:
+        zero = json.loads(Path(file).read_text(encoding="utf-8")).get("zero_optimization", {})
+    except (OSError, ValueError):  # DeepSpeed takes other forms as well, and says itself what is wrong with one
+        zero = {"stage": 2}
+    devices = {name: (zero.get(name.removesuffix("_device")) or {}).get("device") or "none" for name in names}
+    return {"zero_stage": zero.get("stage", 0), **devices}
+
+
+def engine_of(environment: Mapping[str, str]) -> str:
+    """
+    Engine that `accelerate launch` or `torchrun` announced in the environment.
+
+    Args:
+        environment (`Mapping[str, str]`):
+            Environment variables.
+
+    Returns:
+        `str`:
+            One of `ENGINES`.
+    """
+    if environment.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true":
+        file = environment.get("ACCELERATE_DEEPSPEED_CONFIG_FILE")
+        stage = environment.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", 2)
+        return f"zero{deepspeed_settings({'deepspeed_config_file': file, 'zero_stage': stage})['zero_stage']}"
+    if environment.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        return "fsdp"
+    return "ddp" if int(environment.get("WORLD_SIZE", "1")) > 1 else "single"
+
+
+def detect_launch(use_cpu: bool) -> Launch:
+    """Engine, processes and GPU of this process."""
+    import torch
+
+    has_gpu = not use_cpu and torch.cuda.is_available() and torch.version.hip is None
+    return Launch(
+        engine=engine_of(os.environ),
+        num_processes=int(os.environ.get("WORLD_SIZE", "1")),
+        compute_capability=torch.cuda.get_device_capability() if has_gpu else None,
+    )
+
+
+def check_batch(args: "GRPOConfig", num_processes: int) -> None:
+    """
+    Check that the rollouts of a generation are whole groups.
+
+    Args:
+        args ([`~trl.GRPOConfig`]):
+            Training arguments; their `__post_init__` may have failed.
+        num_processes (`int`):
+            Processes of all machines.
+
+    Raises:
+        ValueError: If `num_generations` does not divide the rollouts of a generation.
+    """
+    micro_batch = args.per_device_train_batch_size * num_processes
+    steps = args.steps_per_generation or args.gradient_accumulation_steps
+    rollouts = micro_batch * steps
+    if args.num_generations < 2 or rollouts % args.num_generations == 0:
+        return
+    field = "gradient_accumulation_steps" if steps == args.gradient_accumulation_steps else "steps_per_generation"
+    unit = args.num_generations // math.gcd(args.num_generations, micro_batch)
+    enough = math.ceil(steps / unit) * unit
+    raise ValueError(
+        f"The rollouts of a generation must be divisible by num_generations ({args.num_generations}), got {rollouts}: "
+        f"per_device_train_batch_size ({args.per_device_train_batch_size}) x {num_processes} "
+        f"process{'es' if num_processes > 1 else ''} x {field} ({steps}). Set {field} to {enough}, which makes "
+        f"{micro_batch * enough}."
+    )
+
+
+def check_number_of_rows(rows: int, args: "GRPOConfig") -> None:
+    """
+    Check that the rows fill one generation: TRL drops an unfinished one, and would train on nothing.
+
+    Args:
+        rows (`int`):
+            Number of training rows.
+        args ([`~trl.GRPOConfig`]):
+            Training arguments.
+
+    Raises:
+        ValueError: If there are fewer rows than one generation takes.
+    """
+    needed = args.generation_batch_size // args.num_generations
+    if rows < needed:
+        raise ValueError(
+            f"One generation takes {needed} different rows (generation_batch_size {args.generation_batch_size} / "
+            f"num_generations {args.num_generations}), and the training data have {rows}. Lower "
+            "gradient_accumulation_steps or per_device_train_batch_size, or add rows."
+        )
+
+
+def _sets_float(dtype: str | None, name: str) -> bool:
+    return str(dtype).removeprefix("torch.") == name
+
+
+def check_quantization(model_args: "ModelConfig", engine: str) -> None:
+    """
+    Check that the engine can train the quantized model.
+
+    Args:
+        model_args ([`~trl.ModelConfig`]):
+            Quantization, adapters and dtype.
+        engine (`str`):
+            One of `ENGINES`.
+
+    Raises:
+        ValueError: If quantized weights would be trained, or shared out by an engine that cannot.
+    """
+    if not (model_args.load_in_4bit or model_args.load_in_8bit):
+        return
+    bits = "load_in_4bit" if model_args.load_in_4bit else "load_in_8bit"
+    if not model_args.use_peft:
+        raise ValueError(f"{bits} freezes the weights, so there is nothing to train. Set use_peft: true (QLoRA).")
+    if engine not in SHARDED_ENGINES:
+        return
+    if model_args.load_in_8bit:
+        raise ValueError(
+            f"{engine} cannot share out 8-bit weights. Launch with configs/accelerate/ddp.yaml or zero2.yaml, or use "
+            "load_in_4bit with bnb_4bit_quant_storage."
+        )
+    if model_args.bnb_4bit_quant_storage != model_args.dtype or not str(model_args.dtype).endswith("float16"):
+        raise ValueError(
+            f"{engine} shares out 4-bit weights only if they are stored as the other parameters are: got "
+            f"bnb_4bit_quant_storage {model_args.bnb_4bit_quant_storage} and dtype {model_args.dtype}. Set both to "
+            "bfloat16, or launch with configs/accelerate/ddp.yaml or zero2.yaml."
+        )
+
+
+def check_precision(args: "GRPOConfig", model_args: "ModelConfig", launch: Launch) -> list[str]:
+    """
+    Check the number formats against the hardware and against each other.
+
+    Args:
+        args ([`~trl.GRPOConfig`]):
+            Training arguments.
+        model_args ([`~trl.ModelConfig`]):
+            Model arguments.
+        launch ([`Launch`]):
+            Engine and GPU.
+
+    Returns:
+        `list[str]`:
+            Warnings.
+
+    Raises:
+        ValueError: If the GPU has no bfloat16, or fp16 training would fail at its first optimizer step.
+    """
+    in_bf16 = _sets_float(model_args.dtype, "bfloat16")
+    if launch.compute_capability is not None and launch.compute_capability < (8, 0) and (args.bf16 or in_bf16):
+        major, minor = launch.compute_capability
+        raise ValueError(
+            f"This GPU (compute capability {major}.{minor}) only emulates bfloat16; 8.0 or higher has it. Set bf16: "
+            "false, fp16: true and dtype: float16 (with use_peft) or float32, as configs/train/qlora_t4.yaml does, and "
+            "launch with --mixed_precision fp16."
+        )
+    if args.fp16 and in_bf16:
+        raise ValueError(
+            "fp16: true with dtype: bfloat16: the loss scaler takes no bfloat16 gradients. Use bf16: true."
+        )
+    full = not model_args.use_peft
+    scaled_by_torch = launch.engine in ("single", "ddp")
+    if args.fp16 and full and scaled_by_torch and _sets_float(model_args.dtype, "float16"):
+        raise ValueError(
+            "fp16: true trains weights that are held in float32: with dtype: float16 the optimizer's first step fails "
+            "with 'Attempting to unscale FP16 gradients'. Set dtype: float32, or use_peft: true."
+        )
+    if full and scaled_by_torch and in_bf16 and args.learning_rate < 1e-4:
+        return [
+            f"dtype: bfloat16 with learning_rate {args.learning_rate:g}: bfloat16 has steps of 1/256 of a weight's size, "
+            "so that most updates round to nothing. Set dtype: float32 (bf16: true still computes in bfloat16), or "
+            "launch with configs/accelerate/zero2.yaml, which keeps float32 weights in the optimizer."
+        ]
+    return []
+
+
+def check_lengths(args: "GRPOConfig", longest_prompt: int, context: int | None) -> list[str]:
+    """
+    Check prompts and completions against the context of the model and of vLLM.
+
+    Args:
+        args ([`~trl.GRPOConfig`]):
+            Training arguments.
+        longest_prompt (`int`):
+            Tokens of the longest prompt; 0 if unknown.
+        context (`int`, *optional*):
+            The model's `max_position_embeddings`; `None` if it has none.
+
+    Returns:
+        `list[str]`:
+            Warnings.
+
+    Raises:
+        ValueError: If completions alone, or a prompt alone, exceed a context.
+    """
+    limits = [] if context is None else [("the model's context", context, "Choose a model with a longer one")]
+    in_vllm = args.use_vllm and args.vllm_mode == "colocate" and args.vllm_max_model_length is not None
+    if in_vllm:
+        limits.append(("vllm_max_model_length", args.vllm_max_model_length, "Raise it"))
+    found = []
+    if args.use_vllm and args.vllm_mode == "server" and args.vllm_max_model_length is not None:
+        found.append(
+            "vllm_max_model_length is read in colocate mode only. Start the server with "
+            f"--max_model_len {args.vllm_max_model_length}."
+        )
+    for name, limit, remedy in limits:
+        if context is not None and limit > context:
+            raise ValueError(f"{name} ({limit}) is more than the model's context ({context}). Lower it to {context}.")
+        if args.max_completion_length >= limit:
+            raise ValueError(
+                f"max_completion_length ({args.max_completion_length}) leaves no room for a prompt in {name} ({limit}). "
+                f"{remedy}, or lower max_completion_length."
+            )
+        if longest_prompt >= limit:
+            raise ValueError(
+                f"The longest prompt has {longest_prompt} tokens, which {name} ({limit}) cannot hold. {remedy}, or drop "
+                "such rows."
+            )
+        if longest_prompt + args.max_completion_length > limit:
+            found.append(
+                f"The longest prompt ({longest_prompt} tokens) and max_completion_length ({args.max_completion_length}) "
+                f"exceed {name} ({limit}): its completions can be cut off. {remedy}, lower max_completion_length to "
+                f"{limit - longest_prompt}, or drop such rows."
+            )
+    return found
+
+
+def check_reference_model(args: "GRPOConfig", model_args: "ModelConfig") -> list[str]:
+    """
+    Say when a second copy of the model is loaded as the reference of the KL term.
+
+    Args:
+        args ([`~trl.GRPOConfig`]):
+            Training arguments.
+        model_args ([`~trl.ModelConfig`]):
+            Model arguments.
+
+    Returns:
+        `list[str]`:
+            A warning where `beta` asks for one and there is no adapter that could be switched off instead.
+
+    Raises:
+        ValueError: If `sync_ref_model` asks to update a reference model that is not there.
+    """
+    needed = args.beta != 0.0 and not model_args.use_peft
+    if args.sync_ref_model and not needed:
+        reason = "use_peft: true needs none" if model_args.use_peft else "beta: 0 needs none"
+        raise ValueError(f"sync_ref_model: true needs a reference model, and {reason}. Set sync_ref_model: false.")
+    if not needed:
+        return []
+    return [
+        f"beta {args.beta:g} loads the model a second time as the reference of the KL term. beta: 0 or use_peft: true "
+        "saves that memory."
+    ]
+
+
+def check_skipping(args: Any, engine: str) -> None:
+    """
+    Check that the engine leaves the optimizer's step to the trainer, where steps are to be skipped.
+
+    Args:
+        args ([`EGPOConfig`]):
+            Training arguments.
+        engine (`str`):
+            One of `ENGINES`.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if getattr(args, "skip_dead_updates", False) and engine.startswith("zero"):
+        raise ValueError(
+            "skip_dead_updates: DeepSpeed takes its optimizer step within the backward pass. Set it to False, or launch "
+            "with configs/accelerate/ddp.yaml or fsdp2.yaml."
+        )
+
+
+def check_launch(args: "GRPOConfig", model_args: "ModelConfig", launch: Launch) -> list[str]:
+    """
+    All checks that need neither rows nor the model's config.
+
+    Args:
+        args ([`~trl.GRPOConfig`]):
+            Training arguments.
+        model_args ([`~trl.ModelConfig`]):
+            Model, quantization and adapters.
+        launch ([`Launch`]):
+            Engine, processes and GPU.
+
+    Returns:
+        `list[str]`:
+            Warnings.
+
+    Raises:
+        ValueError: If the run is known to fail; the message names the remedy.
+    """
+    check_batch(args, launch.num_processes)
+    check_quantization(model_args, launch.engine)
+    check_skipping(args, launch.engine)
+    return [*check_precision(args, model_args, launch), *check_reference_model(args, model_args)]

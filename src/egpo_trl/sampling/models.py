@@ -1,0 +1,185 @@
+"""Models to evaluate: a folder, a Hub id, the embedded policy, or an adapter with its base."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..data.loading import DEMO
+from .config import EvaluationConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+ADAPTER_FILE = "adapter_config.json"
+_FILES = (  # that from_pretrained reads; an evaluation may write into the same folder
+    "config.json", "generation_config.json", ADAPTER_FILE, "added_tokens.json", "special_tokens_map.json", "vocab.*",
+    "merges.txt", "tokenizer*", "chat_template*", "*.model", "*.safetensors*", "pytorch_model*.bin*", "adapter_model.bin",
+)  # fmt: skip
+_BLOCK = 1 << 16
+_BLOCKS = 64  # of a file that is larger
+
+
+def model_folder(name: str) -> str:
+    """Folder or Hub id of a model; that of the embedded policy for `"demo"`."""
+    from ..demo.policy import demo_policy_path
+
+    return str(demo_policy_path()) if name == DEMO else name
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a folder holds a PEFT adapter."""
+    return (Path(name) / ADAPTER_FILE).is_file()
+
+
+def base_of_adapter(folder: str) -> str:
+    """
+    Base model of an adapter.
+
+    Args:
+        folder (`str`):
+            Folder with an `adapter_config.json`.
+
+    Returns:
+        `str`:
+            Folder or Hub id.
+
+    Raises:
+        ValueError: If the file is broken, or the base model is not named or was a folder that is gone.
+    """
+    file = Path(folder) / ADAPTER_FILE
+    try:
+        base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{file} is broken: {error}.") from None
+    is_gone = base is not None and Path(base).is_absolute() and not Path(base).is_dir()
+    if not base or is_gone:
+        raise ValueError(
+            f"The base model of the adapter in {folder} is {base!r}, which is not there. Set base_model_name_or_path in "
+            f"{ADAPTER_FILE}, or merge it: egpo-trl merge {folder} --base MODEL --output FOLDER."
+        )
+    return str(base)
+
+
+def checksum_of(name: str) -> str | None:
+    """
+    What tells two models in the same place apart.
+
+    Args:
+        name (`str`):
+            Folder or Hub id.
+
+    Returns:
+        `str` or `None`:
+            Over names, sizes and contents of the files that `from_pretrained` reads, and over the base of an adapter; of
+            large files 64 blocks that are spread evenly. `None` for a Hub id, whose commit tells.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return None
+    total = hashlib.sha256()
+    for file in sorted({file for pattern in _FILES for file in folder.glob(pattern) if file.is_file()}):
+        size = file.stat().st_size
+        total.update(f"{file.name} {size}\n".encode())
+        step = max(_BLOCK, size // _BLOCKS)
+        with file.open("rb") as opened:
+            for start in range(0, size, step):
+                opened.seek(start)
+                total.update(opened.read(_BLOCK))
+            opened.seek(max(0, size - _BLOCK))
+            total.update(opened.read(_BLOCK))
+    if is_adapter(name):
+        base = base_of_adapter(name)
+        total.update(f"{base} {checksum_of(base)}".encode())
+    return total.hexdigest()[:16]
+
+
+def check_folder(name: str) -> None:
+    """Raise `ValueError` if a name is that of a folder, or can be nothing else, and no model is there."""
+    folder = Path(name)
+    holds_model = any((folder / file).is_file() for file in ("config.json", ADAPTER_FILE))
+    if (folder.exists() or folder.is_absolute() or name.startswith(".")) and not holds_model:
+        raise ValueError(f"model: {name!r} holds no model (config.json) and no adapter ({ADAPTER_FILE}).")
+
+
+def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerBase":
+    """
+    Tokenizer of a model, with a chat template.
+
+    Args:
+        config ([`EvaluationConfig`]):
+            Revision and chat template.
+        name (`str`):
+            Folder or Hub id.
+
+    Returns:
+        [`~transformers.PreTrainedTokenizerBase`]:
+            The tokenizer; of an adapter without one, that of its base.
+
+    Raises:
+        ValueError: If it cannot be loaded, or has no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    if name != config.tokenizer:
+        check_folder(name)
+    source = name
+    if is_adapter(name) and not (Path(name) / "tokenizer_config.json").is_file():
+        source = base_of_adapter(name)
+    options = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    if config.chat_template is not None:
+        tokenizer.chat_template = Path(config.chat_template).read_text(encoding="utf-8")
+    if not tokenizer.chat_template:
+        raise ValueError(
+            f"{name} has no chat template, so that messages cannot become a prompt (prompt_style paper writes messages "
+            "too). Give the one that it was trained with as --chat_template FILE, or save it with the tokenizer. A base "
+            "model that never saw a template has none: fine-tune it first (egpo-trl sft)."
+        )
+    return tokenizer
+
+
+def load_model(config: EvaluationConfig, name: str) -> "PreTrainedModel":
+    """
+    Load a model for evaluation; an adapter together with its base.
+
+    Args:
+        config ([`EvaluationConfig`]):
+            Revision, number format, device and attention.
+        name (`str`):
+            Folder or Hub id.
+
+    Returns:
+        [`~transformers.PreTrainedModel`]:
+            In evaluation mode, on its device.
+
+    Raises:
+        ValueError: If the device is not there.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"dtype": config.dtype, "trust_remote_code": config.trust_remote_code}
+    if config.attn_implementation is not None:
+        options["attn_implementation"] = config.attn_implementation
+    if is_adapter(name):
+        from peft import AutoPeftModelForCausalLM
+
+        base_of_adapter(name)  # one clear error if it is gone
+        model = AutoPeftModelForCausalLM.from_pretrained(name, **options)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(name, revision=config.revision, **options)
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: the model cannot be put on {device!r}: {str(error).splitlines()[0]}") from None
+
+
+def context_length(config: Any) -> int | None:
+    """Longest sequence of a model's config (its text part), or `None` where it has no limit."""
+    text = config.get_text_config()
+    length = getattr(text, "max_position_embeddings", None)
+    return int(length) if length else None

@@ -1,0 +1,114 @@
+"""A model that vLLM samples in this process."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .completion import Completion
+from .config import EvaluationConfig
+from .local_sampler import RenderedRequests, model_identity, read_completion
+from .models import base_of_adapter, is_adapter, load_tokenizer, model_folder
+from .rendering import PromptRenderer
+from .sampler import Request, prompt_format
+
+_CHUNK = 256  # prompts handed to vLLM at a time: what is finished is journalled after each
+
+
+class VLLMSampler:
+    """
+    A model in vLLM, sampled with a seed for each prompt; an adapter by vLLM's own LoRA support.
+
+    Args:
+        config ([`EvaluationConfig`]):
+            Model, decoding and further arguments of `vllm.LLM`.
+
+    Raises:
+        ValueError: If vLLM is not installed, or the model has no chat template.
+    """
+
+    def __init__(self, config: EvaluationConfig) -> None:
+        try:
+            from vllm import LLM
+            from vllm.lora.request import LoRARequest
+        except ImportError:
+            raise ValueError(
+                "backend vllm needs vLLM: pip install 'egpo-trl[vllm]' on a machine with a GPU, or use backend "
+                "transformers, or openai with a server."
+            ) from None
+        self._config = config
+        self._name = model_folder(config.model)
+        self._tokenizer = load_tokenizer(config, self._name)
+        adapter = is_adapter(self._name)
+        options: dict[str, Any] = {
+            "model": base_of_adapter(self._name) if adapter else self._name,
+            "dtype": config.dtype,
+            "revision": None if adapter else config.revision,
+            "trust_remote_code": config.trust_remote_code,
+            "seed": config.seed,
+        }
+        if adapter:
+            options |= {"enable_lora": True, "max_lora_rank": _rank(self._name)}
+        self._llm = LLM(**{**options, **(config.vllm_kwargs if isinstance(config.vllm_kwargs, dict) else {})})
+        self._lora = LoRARequest("adapter", 1, self._name) if adapter else None
+        self._context = int(self._llm.llm_engine.model_config.max_model_len)
+        self._ends = _ends(options["model"], self._tokenizer)
+        self.prompts = prompt_format(config, self._tokenizer, self._ends)
+        self._renderer = PromptRenderer(self.prompts)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Model, weights and decoding."""
+        model = model_identity(self._config, self._tokenizer)
+        return {"backend": "vllm", **model, "dtype": self._config.dtype, **self._config.decoding}
+
+    def sample(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        """Sample a completion for each request, see [`Sampler`]."""
+        rendered = RenderedRequests(requests, self._renderer, self._context)
+        yield from rendered.refused
+        for start in range(0, len(rendered.positions), _CHUNK):
+            part = range(start, min(start + _CHUNK, len(rendered.positions)))
+            outputs = self._llm.generate(
+                [{"prompt_token_ids": list(rendered.prompts[index])} for index in part],
+                [self._parameters(requests[rendered.positions[index]].seed, rendered, index) for index in part],
+                use_tqdm=False,
+                lora_request=self._lora,
+            )
+            for index, output in zip(part, outputs, strict=True):
+                ids = list(output.outputs[0].token_ids)
+                length = len(rendered.prompts[index])
+                yield rendered.positions[index], read_completion(self._tokenizer, ids, self._ends, length)
+
+    def _parameters(self, seed: int, rendered: RenderedRequests, index: int) -> Any:
+        from vllm import SamplingParams
+
+        config = self._config
+        return SamplingParams(
+            temperature=config.temperature,
+            top_p=config.top_p,
+            top_k=config.top_k or -1,
+            max_tokens=min(config.max_new_tokens, self._context - len(rendered.prompts[index])),
+            seed=seed,
+            stop_token_ids=self._ends,
+            detokenize=False,  # decoded here, special tokens included
+        )
+
+    def close(self) -> None:
+        """Let the engine go."""
+        del self._llm
+
+
+def _rank(folder: str) -> int:
+    from peft import PeftConfig
+
+    adapter = PeftConfig.from_pretrained(folder)
+    return int(max([adapter.r, *(getattr(adapter, "rank_pattern", None) or {}).values()]))
+
+
+def _ends(name: str, tokenizer: Any) -> list[int]:
+    """Token ids that end a completion: the tokenizer's end-of-sequence token and those of the generation config."""
+    from transformers import GenerationConfig
+
+    try:
+        eos = GenerationConfig.from_pretrained(name).eos_token_id
+    except OSError:  # a model without one
+        eos = None
+    return sorted({tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None})

@@ -1,0 +1,318 @@
+"""From what TRL hands to a reward, text, messages or token ids, to an [`~egpo_trl.tool_calls.calls.Answer`]."""
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from .bare_json import read_bare_json
+from .calls import MAX_CHARACTERS, Answer, InvalidJSON, State, ToolCall, load_json
+from .fragments import read_text
+from .hermes import read_hermes
+from .native import REASONING_FIELDS, NativeReader, find_response_template, parsed_call
+from .pythonic import read_pythonic
+from .thinking import split_completion
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Reader = Callable[[str, Collection[str], bool], Answer]
+
+READERS: Mapping[str, Reader] = {"hermes": read_hermes, "pythonic": read_pythonic, "json": read_bare_json}
+SYNTAXES = (*READERS, "native")
+
+
+def find_syntax(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """
+    Syntax of tool calls of a tokenizer, found by letting its chat template write one.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
+            Tokenizer.
+
+    Returns:
+        `str`:
+            The syntax that reads what the template writes, `"native"` if only the tokenizer's response template does,
+            and `"pythonic"` if the template writes no calls, so that only the prompt can ask for them.
+
+    Raises:
+        ValueError: If the template writes calls that nothing here reads.
+    """
+    written = _write_call(tokenizer)
+    for text in () if written is None else (written, _END_OF_TURN.sub("", written)):
+        for syntax, reader in READERS.items():
+            if reader(text, (), False).calls == (_PROBE,):
+                return syntax
+    if find_response_template(tokenizer) is not None:
+        return "native"
+    if written is None:
+        return "pythonic"
+    raise ValueError(
+        f"The chat template of {tokenizer.name_or_path!r} writes a call as {written[:120]!r}, which nothing here reads, "
+        "and neither transformers nor TRL knows how to parse it. Set tokenizer.response_template, or use the prompt "
+        "style 'paper' with syntax='pythonic'."
+    )
+
+
+_PROBE = ToolCall("probe_tool", {"number": 1})
+_END_OF_TURN = re.compile(r"\s*<[^<>\s]+>\s*$")
+
+
+def _write_call(tokenizer: "PreTrainedTokenizerBase") -> str | None:
+    """What the chat template writes for an assistant's call, or `None` if it writes none."""
+    user = {"role": "user", "content": "?"}
+    for arguments in (_PROBE.arguments, json.dumps(_PROBE.arguments)):  # templates differ in what they take
+        call = {"type": "function", "id": "probe0001", "function": {"name": _PROBE.name, "arguments": arguments}}
+        assistant = {"role": "assistant", "content": "", "tool_calls": [call]}
+        try:
+            asked = str(tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True))
+            full = str(tokenizer.apply_chat_template([user, assistant], tokenize=False))
+        except Exception:
+            continue  # a template may refuse a conversation with any error of its own
+        same = next((at for at, (a, b) in enumerate(zip(asked, full, strict=False)) if a != b), len(asked))
+        if full.rfind("<", 0, same) > full.rfind(">", 0, same):
+            same = full.rfind("<", 0, same)  # not in the middle of a tag
+        turn = full[same:]
+        if _PROBE.name in turn:
+            split = split_completion(turn, "optional", prefilled=asked.rstrip().endswith("<think>"))
+            return turn if split.reason else split.answer
+    return None
+
+
+def _read_plain(syntax: str, text: str, names: tuple[str, ...], allow_text: bool) -> Answer:
+    return READERS[syntax](text, names, allow_text)
+
+
+_MAX_REPEATED = 2000  # characters of an answer that is worth remembering
+_read_repeated = lru_cache(maxsize=512)(_read_plain)  # the rollouts of a group often give the same answer
+
+
+@dataclass(frozen=True)
+class CompletionReader:
+    """
+    Reads completions in every shape that TRL hands to a reward.
+
+    Args:
+        syntax (`str`, *optional*, defaults to `"auto"`):
+            One of [`SYNTAXES`], or `"auto"`: an answer that starts with `[` is pythonic, any other Hermes.
+        thinking (`str`, *optional*, defaults to `"required"`):
+            `"required"`, `"optional"` or `"off"`.
+        think_tags (`tuple[str, str]`, *optional*, defaults to `("<think>", "</think>")`):
+            Opening and closing tag of the chain of thought. The native syntax has its own.
+        think_prefilled (`bool`, *optional*):
+            Whether prompts end with the opening tag; by default it is read off each prompt that is a string.
+        allow_text (`bool`, *optional*, defaults to `False`):
+            Whether text may stand beside calls.
+        generation_prompt (`str`, *optional*, defaults to `""`):
+            What the chat template writes before a completion; the native syntax may start in it.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
+            Tokenizer that completions given as token ids are decoded with.
+        stop_token_ids (`tuple[int, ...]`, *optional*):
+            Token ids that end a turn beside the tokenizer's end-of-sequence token.
+
+    Raises:
+        ValueError: If `syntax` is `"native"` and the tokenizer has no response template.
+    """
+
+    syntax: str = "auto"
+    thinking: str = "required"
+    think_tags: tuple[str, str] = ("<think>", "</think>")
+    think_prefilled: bool | None = None
+    allow_text: bool = False
+    generation_prompt: str = ""
+    tokenizer: "PreTrainedTokenizerBase | None" = None
+    stop_token_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.syntax == "native" and self.tokenizer is not None and self._native is None:
+            raise ValueError(
+                f"syntax='native' needs a response template, and {self.tokenizer.name_or_path!r} has none, nor does TRL "
+                "know its chat template. Set tokenizer.response_template, or name another syntax."
+            )
+
+    @cached_property
+    def _native(self) -> NativeReader | None:
+        template = find_response_template(self.tokenizer) if self.tokenizer is not None else None
+        return None if template is None else NativeReader(template, self.thinking)
+
+    def read(
+        self,
+        completion: Any,
+        prompt: Any = None,
+        token_ids: Any = None,
+        names: Collection[str] = (),
+        tools: Any = None,
+    ) -> Answer:
+        """
+        Read one completion.
+
+        Args:
+            completion (`str` or `list[dict]`):
+                Text, or messages. The calls of all assistant turns of a rollout count together.
+            prompt (`str` or `list[dict]`, *optional*):
+                Prompt of the completion.
+            token_ids (`Sequence[int]`, *optional*):
+                Token ids of the completion, read where its text may have lost special tokens.
+            names (`Collection[str]`, *optional*):
+                Names of the functions that the row offers.
+            tools (`str` or `list[dict]`, *optional*):
+                Function schemas of the row.
+
+        Returns:
+            [`Answer`]:
+                CALL, TEXT or MALFORMED.
+        """
+        if isinstance(completion, str):
+            turns: list[Any] = [{"role": "assistant", "content": completion}]
+        else:
+            turns = list(completion) if isinstance(completion, (list, tuple)) else []
+            turns = [turn for turn in turns if isinstance(turn, dict) and turn.get("role") == "assistant"]
+        if not turns:
+            return Answer(State.MALFORMED, reason="empty_answer")
+        ids: Any = token_ids if self.tokenizer is not None else None
+        if len(turns) > 1:
+            answer = _join([self._read_turn(turn, prompt, names, tools) for turn in turns])
+            truncated = ids is not None and len(ids) > 0 and ids[-1] not in self._ends
+            return Answer(State.MALFORMED, reason="truncated") if truncated else answer
+        if ids is None:
+            return self._read_turn(turns[0], prompt, names, tools)
+        if self._must_decode(turns[0], ids):
+            answer = self._read_content(self._decode(ids), prompt, names, tools)
+        else:
+            answer = self._read_turn(turns[0], prompt, names, tools)
+        if answer.state is not State.CALL and self._ends.isdisjoint(ids):
+            return Answer(State.MALFORMED, reason="truncated")
+        return answer
+
+    def _read_turn(self, turn: Mapping[str, Any], prompt: Any, names: Collection[str], tools: Any) -> Answer:
+        content = turn.get("content")
+        if not isinstance(content, str):
+            content = text_of(content)
+        thought = next((turn[key] for key in REASONING_FIELDS if turn.get(key)), None)
+        if thought is None and not turn.get("tool_calls"):
+            return self._read_content(content, prompt, names, tools)
+        # TRL parsed the completion with the tokenizer's response template
+        thought = text_of(thought)
+        if self.thinking == "required" and not thought.strip():
+            return Answer(State.MALFORMED, reason="no_think_block")
+        if self.thinking == "off" and thought.strip():
+            return Answer(State.MALFORMED, reason="unexpected_think_block")
+        if any(tag in thought or tag in content for tag in self.think_tags):
+            return Answer(State.MALFORMED, reason="several_think_blocks")
+        if turn.get("tool_calls"):
+            return self._parsed_calls(turn["tool_calls"], content, names)
+        return self._read_answer(content, names, tools)
+
+    def _read_content(self, content: str, prompt: Any, names: Collection[str], tools: Any) -> Answer:
+        if self.syntax == "native" and self._native is not None and self._native.reads_reasoning:
+            return self._native.read(content, self.generation_prompt, _schemas(tools), names, self.allow_text)
+        start, end = self.think_tags
+        prefilled = self.think_prefilled
+        if prefilled is None:
+            prefilled = isinstance(prompt, str) and prompt.rstrip().endswith(start)
+        thought, answer_text, reason = split_completion(content, self.thinking, prefilled, start, end)
+        if reason is not None:
+            return Answer(State.MALFORMED, reason=reason)
+        if len(answer_text) > MAX_CHARACTERS and len(answer_text.strip()) > MAX_CHARACTERS:
+            return Answer(State.MALFORMED, reason="malformed_call")
+        answer = self._read_answer(answer_text, names, tools)
+        if answer.state is State.CALL and not self.allow_text:
+            return answer  # tags in it stand in strings
+        if answer.state is State.CALL:
+            strings = json.dumps([call.arguments for call in answer.calls], ensure_ascii=False)
+            stray = any(answer_text.count(tag) > strings.count(tag) for tag in self.think_tags)
+            return Answer(State.MALFORMED, reason="several_think_blocks") if stray else answer
+        is_text = answer.state is State.TEXT
+        if (start in answer_text and (is_text or thought is not None)) or (is_text and end in answer_text):
+            return Answer(State.MALFORMED, reason="several_think_blocks")
+        return answer
+
+    def _read_answer(self, text: str, names: Collection[str], tools: Any) -> Answer:
+        if self.syntax == "native" and self._native is not None:
+            if self._native.reads_reasoning:  # of a message whose reasoning was cut out: what is left must be text
+                return read_text(text, names)
+            return self._native.read(text, self.generation_prompt, _schemas(tools), names, self.allow_text)
+        syntax = self.syntax
+        if syntax not in READERS:
+            syntax = "pythonic" if text.lstrip().startswith(("[", "<answer>")) else "hermes"
+        read = _read_repeated if len(text) <= _MAX_REPEATED else _read_plain
+        return read(syntax, text, tuple(names), self.allow_text)
+
+    def _parsed_calls(self, tool_calls: Any, content: str, names: Collection[str]) -> Answer:
+        if content.strip() and (not self.allow_text or read_text(content, names).state is not State.TEXT):
+            return Answer(State.MALFORMED, reason="text_beside_calls")
+        calls = [parsed_call(item) for item in tool_calls] if isinstance(tool_calls, list) else [None]
+        whole = tuple(call for call in calls if call is not None)
+        if len(whole) != len(calls):
+            return Answer(State.MALFORMED, reason="malformed_call")
+        return Answer(State.CALL, whole)
+
+    # Token ids
+
+    @cached_property
+    def _ends(self) -> frozenset[int]:
+        eos = None if self.tokenizer is None else self.tokenizer.eos_token_id
+        return frozenset(end for end in (eos, *self.stop_token_ids) if end is not None)
+
+    @cached_property
+    def _text_may_differ(self) -> bool:
+        """Whether TRL's text of a completion may lack more than special tokens other than tags."""
+        assert self.tokenizer is not None
+        return (
+            self.syntax == "native"
+            or getattr(self.tokenizer, "response_template", None) is not None
+            or bool(getattr(self.tokenizer, "clean_up_tokenization_spaces", False))
+        )
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        assert self.tokenizer is not None
+        added = self.tokenizer.added_tokens_decoder
+        special = [token_id for token_id, token in added.items() if token.special]
+        return frozenset((*self.tokenizer.all_special_ids, *special)) - self._ends
+
+    def _must_decode(self, turn: Mapping[str, Any], token_ids: Sequence[int]) -> bool:
+        """Whether the text in a turn is not what the policy wrote: TRL decodes without special tokens."""
+        assert self.tokenizer is not None
+        if self._text_may_differ or "tool_calls" in turn or not self._special.isdisjoint(token_ids):
+            return True
+        content = turn.get("content")
+        return not isinstance(content, str) or any(end in content for end in self._end_texts)
+
+    @cached_property
+    def _end_texts(self) -> list[str]:
+        assert self.tokenizer is not None
+        return [text for text in self.tokenizer.convert_ids_to_tokens(sorted(self._ends)) if text]
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        """Text up to the end-of-turn token, special tokens included; with that token for the native syntax."""
+        assert self.tokenizer is not None
+        ids = list(token_ids)
+        stop = next((position for position, token_id in enumerate(ids) if token_id in self._ends), len(ids))
+        kept = ids[: stop + 1] if self.syntax == "native" else ids[:stop]
+        return str(self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def _join(answers: Sequence[Answer]) -> Answer:
+    """The answers of all turns of a rollout as one."""
+    broken = next((answer for answer in answers if answer.state is State.MALFORMED), None)
+    calls = tuple(call for answer in answers for call in answer.calls)
+    return broken or (Answer(State.CALL, calls) if calls else Answer(State.TEXT))
+
+
+def text_of(content: Any) -> str:
+    """Text of a message's content, `""` for what is neither text nor content blocks with text."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+
+
+def _schemas(tools: Any) -> list[Any] | None:
+    try:
+        value = load_json(tools) if isinstance(tools, str) else tools
+    except InvalidJSON:
+        return None
+    return value if isinstance(value, list) else None

@@ -1,0 +1,42 @@
+"""`make gpu-check` on a machine without GPUs: its commands parse, name files that exist, and it says what is missing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from trl import ModelConfig, TrlParser
+
+from benchmarks.gpu_check import commands
+from egpo_trl import EGPOConfig
+from egpo_trl.runs.launch_checks import Launch, check_launch
+from egpo_trl.runs.script_arguments import EGPOScriptArguments
+
+ROOT = Path(__file__).parents[2]
+ALL = commands(gpus=2, has_vllm=True)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_commands_parse_and_pass_the_launch_checks(name):
+    words = ALL[name].split()
+    engine = Path(words[words.index("--config_file") + 1])
+    assert (ROOT / engine).is_file()
+    fields = words[words.index("train.py") + 1 :]
+    fields[fields.index("--config") + 1] = str(ROOT / fields[fields.index("--config") + 1])
+    parser = TrlParser((EGPOScriptArguments, EGPOConfig, ModelConfig))
+    _, args, model_args = parser.parse_args_and_config([*fields, "--use_cpu", "true"])
+    launch = Launch(engine.stem.replace("_offload", "").replace("fsdp2", "fsdp"), int(words[5]), (8, 0))
+    assert all("reference of the KL term" in warning for warning in check_launch(args, model_args, launch))
+
+
+def test_one_gpu_and_no_vllm():
+    assert set(commands(gpus=1, has_vllm=False)) == {"single", "QLoRA"}
+    assert len({command.split()[-1] for command in ALL.values()}) == len(ALL)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without GPUs")
+def test_no_gpu():
+    done = subprocess.run([sys.executable, ROOT / "benchmarks" / "gpu_check.py"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "no GPU here" in done.stderr

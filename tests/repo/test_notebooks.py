@@ -1,0 +1,132 @@
+"""The notebooks are their sources, their saved outputs are clean, and each of them runs."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from build_notebooks import REPOSITORY, SOURCES, badge, build, code, execute
+from trl import ModelConfig, TrlParser
+
+from egpo_trl import EGPOConfig
+from egpo_trl.cli import train
+from egpo_trl.runs.launch_checks import Launch, check_launch
+from egpo_trl.runs.script_arguments import EGPOScriptArguments
+
+ROOT = Path(__file__).parents[2]
+
+EXECUTED = [source for source in SOURCES if build(source).metadata.egpo.executed]
+(T4,) = [source for source in SOURCES if source not in EXECUTED]
+
+
+def saved(source: Path) -> nbformat.NotebookNode:
+    return nbformat.read(source.parents[1] / f"{source.stem}.ipynb", as_version=4)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+def test_a_notebook_is_its_source(source):
+    built, notebook = build(source), saved(source)
+    same = [(cell.id, cell.cell_type, cell.source) for cell in built.cells]
+    assert [(cell.id, cell.cell_type, cell.source) for cell in notebook.cells] == same, (
+        "run notebooks/build_notebooks.py"
+    )
+    assert notebook.metadata == built.metadata
+    nbformat.validate(notebook)
+    title, _, first = notebook.cells[0].source.partition("\n\n")
+    assert title.startswith("# ")
+    assert first.startswith(badge(source.stem))
+    install = notebook.cells[1].source
+    assert f"@ git+{REPOSITORY}" in install
+    assert 'find_spec("egpo_trl") is None' in install  # and so nothing happens where it is installed
+
+
+def test_there_is_no_notebook_without_a_source_and_every_one_has_its_badge_in_the_readme():
+    assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == {source.stem for source in SOURCES}
+    readme = (ROOT / "README.md").read_text()
+    for source in SOURCES:
+        assert badge(source.stem) in readme
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+def test_saved_outputs(source):
+    notebook = saved(source)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if source not in EXECUTED:
+        assert not any(cell.outputs or cell.execution_count for cell in cells)
+        assert "have not run this notebook" in notebook.cells[0].source
+        return
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))  # top to bottom, once
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert outputs
+    assert all(output.output_type != "error" and output.get("name") != "stderr" for output in outputs)
+    texts = "\n".join(output.text if "text" in output else str(output.data.get("text/plain")) for output in outputs)
+    assert not re.search(r"/(?:home|root|tmp|usr|work)/|Warning", texts)
+
+
+@pytest.mark.parametrize("source", EXECUTED, ids=lambda source: source.stem)
+def test_a_notebook_runs(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("EGPO_FAST", "1")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    notebook = execute(build(source), tmp_path, timeout=300)
+    stderr = [out.text for cell in notebook.cells for out in cell.get("outputs", []) if out.get("name") == "stderr"]
+    assert not any("Warning" in text for text in stderr), stderr
+
+
+def run_cells(cells, tmp_path, monkeypatch):
+    """Run code cells as a script in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cells.py").write_text("\n".join(cells))
+    return runpy.run_path("cells.py")
+
+
+def recipe_of_t4(tmp_path, monkeypatch):
+    (cell,) = [cell for cell in code(build(T4)) if "RECIPE = " in cell]
+    run_cells([cell], tmp_path, monkeypatch)
+    return yaml.safe_load((tmp_path / "qlora_t4.yaml").read_text())
+
+
+def test_the_t4_notebook_has_the_recipe(tmp_path, monkeypatch):
+    recipe = recipe_of_t4(tmp_path, monkeypatch)
+    shipped = yaml.safe_load((ROOT / "configs" / "train" / "qlora_t4.yaml").read_text())
+    of_the_notebook = {"dataset_name", "max_validation_rows", "max_steps", "num_train_epochs", "save_steps"}
+    differ = {name for name in recipe.keys() | shipped.keys() if recipe.get(name) != shipped.get(name)}
+    assert differ == of_the_notebook
+    parser = TrlParser((EGPOScriptArguments, EGPOConfig, ModelConfig))
+    _, args, model_args = parser.parse_args_and_config(["--config", "qlora_t4.yaml", "--use_cpu", "true"])
+    warnings = check_launch(args, model_args, Launch("single", 1, (7, 5)))
+    assert all("reference of the KL term" in warning for warning in warnings)
+
+
+def test_the_t4_notebook_trains_a_tiny_model_in_4_bits(tmp_path, monkeypatch):
+    recipe = recipe_of_t4(tmp_path, monkeypatch)
+    tiny = {
+        "model_name_or_path": "demo", "dataset_name": "demo", "num_demo_rows": 16, "max_validation_rows": 4, "max_steps": 1,
+        "max_completion_length": 8, "gradient_accumulation_steps": 1, "use_cpu": True, "fp16": False, "dtype": "float32",
+    }  # fmt: skip
+    (tmp_path / "qlora_t4.yaml").write_text(yaml.safe_dump(recipe | tiny))
+    (command,) = [cell for cell in code(build(T4)) if cell.startswith("!egpo-trl train")]
+    train(command.split()[2:])
+    run = tmp_path / recipe["output_dir"]
+    assert json.loads((run / "trainer_state.json").read_text())["global_step"] == 1
+    assert (run / "adapter_model.safetensors").exists()
+    assert (run / "learning_curves.png").exists()  # what a later cell shows
+
+
+def test_the_t4_notebook_converts_rows(tmp_path, monkeypatch):
+    record = {
+        "id": "1",
+        "tools": json.dumps([{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}]),
+        "conversations": [
+            {"from": "human", "value": "f of 1?"},
+            {"from": "gpt", "value": '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'},
+        ],
+    }  # fmt: skip
+    (tmp_path / "hermes.json").write_text(json.dumps([record]))
+    (cell,) = [cell for cell in code(build(T4)) if "convert(" in cell]
+    cell = cell.replace("NousResearch/hermes-function-calling-v1", "hermes.json")
+    cell = cell.replace('config="func_calling_singleturn", ', "")
+    assert len(run_cells([cell], tmp_path, monkeypatch)["rows"]) == 1
+    assert (tmp_path / "rows.parquet").exists()

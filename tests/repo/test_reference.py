@@ -1,0 +1,55 @@
+"""The reference is what the source says, and the glossary knows every name that the source has."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from egpo_trl.cli import COMMANDS, USAGE
+from egpo_trl.egpo_metrics import _RATIOS
+from egpo_trl.grpo.dynamic_sampling import SamplingRounds, sampling_cost
+from egpo_trl.reports.glossary import METRICS, REASONS, meaning_of
+from egpo_trl.rewards import tool_call as rewards
+from egpo_trl.rewards import trajectory as trajectory_reward
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_glossary():
+    assert tuple(REASONS) == trajectory_reward.TRAJECTORY_REASONS
+    assert trajectory_reward.TRAJECTORY_REASONS[: len(rewards.REASONS)] == rewards.REASONS
+    names = {*_RATIOS, *sampling_cost(SamplingRounds([], 0.0), 1, [1.0], 0.0), "skipped_updates_ratio"}
+    assert {name for name in METRICS if name.startswith("egpo/")} == {f"egpo/{name}" for name in names}
+    assert meaning_of("reason/truncated") == f"share of rollouts: {REASONS['truncated']}"
+    assert meaning_of("eval_rewards/f/mean") == meaning_of("rewards/g/std") == METRICS["rewards/*"]
+    assert meaning_of("eval_runtime") == "seconds of an evaluation"
+    assert meaning_of("eval_reward") == METRICS["reward"]
+    assert meaning_of("something/else") is meaning_of("x") is None
+
+
+PINNED = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+
+
+@pytest.mark.skipif(
+    any(version(name) != PINNED[name] for name in ("trl", "transformers")),
+    reason="inherited fields are those of the pinned versions",
+)
+def test_the_reference_does_not_drift(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from generate_reference import REFERENCE, render
+
+    text = render()
+    assert REFERENCE.read_text() == text, "run `python docs/generate_reference.py`"
+    for command in COMMANDS:
+        assert f"### `egpo-trl {command}" in text
+        assert f"\n  {command} " in USAGE
+
+
+def test_every_documented_reason_and_metric_of_ours_is_in_the_hand_written_pages():
+    pages = ("reward", "multi_turn", "training")
+    reward, multi_turn, training = ((ROOT / "docs" / f"{name}.md").read_text() for name in pages)
+    for reason in REASONS:
+        assert f"`{reason}`" in (reward if reason in rewards.REASONS else multi_turn)
+    for metric in METRICS:
+        if metric.startswith("egpo/"):
+            assert f"`{metric}`" in training
