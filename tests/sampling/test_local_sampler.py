@@ -9,11 +9,11 @@ from transformers import AutoModelForCausalLM
 
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import make_rows
-from egpo_trl.evaluation.evaluate import evaluate, make_sampler
+from egpo_trl.evaluation.evaluate import evaluate
 from egpo_trl.evaluation.row_suites import DemoSuite
 from egpo_trl.sampling.config import EvaluationConfig
 from egpo_trl.sampling.local_sampler import TransformersSampler
-from egpo_trl.sampling.models import base_of_adapter, checksum_of
+from egpo_trl.sampling.models import base_of_adapter, checksum_of, make_sampler
 from egpo_trl.sampling.rendering import PromptRenderer
 from egpo_trl.sampling.sampler import Request
 from egpo_trl.utils.journal import JournalError

@@ -66,7 +66,7 @@ async def evaluate(
     while record.outcome is None:
         candidate = final_candidate(row, record)
         try:
-            verdict = await interviewer.ask(prompts.render(row, candidate), candidate, record, names)
+            verdict = await interviewer.ask(prompts.render(row, candidate), candidate, names)
         except NoVerdict as error:
             drop(record, INVALID_VERDICT, str(error))
             save(record)

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ..sampling.errors import JudgeError, JudgeUnavailable
-from ..sampling.pace import Budget, BudgetSpent
+from ..sampling.errors import BudgetSpent, EndpointError, EndpointUnavailable
+from ..sampling.limits import Limits
 from .asking import Interviewer
 from .config import CleaningConfig
 from .correction import JUDGE_FAILED, drop, evaluate
@@ -18,7 +18,7 @@ from .survey import Survey
 
 
 class CleaningStopped(RuntimeError):
-    """A run that ended before all rows were judged; running it again goes on where it was."""
+    """A run that ended before all rows were judged; running it again continues it."""
 
 
 def _due(rows: Iterable[Mapping[str, Any]], unfit: bytes, journal: Journal) -> Iterator[tuple[int, Any]]:
@@ -34,31 +34,15 @@ def run_llm_stage(
     judge: Judge,
     prompts: JudgePrompts,
     config: CleaningConfig,
+    limits: Limits,
     on_finished: Callable[[], None] = lambda: None,
 ) -> None:
     """
-    Judge all rows that the journal does not know the outcome of.
+    Judge all rows whose outcome is not in the journal; closes the judge at the end.
 
-    Args:
-        rows (`Iterable[Mapping[str, Any]]`):
-            Rows of the input.
-        surveyed ([`Survey`]):
-            What is known about them.
-        journal ([`Journal`]):
-            Gets every verdict.
-        judge ([`Judge`]):
-            The judge; closed at the end.
-        prompts ([`JudgePrompts`]):
-            The question.
-        config ([`CleaningConfig`]):
-            Concurrency, limits, tries.
-        on_finished (`Callable`, *optional*):
-            Called for each row that got its outcome.
-
-    Raises:
-        CleaningStopped: If the budget is spent or the judge fails for good.
+    Raises [`CleaningStopped`] if the budget is spent or the judge fails for good.
     """
-    work = _judge_all(rows, surveyed, journal, judge, prompts, config, on_finished)
+    work = _judge_all(rows, surveyed, journal, judge, prompts, config, limits, on_finished)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -75,16 +59,16 @@ async def _judge_all(
     judge: Judge,
     prompts: JudgePrompts,
     config: CleaningConfig,
+    limits: Limits,
     on_finished: Callable[[], None],
 ) -> None:
-    budget = Budget(config.max_requests, config.max_total_tokens, journal.requests, journal.tokens)
-    interviewer = Interviewer(judge, config, budget)
+    interviewer = Interviewer(judge, config.judge_seed, config.max_retries, limits)
     due = _due(rows, surveyed.unfit, journal)
     problems: list[Exception] = []
 
     def save(record: Record) -> None:
+        record.requests, record.tokens = limits.requests - journal.requests, limits.tokens - journal.tokens
         journal.append(record)
-        record.requests = record.tokens = 0
 
     async def work() -> None:
         for index, row in due:  # the workers share one iterator
@@ -92,11 +76,10 @@ async def _judge_all(
                 return
             row_id = row.get("id")
             record = journal.read(index) or Record(index, None if row_id is None else str(row_id))
-            record.requests = record.tokens = 0  # those before are counted
             try:
                 await evaluate(row, record, interviewer, prompts, config.max_regenerations, save)
-            except JudgeError as error:
-                if config.on_judge_failure == "stop" or isinstance(error, JudgeUnavailable):
+            except EndpointError as error:
+                if config.on_judge_failure == "stop" or isinstance(error, EndpointUnavailable):
                     problems.append(_stopped(f"row {index} (id {row_id!r}): {error}", error))
                     break
                 drop(record, JUDGE_FAILED, str(error))
@@ -108,12 +91,12 @@ async def _judge_all(
                 problems.append(error)
                 break
             finally:
-                if record.requests:  # what a question cost that got no verdict counts too
+                if record.outcome is None:  # what was spent without a verdict counts too
                     with contextlib.suppress(OSError):  # a journal that cannot be written has stopped the run already
                         save(record)
             on_finished()
         if problems:
-            interviewer.close()  # answers in flight still reach the journal
+            limits.close()  # answers in flight still reach the journal
 
     try:
         await asyncio.gather(*(work() for _ in range(config.concurrency)))
@@ -122,17 +105,17 @@ async def _judge_all(
     if problems:
         done = f"{journal.finished:,} of {surveyed.fit:,} rows are judged"
         if isinstance(problems[0], CleaningStopped):
-            raise CleaningStopped(f"{problems[0]}\n{done}; run the same command again to go on.") from problems[0]
+            raise CleaningStopped(f"{problems[0]}\n{done}; run the same command again to continue.") from problems[0]
         raise problems[0]
 
 
 def _stopped(message: str, error: Exception) -> CleaningStopped:
     if isinstance(error, BudgetSpent):
-        return CleaningStopped(f"The budget is used up: {message}. Raise it to go on.")
-    if isinstance(error, JudgeUnavailable):
+        return CleaningStopped(f"The budget is used up: {message}. Raise it to continue.")
+    if isinstance(error, EndpointUnavailable):
         return CleaningStopped(
             f"The judge takes no questions: {message}. Check judge_model, base_url and api_key_env."
         )
     return CleaningStopped(
-        f"The judge failed at {message}. Check the server; on_judge_failure: drop gives such rows up instead."
+        f"The judge failed at {message}. Check the server; on_judge_failure: drop drops such rows instead."
     )

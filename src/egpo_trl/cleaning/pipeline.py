@@ -1,25 +1,25 @@
 """The cleaning pipeline of the paper: rows in, LLM evaluation, AST evaluation, rows out with a manifest."""
 
-import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from .. import __version__
 from ..data.loading import load_rows
+from ..sampling.config import SamplingConfig
+from ..sampling.limits import Limits
 from ..utils.files import WholeFile, checksum, with_answer, write_json
 from ..utils.progress import progress_bar
+from ..utils.versions import versions
 from .candidates import from_row
 from .config import CleaningConfig
 from .correction import final_candidate
 from .counts import StageCount, counts_table
 from .journal import Journal
-from .judges import Judge, make_judge
+from .judges import EndpointJudge, Judge, LocalJudge
 from .llm_stage import CleaningStopped, run_llm_stage
 from .prompts import load_prompts
 from .selection import Row, RowEvaluation, Selection, call_is_needed, check_call_needed
@@ -34,7 +34,7 @@ _TITLES = {
     "llm": "After LLM evaluation",
     "ast": "After AST evaluation",
 }
-_VERSIONS = ("datasets", "pyarrow", "jsonschema", "openai", "transformers", "bfcl-eval")
+_VERSIONS = ("egpo-trl", "datasets", "pyarrow", "jsonschema", "openai", "transformers", "bfcl-eval")
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,22 @@ def _default_evaluation(call_needed: str | None = None) -> RowEvaluation:
     if call_needed is None:
         return evaluation
     return lambda row: evaluation(row, call_needed=call_is_needed(row, call_needed))
+
+
+def make_judge(config: CleaningConfig, limits: Limits) -> Judge:
+    """The judge that a configuration names."""
+    if config.judge_model is None:
+        raise ValueError("judge_model must name the model that judges, or set judge_backend to none.")
+    if config.judge_backend == "openai":
+        return EndpointJudge(config, limits)
+    from ..sampling.models import make_sampler
+
+    sampling = SamplingConfig(
+        model=config.judge_model, backend=config.judge_backend, temperature=config.temperature,
+        max_new_tokens=config.max_tokens, batch_size=config.judge_batch_size,
+        chat_template_kwargs=config.chat_template_kwargs, vllm_kwargs=config.vllm_kwargs,
+    )  # fmt: skip
+    return LocalJudge(config, make_sampler(sampling))
 
 
 def clean(
@@ -136,7 +152,8 @@ def clean(
     if not with_llm:
         return _write(config, rows, surveyed, selection, None, evaluation, {})
     prompts = load_prompts(config.system_prompt_file, config.user_prompt_file)
-    judge = judge or make_judge(config)
+    limits = Limits(config.requests_per_minute, config.max_requests, config.max_total_tokens)
+    judge = judge or make_judge(config, limits)
     belongs_to = {
         "input": surveyed.fingerprint,
         "judge": dict(judge.identity),
@@ -144,9 +161,10 @@ def clean(
         "max_regenerations": config.max_regenerations,
     }
     with Journal(folder / "journal.jsonl", belongs_to, surveyed.rows, config.fsync) as journal:
+        limits.requests, limits.tokens = journal.requests, journal.tokens
         with progress_bar(show_progress) as progress:
             task = progress.add_task("LLM evaluation", total=surveyed.fit, completed=journal.finished)
-            run_llm_stage(rows, surveyed, journal, judge, prompts, config, lambda: progress.advance(task))
+            run_llm_stage(rows, surveyed, journal, judge, prompts, config, limits, lambda: progress.advance(task))
         return _write(config, rows, surveyed, selection, journal, evaluation, belongs_to)
 
 
@@ -213,7 +231,7 @@ def _write(
             "input": {"dataset_name": config.dataset_name, "rows": surveyed.rows, "sha256": surveyed.fingerprint},
             "verdicts": dict(belongs_to),
             "config": config.as_dict(),
-            "versions": _versions(),
+            "versions": versions(*_VERSIONS),
             "counts": counts,
             "usage": None if journal is None else {"requests": journal.requests, "tokens": journal.tokens},
             "output": {path.name: checksum(path) for path in (kept.path, dropped.path)},
@@ -221,13 +239,3 @@ def _write(
         manifest,
     )
     return CleaningReport(kept.path, dropped.path, manifest, counts)
-
-
-def _versions() -> dict[str, str]:
-    found = {"egpo_trl": __version__, "python": platform.python_version()}
-    for name in _VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

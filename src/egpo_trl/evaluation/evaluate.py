@@ -1,18 +1,17 @@
 """An evaluation from start to end: sample, score, sum up, write."""
 
 import json
-import platform
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ..sampling.completion import digest
 from ..sampling.config import EvaluationConfig
+from ..sampling.models import make_sampler
 from ..sampling.sampler import Sampler, SamplingStopped
+from ..utils.versions import versions
 from .gold_sampler import GOLD, GoldSampler
 from .journal import CompletionJournal
 from .records import Item, Sample, Scored
@@ -22,36 +21,6 @@ from .summary import Summary
 
 JOURNAL, SCORES, SUMMARY, TABLE = "completions.jsonl", "scores.jsonl", "summary.json", "summary.md"
 _LIBRARIES = ("egpo-trl", "trl", "transformers", "torch", "peft", "vllm", "openai", "bfcl-eval")
-
-
-def make_sampler(config: EvaluationConfig) -> Sampler:
-    """
-    The sampler that a configuration names.
-
-    Args:
-        config ([`EvaluationConfig`]):
-            Back end and model.
-
-    Returns:
-        [`Sampler`]:
-            The sampler, its model loaded.
-
-    Raises:
-        ValueError: If something that it needs is missing.
-    """
-    if config.model == GOLD:
-        return GoldSampler()
-    if config.backend == "openai":
-        from ..sampling.endpoint_sampler import EndpointSampler
-
-        return EndpointSampler(config)
-    if config.backend == "vllm":
-        from ..sampling.vllm_sampler import VLLMSampler
-
-        return VLLMSampler(config)
-    from ..sampling.local_sampler import TransformersSampler
-
-    return TransformersSampler(config)
 
 
 def check_items(suite: Suite, items: Sequence[Item]) -> None:
@@ -182,7 +151,9 @@ def evaluate(
 
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
-    model = make_sampler(config) if sampler is None else sampler
+    if sampler is None:
+        sampler = GoldSampler() if config.model == GOLD else make_sampler(config)
+    model = sampler
     try:
         suite.begin(model.prompts)
         items = suite.items()
@@ -213,7 +184,7 @@ def evaluate(
                     )
                 except SamplingStopped as error:
                     done = f"{len(journal):,} completions are in the journal"
-                    raise SamplingStopped(f"{error}\n{done}; run the same command again to go on.") from error
+                    raise SamplingStopped(f"{error}\n{done}; run the same command again to continue.") from error
             scored = score_samples(suite, samples, output)
             summary = suite.summarize(scored)
             summary = replace(summary, notes=[*summary.notes, *notes_of(samples, model)])
@@ -242,15 +213,5 @@ def _write(
         partial = output / f"{name}.partial"
         partial.write_text(text, encoding="utf-8")
         partial.replace(output / name)
-    found = {**belongs_to, **summary.as_dict(), "finish_reasons": dict(counts), "versions": _versions()}
+    found = {**belongs_to, **summary.as_dict(), "finish_reasons": dict(counts), "versions": versions(*_LIBRARIES)}
     save_summary(found, output / SUMMARY)
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "platform": sys.platform}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions

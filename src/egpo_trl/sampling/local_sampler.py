@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .completion import Completion, digest
-from .config import EvaluationConfig
+from .config import SamplingConfig
 from .generate import stop_token_ids, stream_completions
 from .models import checksum_of, context_length, is_adapter, load_model, load_tokenizer, model_folder
 from .rendering import PromptRenderer
@@ -79,7 +79,7 @@ class TransformersSampler:
     A transformers model in this process, sampled in batches of prompts of similar length.
 
     Args:
-        config ([`EvaluationConfig`]):
+        config ([`SamplingConfig`]):
             Model, decoding and batches.
         model ([`~transformers.PreTrainedModel`], *optional*):
             Model in evaluation mode, in place of the one that `config` names.
@@ -92,7 +92,7 @@ class TransformersSampler:
 
     def __init__(
         self,
-        config: EvaluationConfig,
+        config: SamplingConfig,
         model: "PreTrainedModel | None" = None,
         tokenizer: "PreTrainedTokenizerBase | None" = None,
     ) -> None:
@@ -151,12 +151,12 @@ class TransformersSampler:
         del self._model
 
 
-def model_identity(config: EvaluationConfig, tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any]:
+def model_identity(config: SamplingConfig, tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any]:
     """
     What tells a model apart from any other, as JSON values.
 
     Args:
-        config ([`EvaluationConfig`]):
+        config ([`SamplingConfig`]):
             Its name and revision.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
             Its tokenizer, for the chat template.

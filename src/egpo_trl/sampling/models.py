@@ -5,11 +5,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.loading import DEMO
-from .config import EvaluationConfig
+from ..data.loading import DEMO, DEMO_MULTI_TURN
+from .config import SamplingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from .sampler import Sampler
 
 ADAPTER_FILE = "adapter_config.json"
 _FILES = (  # that from_pretrained reads; an evaluation may write into the same folder
@@ -21,10 +23,11 @@ _BLOCKS = 64  # of a file that is larger
 
 
 def model_folder(name: str) -> str:
-    """Folder or Hub id of a model; that of the embedded policy for `"demo"`."""
+    """Folder or Hub id of a model; that of an embedded policy for `"demo"` and `"demo-multiturn"`."""
     from ..demo.policy import demo_policy_path
 
-    return str(demo_policy_path()) if name == DEMO else name
+    worlds = {DEMO: "single-turn", DEMO_MULTI_TURN: "multi-turn"}
+    return str(demo_policy_path(worlds[name])) if name in worlds else name
 
 
 def is_adapter(name: str) -> bool:
@@ -102,12 +105,12 @@ def check_folder(name: str) -> None:
         raise ValueError(f"model: {name!r} holds no model (config.json) and no adapter ({ADAPTER_FILE}).")
 
 
-def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerBase":
+def load_tokenizer(config: SamplingConfig, name: str) -> "PreTrainedTokenizerBase":
     """
     Tokenizer of a model, with a chat template.
 
     Args:
-        config ([`EvaluationConfig`]):
+        config ([`SamplingConfig`]):
             Revision and chat template.
         name (`str`):
             Folder or Hub id.
@@ -139,12 +142,12 @@ def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerB
     return tokenizer
 
 
-def load_model(config: EvaluationConfig, name: str) -> "PreTrainedModel":
+def load_model(config: SamplingConfig, name: str) -> "PreTrainedModel":
     """
     Load a model for evaluation; an adapter together with its base.
 
     Args:
-        config ([`EvaluationConfig`]):
+        config ([`SamplingConfig`]):
             Revision, number format, device and attention.
         name (`str`):
             Folder or Hub id.
@@ -176,6 +179,21 @@ def load_model(config: EvaluationConfig, name: str) -> "PreTrainedModel":
         return model.to(device).eval()
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device: the model cannot be put on {device!r}: {str(error).splitlines()[0]}") from None
+
+
+def make_sampler(config: SamplingConfig) -> "Sampler":
+    """The sampler that a configuration names, its model loaded."""
+    if config.backend == "openai":
+        from .endpoint_sampler import EndpointSampler
+
+        return EndpointSampler(config)
+    if config.backend == "vllm":
+        from .vllm_sampler import VLLMSampler
+
+        return VLLMSampler(config)
+    from .local_sampler import TransformersSampler
+
+    return TransformersSampler(config)
 
 
 def context_length(config: Any) -> int | None:

@@ -1,14 +1,15 @@
-"""A judge behind a real server that fails in about 30 % of the requests, in every way that servers do."""
+"""Judges: a real server that fails in about 30 % of the requests in every way that servers do, and a model in this process."""
 
+import asyncio
 import json
-import time
-from email.utils import formatdate
 
 import pytest
 
 from egpo_trl.cleaning import CleaningConfig, CleaningStopped, clean
-from egpo_trl.sampling.endpoint import read_body, response_format, retry_after
-from egpo_trl.sampling.errors import TransientJudgeError
+from egpo_trl.cleaning.judges import read_reply, response_format
+from egpo_trl.cleaning.pipeline import make_judge
+from egpo_trl.demo.policy import demo_policy_path
+from egpo_trl.sampling.limits import Limits
 from tests.cleaning.judge_server import FAULTS, JudgeServer
 from tests.cleaning.test_pipeline import dropped_of, rows_of
 from tests.cleaning.world_judge import Truth, corrupted_rows, no_unknown_function
@@ -16,8 +17,8 @@ from tests.cleaning.world_judge import Truth, corrupted_rows, no_unknown_functio
 
 def config(folder, server, **fields):
     return CleaningConfig(**{
-        "output_dir": str(folder), "base_url": server.url, "judge_model": "judge", "backoff_seconds": 0.01,
-        "max_backoff_seconds": 0.05, "request_timeout": 1.0, "max_retries": 12, **fields,
+        "output_dir": str(folder), "base_url": server.url, "judge_model": "judge", "request_timeout": 1.0,
+        "max_retries": 12, "max_response_bytes": 1_000_000, **fields,
     })  # fmt: skip
 
 
@@ -56,20 +57,22 @@ def test_what_is_sent(tmp_path, monkeypatch):
     assert report.counts["ast"]["rows"] == 1
 
 
-def test_retry_after_is_kept_to_by_everybody(tmp_path):
+def test_retry_after_is_kept_to(tmp_path):
     right, _ = corrupted_rows(4)
     with JudgeServer(Truth(right), fault_share=1.0, faults=("429 with retry-after",)) as server:
         server.random.random = lambda: 0.0 if len(server.log) == 1 else 1.0
-        clean(config(tmp_path, server, concurrency=1, backoff_seconds=0), right, evaluate_row=no_unknown_function)
+        clean(config(tmp_path, server, concurrency=1), right, evaluate_row=no_unknown_function)
     assert len(server.log) == 5
     assert server.times[1] - server.times[0] >= 0.05
-    date = formatdate(time.time() + 60, usegmt=True)
-    assert 50 < retry_after({"retry-after": date}) <= 60
-    assert retry_after({"retry-after-ms": "1500", "retry-after": "7"}) == 1.5
-    for value in ("soon", "nan", "inf", "Wed, 99 Foo 2026"):
-        assert retry_after({"retry-after": value}) is None
-    assert retry_after({"retry-after": "-3"}) == 0
-    assert retry_after({}) is None
+
+
+def test_retries_never_exceed_the_budget(tmp_path):
+    right, _ = corrupted_rows(20)
+    with JudgeServer(Truth(right), fault_share=0.5, faults=("500", "closed", "non-JSON body")) as server:
+        for _ in range(2):  # a second run spends nothing
+            with pytest.raises(CleaningStopped, match=r"max_requests \(17\) is spent"):
+                clean(config(tmp_path, server, max_requests=17), right, evaluate_row=no_unknown_function)
+            assert len(server.log) == 17
 
 
 def test_requests_per_minute(tmp_path):
@@ -92,7 +95,7 @@ def test_requests_per_minute(tmp_path):
         ("500 with a huge body", {"max_retries": 0}, r"longer than max_response_bytes \(1000000\)"),
         ("compressed", {"max_retries": 0}, r"the body is compressed"),
         ("closed", {"max_retries": 1}, r"connection failed"),
-        ("429 with retry-after", {"max_retry_after": 0.01}, r"asks to wait 0 s, longer than max_retry_after"),
+        ("429 with retry-after", {"max_retries": 1}, r"takes no questions.*Retry-After: 0\.05.*lower concurrency"),
     ],
 )
 def test_a_judge_that_fails_for_good(tmp_path, fault, fields, message):
@@ -133,17 +136,29 @@ def test_nobody_listens(tmp_path):
     ids=range(11),
 )  # fmt: skip
 def test_hostile_bodies(body):
-    with pytest.raises(TransientJudgeError):
-        read_body(body, 0)
+    with pytest.raises(ValueError, match=r"^the (body is not|completion has no)"):
+        read_reply(body)
 
 
-def test_tokens_are_estimated_where_the_server_does_not_count():
+def test_tokens_are_counted_by_the_server_or_estimated(tmp_path):
     def body(usage):
         return json.dumps({"choices": [{"message": {"content": "x" * 30}}], "usage": usage}).encode()
 
-    assert read_body(body({"total_tokens": 7}), 270).tokens == 7
+    assert read_reply(body({"total_tokens": 7})) == ("x" * 30, 7)
     for usage in (None, {}, {"total_tokens": True}, {"total_tokens": -1}, {"total_tokens": "7"}, []):
-        assert read_body(body(usage), 270).tokens == 100
+        assert read_reply(body(usage)) == ("x" * 30, None)
+    right, _ = corrupted_rows(1)
+    with JudgeServer(Truth(right)) as server:
+        judge = make_judge(config(tmp_path, server), Limits())
+
+        async def ask():
+            reply = await judge.ask([{"role": "user", "content": "?" * 270}], 0)
+            await judge.close()
+            return reply
+
+        server.body_for = lambda _: body(None)
+        server.question = lambda _: ""
+        assert asyncio.run(ask()).tokens == 100
 
 
 def test_missing_key(tmp_path, monkeypatch):
@@ -154,3 +169,45 @@ def test_missing_key(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
     with pytest.raises(ValueError, match=r"pip install 'egpo-trl\[judge\]'"):
         clean(CleaningConfig(**fields), corrupted_rows(1)[0], evaluate_row=no_unknown_function)
+
+
+def local_config(folder, **fields):
+    return CleaningConfig(**{
+        "output_dir": str(folder), "judge_backend": "transformers", "judge_model": str(demo_policy_path()),
+        "max_tokens": 8, "max_retries": 0, "judge_batch_size": 3, **fields,
+    })  # fmt: skip
+
+
+def test_a_model_in_this_process_answers_in_batches(tmp_path, monkeypatch):
+    judge = make_judge(local_config(tmp_path), Limits())
+    sizes = []
+    sample = judge._sampler.sample
+    monkeypatch.setattr(judge._sampler, "sample", lambda asked: sizes.append(len(asked)) or sample(asked))
+
+    async def ask():
+        questions = [[{"role": "user", "content": f"Set a timer for {n} minutes."}] for n in range(3, 10)]
+        replies = await asyncio.gather(*(judge.ask(question, 0) for question in questions))
+        alone = await judge.ask(questions[0], 0)
+        await judge.close()
+        return replies, alone
+
+    replies, alone = asyncio.run(ask())
+    assert sizes == [3, 3, 1, 1]
+    assert alone == replies[0]
+    assert all(reply.tokens > 0 for reply in replies)
+
+
+def test_a_model_that_gives_no_verdicts(tmp_path):
+    rows, _ = corrupted_rows(3)
+    system, user = tmp_path / "system.txt", tmp_path / "user.txt"
+    system.write_text("Judge.")
+    user.write_text("$conversation $tools $answer")
+    files = {"system_prompt_file": str(system), "user_prompt_file": str(user)}
+    report = clean(local_config(tmp_path / "out", **files), rows, evaluate_row=lambda row: None)
+    assert report.counts["llm"]["dropped"] == {"invalid_verdict": 3}
+
+
+def test_questions_that_are_too_long(tmp_path):
+    rows, _ = corrupted_rows(1)
+    with pytest.raises(CleaningStopped, match="exceed the model's context"):
+        clean(local_config(tmp_path, max_tokens=1000), rows, evaluate_row=lambda row: None)
