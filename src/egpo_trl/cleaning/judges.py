@@ -1,4 +1,4 @@
-"""Judges: an endpoint, or a model in this process. Both answer a question or say how it failed."""
+"""The protocol of judges, and two of them: an endpoint and a model in this process."""
 
 import asyncio
 import json
@@ -174,6 +174,7 @@ class LocalJudge:
                     future.set_result(found[index])
 
     async def close(self) -> None:
-        """Wait for the batch in hand."""
+        """Wait for the batch in hand, and release the model."""
         if self._worker is not None:
             await self._worker
+        self._sampler.close()

@@ -4,14 +4,15 @@ import asyncio
 import concurrent.futures
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from ..sampling.errors import BudgetSpent, EndpointError, EndpointUnavailable
 from ..sampling.limits import Limits
+from ..utils.journal import Journal
 from .asking import Interviewer
 from .config import CleaningConfig
-from .correction import JUDGE_FAILED, drop, evaluate
-from .journal import Journal, Record
+from .correction import JUDGE_FAILED, Record, drop, evaluate
 from .judges import Judge
 from .prompts import JudgePrompts
 from .survey import Survey
@@ -23,8 +24,13 @@ class CleaningStopped(RuntimeError):
 
 def _due(rows: Iterable[Mapping[str, Any]], unfit: bytes, journal: Journal) -> Iterator[tuple[int, Any]]:
     for index, row in enumerate(rows):
-        if not unfit[index] and not journal.is_finished(index):
+        if not unfit[index] and not is_finished(journal.get(index)):
             yield index, row
+
+
+def is_finished(record: Mapping[str, Any] | None) -> bool:
+    """Whether the record of a row says its outcome."""
+    return record is not None and record["outcome"] is not None
 
 
 def run_llm_stage(
@@ -67,15 +73,16 @@ async def _judge_all(
     problems: list[Exception] = []
 
     def save(record: Record) -> None:
-        record.requests, record.tokens = limits.requests - journal.requests, limits.tokens - journal.tokens
-        journal.append(record)
+        record.requests, record.tokens = limits.requests, limits.tokens
+        journal.append(asdict(record))
 
     async def work() -> None:
         for index, row in due:  # the workers share one iterator
             if problems:
                 return
             row_id = row.get("id")
-            record = journal.read(index) or Record(index, None if row_id is None else str(row_id))
+            known = journal.get(index) or {"row": index, "id": None if row_id is None else str(row_id)}
+            record = Record(**known)
             try:
                 await evaluate(row, record, interviewer, prompts, config.max_regenerations, save)
             except EndpointError as error:
@@ -103,7 +110,7 @@ async def _judge_all(
     finally:
         await judge.close()
     if problems:
-        done = f"{journal.finished:,} of {surveyed.fit:,} rows are judged"
+        done = f"{sum(map(is_finished, journal)):,} of {surveyed.fit:,} rows are judged"
         if isinstance(problems[0], CleaningStopped):
             raise CleaningStopped(f"{problems[0]}\n{done}; run the same command again to continue.") from problems[0]
         raise problems[0]

@@ -1,4 +1,4 @@
-"""An evaluation from start to end: sample, score, sum up, write."""
+"""Runs an evaluation: samples, scores, sums up, writes."""
 
 import json
 from collections import Counter
@@ -11,11 +11,11 @@ from ..sampling.completion import digest
 from ..sampling.config import EvaluationConfig
 from ..sampling.models import make_sampler
 from ..sampling.sampler import Sampler, SamplingStopped
+from ..utils.files import write_json, write_text
 from ..utils.versions import versions
 from .gold_sampler import GOLD, GoldSampler
-from .journal import CompletionJournal
 from .records import Item, Sample, Scored
-from .runner import run_conversations
+from .runner import open_journal, run_conversations
 from .suite import Suite
 from .summary import Summary
 
@@ -39,24 +39,7 @@ def options_of(suite: Suite) -> dict[str, Any]:
 
 
 def score_samples(suite: Suite, samples: Sequence[Sample], output: Path) -> list[Scored]:
-    """
-    Scores of all samples, in their order. One that was not sampled, or whose conversation failed, is worth 0.
-
-    Args:
-        suite ([`Suite`]):
-            The judge.
-        samples (`Sequence[Sample]`):
-            What it judges.
-        output (`Path`):
-            Folder for its own files.
-
-    Returns:
-        `list[Scored]`:
-            One for each sample.
-
-    Raises:
-        ValueError: If the suite left a sample out, judged one twice, or gave a score that is none.
-    """
+    """Scores of all samples, in their order. One that was not sampled, or whose conversation failed, is worth 0."""
     found: dict[tuple[str, int], Scored] = {}
     for one in suite.score(samples, output):
         if (one.id, one.sample) in found:
@@ -77,7 +60,7 @@ def score_samples(suite: Suite, samples: Sequence[Sample], output: Path) -> list
 
 
 def notes_of(samples: Sequence[Sample], sampler: Sampler) -> list[str]:
-    """Lines below the table: how prompts were rendered, and what was not or not wholly sampled."""
+    """Lines below the table: how prompts were rendered, and which of them were not sampled."""
     counts = Counter(one.finish_reason for sample in samples for one in sample.completions)
     identity, prompts = sampler.identity, sampler.prompts
     by = "the endpoint" if prompts.tokenizer is None else f"the chat template {identity.get('template')}"
@@ -106,15 +89,7 @@ def notes_of(samples: Sequence[Sample], sampler: Sampler) -> list[str]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """
-    A finished evaluation.
-
-    Args:
-        summary ([`Summary`]):
-            Its table.
-        folder (`Path`):
-            Where the files are: `summary.json`, `summary.md`, `scores.jsonl` and the journal `completions.jsonl`.
-    """
+    """A finished evaluation."""
 
     summary: Summary
     folder: Path
@@ -126,7 +101,7 @@ def evaluate(
     """
     Evaluate a model on a suite.
 
-    A run that was ended in any way, `kill -9` included, goes on where it was when it is called again: nothing that is in
+    A run that was ended in any way, `kill -9` included, continues when it is called again: nothing that is in
     the journal is sampled twice.
 
     Args:
@@ -165,7 +140,7 @@ def evaluate(
             "items": digest([[item.id, item.category, digests[item.id]] for item in items]),
             "sampling": dict(model.identity),
         }
-        with CompletionJournal(output / JOURNAL, belongs_to) as journal:
+        with open_journal(output / JOURNAL, belongs_to) as journal:
             with progress_bar(show_progress) as progress:
                 task = progress.add_task(suite.name, total=len(items) * config.num_samples)
                 try:
@@ -204,14 +179,10 @@ def _write(
     summary: Summary,
 ) -> None:
     """Write scores, table and summary, the summary last: a folder that has one is complete."""
-    from ..reports.before_after import save_summary
-
     counts = Counter(one.finish_reason for sample in samples for one in sample.completions)
     lines = [json.dumps({**asdict(one), "item": digests[one.id]}, ensure_ascii=False) + "\n" for one in scored]
     (output / SUMMARY).unlink(missing_ok=True)
-    for name, text in ((SCORES, "".join(lines)), (TABLE, f"# {suite.name}\n\n{summary.markdown()}")):
-        partial = output / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(output / name)
+    write_text("".join(lines), output / SCORES)
+    write_text(f"# {suite.name}\n\n{summary.markdown()}", output / TABLE)
     found = {**belongs_to, **summary.as_dict(), "finish_reasons": dict(counts), "versions": versions(*_LIBRARIES)}
-    save_summary(found, output / SUMMARY)
+    write_json(found, output / SUMMARY)

@@ -1,4 +1,4 @@
-"""What passes between suites, samplers and the runner: items, completions, samples and scores."""
+"""Items, samples and scores: the records that suites, samplers and the runner exchange."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class Sample:
 @dataclass(frozen=True)
 class Scored:
     """
-    What a sample is worth.
+    The score of a sample.
 
     Args:
         id (`str`):

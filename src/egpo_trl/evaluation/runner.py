@@ -1,13 +1,14 @@
 """Runs the conversations of a suite; each continues as soon as its own reply is back and in the journal."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from ..sampling.completion import Completion, digest
 from ..sampling.sampler import Request, Sampler, request_seed
-from .journal import CompletionJournal
+from ..utils.journal import Journal, JournalError
 from .records import Item, Sample
 from .suite import Conversation, Suite
 
@@ -26,6 +27,11 @@ class _Live:
     @property
     def key(self) -> tuple[str, int, int]:
         return (self.item.id, self.number, len(self.completions))
+
+    def record(self, completion: Completion) -> dict[str, Any]:
+        """What the journal keeps of a reply; see [`open_journal`]."""
+        item, sample, step = self.key
+        return {"item": item, "sample": sample, "step": step, "prompt": self.prompt, "completion": asdict(completion)}
 
     def advance(self, completion: Completion | None) -> Sample | None:
         """Move to the next row; returns the sample if there is none."""
@@ -47,12 +53,28 @@ class _Live:
         return Sample(self.item, self.number, tuple(self.completions), outcome, failure)
 
 
-def _start(suite: Suite, item: Item, number: int, journal: CompletionJournal) -> "_Live | Sample":
+def open_journal(path: Path, belongs_to: Mapping[str, Any]) -> Journal:
+    """The completions of a run by item, sample and step."""
+
+    def key(record: Mapping[str, Any]) -> tuple[str, int, int]:
+        Completion(**record["completion"])  # a broken line raises
+        return record["item"], record["sample"], record["step"]
+
+    return Journal(path, belongs_to, key, "sample everything again")
+
+
+def _start(suite: Suite, item: Item, number: int, journal: Journal) -> "_Live | Sample":
     """Begin a conversation, and replay what is in the journal."""
     live = _Live(item, number, suite.conversation(item))
     sample = live.advance(None)
-    while sample is None and (completion := journal.read(live.key, live.prompt)) is not None:
-        sample = live.advance(completion)
+    while sample is None and (known := journal.get(live.key)) is not None:
+        if known["prompt"] != live.prompt:
+            raise JournalError(
+                f"{journal.path}: item {item.id!r}, sample {number}, asked something else at step {live.key[2]} before: "
+                "the suite was changed. Use another output folder, or move the journal away to sample everything again."
+            )
+        fields = known["completion"]
+        sample = live.advance(Completion(**{**fields, "completion_ids": tuple(fields["completion_ids"])}))
     return live if sample is None else sample
 
 
@@ -60,7 +82,7 @@ def run_conversations(
     suite: Suite,
     items: Sequence[Item],
     sampler: Sampler,
-    journal: CompletionJournal,
+    journal: Journal,
     *,
     num_samples: int = 1,
     seed: int = 0,
@@ -107,7 +129,7 @@ def run_conversations(
         for index, completion in sampler.sample(requests):
             one = live[index]
             answered.add(index)
-            journal.append(one.key, one.prompt, completion)
+            journal.append(one.record(completion))
             on_completion(completion)
             sample = one.advance(completion)
             follower: _Live | None = one

@@ -1,4 +1,4 @@
-"""Entropy of a model at every token of a completion, for looking at single completions."""
+"""Measures the entropy of a model at every token of a completion."""
 
 import inspect
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _MAX_TOKENS = 2048  # longer completions are looked at up to here
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
-    """Text of each token; a character of several tokens stands at its last one."""
+    """Text of each token; a character of several tokens is put at its last one."""
 
     def decode(begin: int, end: int) -> str:
         return str(tokenizer.decode(ids[begin:end], skip_special_tokens=False, clean_up_tokenization_spaces=False))

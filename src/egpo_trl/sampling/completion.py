@@ -1,4 +1,4 @@
-"""[`Completion`]: what a model answered."""
+"""[`Completion`]: the answer of a model."""
 
 import hashlib
 import json
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 FINISH_REASONS = ("stop", "length", "prompt_too_long", "error")
-
-
 UNSAMPLED = ("prompt_too_long", "error")  # worth 0, whatever the suite makes of an empty completion
 
 
@@ -21,7 +19,7 @@ def digest(value: Any) -> str:
 @dataclass(frozen=True)
 class Completion:
     """
-    What a model answered.
+    The answer of a model.
 
     Args:
         text (`str`):

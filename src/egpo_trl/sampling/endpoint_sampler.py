@@ -67,29 +67,28 @@ class EndpointSampler:
         finished: queue.SimpleQueue[tuple[int, Future[Completion]]] = queue.SimpleQueue()
         # A thread, so that requests are sent while the caller works, also where a loop runs already (notebooks).
         loop = asyncio.new_event_loop()
-        threading.Thread(target=loop.run_forever, daemon=True).start()
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
 
         async def answer(request: Request) -> Completion:
             async with slots:
                 return await self._ask(client, request)
 
-        def submit(index: int) -> "Future[Completion]":
+        def submit(index: int) -> None:
             future = asyncio.run_coroutine_threadsafe(answer(requests[index]), loop)
             future.add_done_callback(lambda done: finished.put((index, done)))
-            return future
 
-        open_: dict[int, Future[Completion]] = {}
-        sent = 0
+        sent = received = 0
         problem: Exception | None = None
         try:
             while True:
                 while problem is None and sent < len(requests):
-                    open_[sent] = submit(sent)
+                    submit(sent)
                     sent += 1
-                if not open_:
+                if received == sent:
                     break
                 index, done = finished.get()
-                del open_[index]
+                received += 1
                 try:
                     completion = done.result()
                 except (Exception, CancelledError) as error:
@@ -99,10 +98,10 @@ class EndpointSampler:
                     continue
                 yield index, completion
         finally:
-            for future in open_.values():
-                future.cancel()
-            asyncio.run_coroutine_threadsafe(client.close(), loop).result()
+            asyncio.run_coroutine_threadsafe(_shut_down(client), loop).result()
             loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
         if problem is not None:
             raise problem
 
@@ -159,6 +158,15 @@ class EndpointSampler:
 
     def close(self) -> None:
         """Connections are closed when the last completion has come."""
+
+
+async def _shut_down(client: EndpointClient[Any]) -> None:
+    """Cancel what is under way, and close the connections."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await client.close()
 
 
 def read_reply(body: bytes, prompts: PromptFormat) -> Completion:

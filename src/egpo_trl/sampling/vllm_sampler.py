@@ -1,4 +1,4 @@
-"""A model that vLLM samples in this process."""
+"""Samples a model with vLLM in this process."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,16 +14,7 @@ _CHUNK = 256  # prompts handed to vLLM at a time: what is finished is journalled
 
 
 class VLLMSampler:
-    """
-    A model in vLLM, sampled with a seed for each prompt; an adapter by vLLM's own LoRA support.
-
-    Args:
-        config ([`SamplingConfig`]):
-            Model, decoding and further arguments of `vllm.LLM`.
-
-    Raises:
-        ValueError: If vLLM is not installed, or the model has no chat template.
-    """
+    """A model in vLLM, sampled with a seed for each prompt; an adapter by vLLM's own LoRA support."""
 
     def __init__(self, config: SamplingConfig) -> None:
         try:
@@ -92,7 +83,7 @@ class VLLMSampler:
         )
 
     def close(self) -> None:
-        """Let the engine go."""
+        """Release the engine."""
         del self._llm
 
 
