@@ -14,13 +14,36 @@ DEFAULT_THINK_TAGS = ("<think>", "</think>")
 
 
 def prompt_messages(row: Mapping[str, Any], prompts: PromptFormat) -> tuple[list[dict[str, Any]], Any]:
-    """Messages and tools of a row in a prompt style."""
+    """
+    Messages and tools of a row in a prompt style.
+
+    Args:
+        row (`Mapping[str, Any]`):
+            Canonical row with messages as `prompt`.
+        prompts ([`PromptFormat`]):
+            Style and think tags.
+
+    Returns:
+        `tuple`:
+            Messages, and the function schemas that the chat template is to render, or `None`.
+    """
     messages = to_messages(row, prompts.style, prompts.think_tags or DEFAULT_THINK_TAGS)
     return messages, parse_row_tools(row.get("tools")) if prompts.style == "native" else None
 
 
 class PromptRenderer:
-    """Renders rows with a tokenizer's chat template."""
+    """
+    Renders rows with a tokenizer's chat template.
+
+    Args:
+        prompts ([`PromptFormat`]):
+            Style, template arguments and tokenizer.
+        render_tools (`bool`, *optional*, defaults to `True`):
+            Whether a row's tools are handed to the chat template (native style).
+
+    Raises:
+        ValueError: If there is no tokenizer.
+    """
 
     def __init__(self, prompts: PromptFormat, render_tools: bool = True) -> None:
         if prompts.tokenizer is None:
@@ -30,7 +53,17 @@ class PromptRenderer:
         self._render_tools = render_tools
 
     def __call__(self, row: Mapping[str, Any]) -> list[int]:
-        """Token ids of the prompt of a row."""
+        """
+        Token ids of the prompt of a row.
+
+        Args:
+            row (`Mapping[str, Any]`):
+                Canonical row; a `prompt` that is a string is taken as rendered.
+
+        Returns:
+            `list[int]`:
+                Token ids.
+        """
         if isinstance(row["prompt"], str):
             return list(self._tokenizer(row["prompt"])["input_ids"])
         messages, tools = prompt_messages(row, self._prompts)
