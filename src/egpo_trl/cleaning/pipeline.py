@@ -40,19 +40,7 @@ _VERSIONS = ("egpo-trl", "datasets", "pyarrow", "jsonschema", "openai", "transfo
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """
-    What a cleaning run produced.
-
-    Args:
-        rows (`Path`):
-            File with the cleaned rows.
-        dropped (`Path`):
-            JSON-lines file with the dropped ones, each with `stage`, `reason` and `detail`.
-        manifest (`Path`):
-            JSON file with input, config, versions and counts.
-        counts (`dict[str, dict]`):
-            For each stage `rows`, `corrected` and `dropped` by reason.
-    """
+    """The files of a cleaning run, and for each stage `rows`, `corrected` and `dropped` by reason."""
 
     rows: Path
     dropped: Path

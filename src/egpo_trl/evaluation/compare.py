@@ -19,7 +19,7 @@ _FEWEST_DIFFERING = 6
 
 @dataclass(frozen=True)
 class Run:
-    """Scores of a finished evaluation."""
+    """Mean scores of a finished evaluation by category and item, digests of its items, and weights of its totals."""
 
     name: str
     suite: str
@@ -29,22 +29,7 @@ class Run:
 
 
 def read_run(name: str, folder: str | Path) -> Run:
-    """
-    Read a finished evaluation.
-
-    Args:
-        name (`str`):
-            What to call it.
-        folder (`str` or `Path`):
-            Output folder of `egpo-trl evaluate`.
-
-    Returns:
-        [`Run`]:
-            Its scores.
-
-    Raises:
-        ValueError: If the folder does not hold a finished evaluation, or a file is broken.
-    """
+    """Read a finished evaluation."""
     folder = Path(folder)
     again = "Run egpo-trl evaluate with this output folder again: what is sampled stays."
     for file in (SUMMARY, SCORES):
@@ -164,21 +149,6 @@ def compare_runs(runs: Sequence[Run], resamples: int = RESAMPLES, seed: int = 0)
 
     Prompts are resampled with the scores that every run has on them (paired bootstrap), separately in each category, so
     that what makes a prompt hard for all runs does not widen the interval of their difference.
-
-    Args:
-        runs (`Sequence[Run]`):
-            Two or more; differences are to the first.
-        resamples (`int`, *optional*, defaults to `10000`):
-            Resamples of the bootstrap.
-        seed (`int`, *optional*, defaults to `0`):
-            Its seed.
-
-    Returns:
-        [`Comparison`]:
-            Scores and differences by category.
-
-    Raises:
-        ValueError: If the runs are of different suites, were asked different things, or have no prompt in common.
     """
     if len(runs) < 2:
         raise ValueError("A comparison needs two runs.")

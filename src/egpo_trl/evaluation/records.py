@@ -28,27 +28,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Sample:
-    """
-    A finished conversation.
-
-    Args:
-        item ([`Item`]):
-            What was asked.
-        number (`int`):
-            Number among the samples of its item, from 0.
-        completions (`tuple[Completion, ...]`):
-            One for each step, in order.
-        outcome (`Any`, *optional*):
-            What the suite's generator returned.
-        failure (`str`, *optional*):
-            The error that ended the generator, if one did.
-    """
+    """A finished conversation."""
 
     item: Item
-    number: int
-    completions: tuple[Completion, ...]
-    outcome: Any = None
-    failure: str | None = None
+    number: int  # among the samples of the item, from 0
+    completions: tuple[Completion, ...]  # one for each step
+    outcome: Any = None  # what the generator of the suite returned
+    failure: str | None = None  # the error that ended the generator
 
     @property
     def text(self) -> str:

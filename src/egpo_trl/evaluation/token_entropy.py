@@ -41,29 +41,7 @@ def token_entropies(
     think_tags: Sequence[str] | None = None,
     tool_mask: Sequence[int] | None = None,
 ) -> list[tuple[str, float, bool]]:
-    """
-    Tokens of a completion with the entropy of the model before each, as training measures it.
-
-    Args:
-        model ([`~transformers.PreTrainedModel`]):
-            Model that wrote the completion.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Its tokenizer.
-        prompt_ids (`Sequence[int]`):
-            Token ids of the prompt.
-        completion_ids (`Sequence[int]`):
-            Token ids of the completion; the first 2,048 are looked at.
-        temperature (`float`, *optional*, defaults to `1.0`):
-            Temperature that the logits are divided by.
-        think_tags (`Sequence[str]`, *optional*):
-            Opening and closing tag, where tokenizer and chat template do not tell.
-        tool_mask (`Sequence[int]`, *optional*):
-            0 at tokens of tool results, which belong to no chain of thought.
-
-    Returns:
-        `list[tuple[str, float, bool]]`:
-            Text, entropy in nats, and whether the token belongs to the chain of thought.
-    """
+    """Tokens of a completion with the entropy of the model before each, as training measures it."""
     completion_ids = list(completion_ids[:_MAX_TOKENS])
     if not completion_ids:
         return []

@@ -165,28 +165,6 @@ def sample_completions(
     Sample one completion for each prompt, in left-padded batches of prompts of similar length.
 
     The random state of the process is as before afterwards, so that an evaluation does not change a training run.
-
-    Args:
-        model ([`~transformers.PreTrainedModel`]):
-            Model to sample.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Its tokenizer.
-        prompts (`Sequence[Sequence[int]]`):
-            Token ids of the prompts.
-        max_new_tokens (`int`):
-            Longest completion, in tokens.
-        temperature (`float`, *optional*, defaults to `0.0`):
-            Sampling temperature; 0 is greedy.
-        batch_size (`int`, *optional*, defaults to `32`):
-            Prompts a batch.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the sampling.
-        progress (`Callable[[int], None]`, *optional*):
-            Called with the number of prompts of each finished batch.
-
-    Returns:
-        `list[list[int]]`:
-            Token ids of the completions in the order of the prompts, each up to and with its end token.
     """
     options = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else _GREEDY
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
