@@ -23,7 +23,7 @@ SYNTAXES = (*SYNTAX_BY_NAME, "native")
 _ENDS_OF_TURN = (
     "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|eot|>", "<|eom|>", "</s>", "<eos>",
     "<|end|>", "<|return|>", "<|call|>", "<|observation|>", "<|user|>", "<end_of_turn>", "<turn|>", "<|END_OF_TURN_TOKEN|>",
-    "<｜end▁of▁sentence｜>", "<end_of_sentence>", "[e~[", "<seed:eos>",
+    "<｜end▁of▁sentence｜>", "<end_of_sentence>", "[e~[", "<seed:eos>", "<SPECIAL_12>",
 )  # fmt: skip
 
 
@@ -136,6 +136,10 @@ class CompletionReader:
         if answer.state is not State.CALL and self._ends.isdisjoint(ids):
             return Answer(State.MALFORMED, reason="truncated")
         return answer
+
+    def read_ids(self, token_ids: Sequence[int], tools: Any = None) -> Answer:
+        """Reads a turn from its tokens, whatever TRL made of it."""
+        return self._read_content(self.decode(token_ids), None, (), tools, is_decoded=True)
 
     def _read_turn(self, turn: Mapping[str, Any], prompt: Any, names: Collection[str], tools: Any) -> Answer:
         content = turn.get("content")
