@@ -17,7 +17,7 @@ KIMI = """{%- if tools -%}{{ tools|tojson }}{%- endif -%}{%- for m in messages -
 {%- if m.tool_calls -%}<|tool_calls_section_begin|>{%- for c in m.tool_calls -%}<|tool_call_begin|>{{ c.id }}\
 <|tool_call_argument_begin|>{{ c.function.arguments|tojson }}<|tool_call_end|>{%- endfor -%}<|tool_calls_section_end|>
 {%- endif -%}<|im_end|>{%- endfor -%}{%- if add_generation_prompt -%}<|im_assistant|>{%- endif -%}"""
-MISTRAL = """{%- if tools -%}[AVAILABLE_TOOLS]{{ tools|tojson }}[/AVAILABLE_TOOLS]{%- endif -%}{%- for m in messages -%}
+MISTRAL = """Draft in [THINK]…[/THINK].{%- if tools -%}[AVAILABLE_TOOLS]{{ tools|tojson }}[/AVAILABLE_TOOLS]{%- endif -%}{%- for m in messages -%}
 {%- if m.tool_calls -%}{%- for c in m.tool_calls -%}{%- if c.id|length != 9 -%}{{ raise_exception('9 characters') }}
 {%- endif -%}[TOOL_CALLS]{{ c.function.name }}[ARGS]{{ c.function.arguments|tojson }}{%- endfor -%}</s>
 {%- else -%}[{{ m.role }}]{{ m.content }}{%- endif -%}{%- endfor -%}"""
@@ -63,7 +63,14 @@ def test_a_family_is_paid_for_what_it_writes(tmp_path, tiny_tokenizer, name, sin
         for reference in (ONE, NONE)
     ]
     trainer = scripted_trainer(
-        tmp_path, dialect, scripts, rows=rows, reward=ToolCallReward(), model=model, max_completion_length=400
+        tmp_path,
+        dialect,
+        scripts,
+        rows=rows,
+        reward=ToolCallReward(),
+        model=model,
+        max_completion_length=400,
+        render_tools=name != "deepseek_v3",  # its template writes calls and shows no functions
     )
     told: dict[str, list[Any]] = {}
     trainer._log_completion_extra = lambda column, values: told.update({column: list(values)})

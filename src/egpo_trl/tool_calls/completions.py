@@ -88,6 +88,10 @@ class CompletionReader:
         template = find_response_template(self.tokenizer) if self.tokenizer is not None else None
         return None if template is None else NativeReader(template, self.thinking)
 
+    @cached_property
+    def _checks_think_tags(self) -> bool:
+        return self.syntax in SYNTAX_BY_NAME and SYNTAX_BY_NAME[self.syntax].checks_think_tags
+
     def read(
         self,
         completion: Any,
@@ -158,6 +162,8 @@ class CompletionReader:
             return Answer(State.MALFORMED, reason="several_think_blocks")
         if turn.get("tool_calls"):
             return self._parsed_calls(turn["tool_calls"], content, names)
+        if self._checks_think_tags:
+            return read_text(content, names)  # the parser has taken the frame of the message off
         return self._read_answer(content, names, tools)
 
     def _read_content(
@@ -165,7 +171,7 @@ class CompletionReader:
     ) -> Answer:
         if self.syntax == "native" and self._native is not None and self._native.reads_reasoning:
             return self._read_native(content, names, tools)
-        if not is_decoded:
+        if not is_decoded and (content[-2:] in self._last_letters or content[-1:].isspace()):
             content = _without_end(content, self._ends_of_turn)
         start, end = self.think_tags
         prefilled = self.think_prefilled
@@ -177,8 +183,7 @@ class CompletionReader:
         if len(answer_text) > MAX_CHARACTERS and len(answer_text.strip()) > MAX_CHARACTERS:
             return Answer(State.MALFORMED, reason="malformed_call")
         answer = self._read_answer(answer_text, names, tools)
-        own = SYNTAX_BY_NAME.get(self.syntax)
-        if (answer.state is State.CALL and not self.allow_text) or (own is not None and own.checks_think_tags):
+        if (answer.state is State.CALL and not self.allow_text) or self._checks_think_tags:
             return answer  # tags in it stand in strings
         if answer.state is State.CALL:
             strings = json.dumps([call.arguments for call in answer.calls], ensure_ascii=False)
@@ -295,6 +300,11 @@ class CompletionReader:
         own = [] if self.tokenizer is None else self._end_texts
         return tuple(end for end in (*own, *_ENDS_OF_TURN) if end != self.think_tags[1])
 
+    @cached_property
+    def _last_letters(self) -> frozenset[str]:
+        """Of what ends a turn: most answers are told by them."""
+        return frozenset(end[-2:] for end in self._ends_of_turn)
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text up to the end-of-turn token, special tokens included; with that token for the native syntax."""
         assert self.tokenizer is not None
@@ -319,11 +329,12 @@ def text_of(content: Any) -> str:
     return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
-def _without_end(text: str, ends: Collection[str]) -> str:
+def _without_end(text: str, ends: tuple[str, ...]) -> str:
     """A text without what ends the turn."""
-    text = text.rstrip()
-    end = next((end for end in ends if text.endswith(end)), "")
-    return text.removesuffix(end)
+    stripped = text.rstrip()
+    if not stripped.endswith(ends):
+        return text
+    return stripped.removesuffix(next(end for end in ends if stripped.endswith(end)))
 
 
 def _parameters(tools: Any) -> Mapping[str, Any]:

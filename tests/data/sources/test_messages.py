@@ -108,7 +108,7 @@ def test_results_in_tags_are_results_of_their_own(tmp_path):
         {"role": "assistant", "content": "3, 4"},
     ]
     (_, text), _ = convert_records(tmp_path, "messages", [{"messages": messages, "tools": TOOLS}])
-    assert [(m["content"], m["tool_call_id"]) for m in text["prompt"][2:]] == [("3", "x"), ("4", "call_1")]
+    assert [(m["content"], m["tool_call_id"]) for m in text["prompt"][2:]] == [("3", "call_0"), ("4", "call_1")]
 
 
 def assistant(**message):
