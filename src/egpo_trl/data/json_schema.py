@@ -302,7 +302,11 @@ def to_function_schema(function: Any) -> dict[str, Any]:
 
 
 def _first(function: Mapping[str, Any], keys: Iterable[str]) -> Any:
-    return next((function[key] for key in keys if function.get(key) is not None), None)
+    for key in keys:
+        value = function.get(key)
+        if value is not None:
+            return value
+    return None
 
 
 def _parameters(parameters: Any) -> dict[str, Any]:

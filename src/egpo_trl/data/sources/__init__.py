@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ...tool_calls.calls import parse_reference, parse_row_tools, parse_tools
+from ...tool_calls.calls import parse_reference, parse_row_tools
 from .. import records
 from ..records import Record, Unconvertible
 from ..rows import row_problem
@@ -27,7 +27,7 @@ __all__ = ["SOURCES", "Conversion", "Skipped", "UnknownFormat", "convert", "disc
 logger = logging.getLogger(__name__)
 
 FIELD_OPTIONS = ("messages", "tools", "answers")
-_FIELDS = ("prompt", "tools", "reference", "answer")
+_FIELDS = ("prompt", "tools", "answer")
 _PEEKED = 100  # records that the format is told from
 
 
@@ -215,8 +215,12 @@ def _check(row: Row) -> None:
     if problem is not None:
         field, reason = problem.split(", field ", 1)[1].split(": ", 1)
         raise Unconvertible(field.strip("'"), reason)
+    try:
+        calls = parse_reference(row["reference"])
+    except ValueError as error:
+        raise Unconvertible("reference", str(error)) from None
     offered = _names_of(row["tools"])
-    unknown = next((call.name for call in parse_reference(row["reference"]) if call.name not in offered), None)
+    unknown = next((call.name for call in calls if call.name not in offered), None)
     if unknown is not None:
         told = "which is not among the functions" if offered else "and the record offers no function"
         raise Unconvertible("reference", f"calls {unknown[:60]!r}, {told}")
@@ -229,7 +233,7 @@ def _check(row: Row) -> None:
 
 @lru_cache(maxsize=256)
 def _names_of(tools: str) -> frozenset[str]:
-    return frozenset(parse_tools(parse_row_tools(tools)))
+    return frozenset(tool["function"]["name"] for tool in parse_row_tools(tools) or ())
 
 
 def _warn(skipped: Skipped) -> None:
