@@ -1,4 +1,4 @@
-"""Writes what a cleaning run did as one HTML page: counts, samples of what was dropped and why, corrections side by side."""
+"""Writes what a cleaning run did as one HTML page: counts, dropped rows with their reasons, corrections side by side."""
 
 import json
 import random
