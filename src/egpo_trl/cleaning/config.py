@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..data.leaks import MIN_WORDS
-from ..data.loading import DEMO
+from ..demo.names import DEMO
 
 BACKENDS = ("openai", "transformers", "none")
 STRUCTURED_OUTPUTS = ("json_schema", "json_object", "none")

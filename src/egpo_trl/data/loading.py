@@ -8,10 +8,9 @@ from typing import Any
 from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 
+from ..demo.names import DEMO, DEMO_MULTI_TURN
 from .prompts import CALLS_IN_CONTENT, to_messages
 
-DEMO = "demo"
-DEMO_MULTI_TURN = "demo-multiturn"
 _TEXT = Value("string")
 _CALL = {"id": _TEXT, "type": _TEXT, "function": {"name": _TEXT, "arguments": _TEXT}}
 _MESSAGE = {"role": _TEXT, "content": _TEXT, "tool_calls": [_CALL], "tool_call_id": _TEXT, "name": _TEXT}

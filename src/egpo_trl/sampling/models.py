@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.loading import DEMO
 from .config import EvaluationConfig
 
 if TYPE_CHECKING:
@@ -18,13 +17,6 @@ _FILES = (  # that from_pretrained reads; an evaluation may write into the same 
 )  # fmt: skip
 _BLOCK = 1 << 16
 _BLOCKS = 64  # of a file that is larger
-
-
-def model_folder(name: str) -> str:
-    """Folder or Hub id of a model; that of the embedded policy for `"demo"`."""
-    from ..demo.policy import demo_policy_path
-
-    return str(demo_policy_path()) if name == DEMO else name
 
 
 def is_adapter(name: str) -> bool:
