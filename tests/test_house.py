@@ -21,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "rewards": {"environments", "rollouts"},
     "demo": {"environments"},
     "data": {"demo"},
-    "grpo": {"data", "rollouts"},
+    "grpo": {"data", "demo", "rollouts"},
     "sampling": {"data", "demo"},
     "cleaning": {"sampling", "data", "demo"},
     "evaluation": {"sampling", "rewards", "environments", "rollouts", "data", "demo", "reports"},

@@ -15,7 +15,7 @@ from egpo_trl.demo.world import make_rows
 from egpo_trl.reports.before_after import pick_samples
 from egpo_trl.reports.glossary import meaning_of
 from egpo_trl.reports.run_log import read_config, read_log
-from egpo_trl.runs.setup import check_checkpoint
+from egpo_trl.runs.run_folder import check_checkpoint
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "train" / "quickstart.yaml"
 SHORT = [
@@ -33,6 +33,8 @@ def test_the_main_job_and_its_resumption(tmp_path, capsys):
     output = tmp_path / "run"
     train([*SHORT, "--output_dir", str(output)])
     shown = capsys.readouterr().out
+    assert [row["id"] for row in load_rows(str(output / "held_out.jsonl"))] == [f"test-0-{n}" for n in range(6)]
+    assert "note: 6 held-out rows are few" in shown
     for words in (
         "step    1/2",
         "reward",
@@ -91,7 +93,7 @@ def test_rows_of_your_own_in_the_papers_style(tmp_path):
         ("egpo_lamda", 0.4, r"unknown field in the config file 'egpo_lamda', did you mean 'egpo_lambda'\?"),
         ("egpo_alpha", 1, "egpo_alpha must be greater than 1"),
         ("dataset_name", "none.jsonl", r"there is no file 'none\.jsonl'"),
-        ("resume_from_checkpoint", "nowhere", "is no complete checkpoint"),
+        ("resume_from_checkpoint", "nowhere", "is not a complete checkpoint"),
         ("num_generations", 7, "must be divisible by num_generations"),
     ],
 )
@@ -107,7 +109,7 @@ def test_bad_config(tmp_path, field, value, message):
 def test_bad_command_line(tmp_path):
     with pytest.raises(SystemExit, match=r"unknown option 'egpo_lamda', did you mean"):
         train([*SHORT, "--output_dir", str(tmp_path), "--egpo_lamda", "1"])
-    with pytest.raises(SystemExit, match=r"No such file"):
+    with pytest.raises(SystemExit, match=r"there is no file and no recipe"):
         train(["--config", str(tmp_path / "none.yaml")])
 
 
@@ -131,13 +133,16 @@ def test_bad_rows_stop_the_run_before_a_model_is_loaded(tmp_path):
 
 
 def test_checkpoints(tmp_path):
-    assert check_checkpoint(None) is check_checkpoint("false") is None
-    assert check_checkpoint("true") is True
+    assert check_checkpoint(None, tmp_path) is check_checkpoint("false", tmp_path) is None
+    with pytest.raises(ValueError, match="holds no checkpoint"):
+        check_checkpoint("true", tmp_path)
+    (tmp_path / "checkpoint-1").mkdir()
+    assert check_checkpoint("true", tmp_path) is True
     (tmp_path / "trainer_state.json").write_text("{")
-    with pytest.raises(ValueError, match="is no complete checkpoint"):
-        check_checkpoint(str(tmp_path))
+    with pytest.raises(ValueError, match="is not a complete checkpoint"):
+        check_checkpoint(str(tmp_path), tmp_path)
     (tmp_path / "trainer_state.json").write_text('{"global_step": 1}')
-    assert check_checkpoint(str(tmp_path)) == str(tmp_path)
+    assert check_checkpoint(tmp_path, tmp_path) == str(tmp_path)
 
 
 def test_samples_show_gains_and_a_failure():

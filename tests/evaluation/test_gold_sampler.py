@@ -8,7 +8,7 @@ from egpo_trl.sampling.sampler import Request
 
 
 def test_answers_with_the_references_in_the_rows(tmp_path):
-    sampler = make_sampler(EvaluationConfig(model="gold", output=str(tmp_path)))
+    sampler = make_sampler(EvaluationConfig(model="gold", output_dir=str(tmp_path)))
     found = list(sampler.sample([Request({"gold": "[f()]"}), Request({"gold": "no"})]))
     assert [(position, one.text, one.finish_reason) for position, one in found] == [
         (0, "[f()]", "stop"),
@@ -19,6 +19,6 @@ def test_answers_with_the_references_in_the_rows(tmp_path):
 
 
 def test_a_row_without_a_reference_is_an_error(tmp_path):
-    sampler = make_sampler(EvaluationConfig(model="gold", output=str(tmp_path)))
+    sampler = make_sampler(EvaluationConfig(model="gold", output_dir=str(tmp_path)))
     with pytest.raises(ValueError, match="model 'gold' is for suites"):
         list(sampler.sample([Request({"prompt": "?"})]))

@@ -20,7 +20,7 @@ STEPS = 4 * (1 + 2 + 3)
 
 
 def config(folder, **fields):
-    return EvaluationConfig(model="m", output=str(folder), **{"temperature": 1.0, "num_samples": 3, **fields})
+    return EvaluationConfig(model="m", output_dir=str(folder), **{"temperature": 1.0, "num_samples": 3, **fields})
 
 
 def scores_of(folder):
@@ -258,4 +258,4 @@ def test_fields_out_of_range(tmp_path, fields, message):
     with pytest.raises(ValueError, match=message):
         config(tmp_path, **fields)
     with pytest.raises(ValueError, match="output must name a folder"):
-        EvaluationConfig(model="m", output="")
+        EvaluationConfig(model="m", output_dir="")

@@ -21,7 +21,7 @@ from egpo_trl.utils.journal import JournalError
 
 def config(model, output, **fields):
     return EvaluationConfig(
-        model=str(model), output=str(output), **{"max_new_tokens": 48, "dtype": "float32", **fields}
+        model=str(model), output_dir=str(output), **{"max_new_tokens": 48, "dtype": "float32", **fields}
     )
 
 

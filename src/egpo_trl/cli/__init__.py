@@ -8,7 +8,7 @@ from .failure import INTERRUPTED, WRONG_USAGE, Failure
 from .parsing import CommandParser, prepare_streams, read_call
 from .table import COMMANDS, Command, find
 
-__all__ = ["COMMANDS", "Failure", "main", "make_parser", "train"]
+__all__ = ["COMMANDS", "Failure", "command_parser", "main", "make_parser", "train"]
 
 
 def _add_parsers(parent: CommandParser, commands: dict[str, Command], title: str, wanted: str | None) -> None:
@@ -83,11 +83,14 @@ def _run(argv: list[str]) -> None:
             close = difflib.get_close_matches(word, known, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else f" Choose from: {', '.join(known)}."
             kind = "suite" if words else "command"
-            raise Failure(f"egpo-trl{''.join(f' {one}' for one in words)}: unknown {kind} {word!r}.{hint}", WRONG_USAGE)
+            raise Failure(
+                f"egpo-trl{''.join(f' {one}' for one in words)}: unknown {kind} {word!r}.{hint}", WRONG_USAGE
+            )
         words.append(word)
         known = known[word].subcommands
     if known:
-        raise Failure(f"egpo-trl {' '.join(words)}: name one of {', '.join(known)}.", WRONG_USAGE)
+        command_parser(" ".join(words)).print_help()
+        return
     command = " ".join(words)
     top = make_parser(command)
     (group,) = [action for action in top._actions if action.nargs == "A..."]

@@ -37,8 +37,9 @@ def _facts() -> Iterator[tuple[str, str]]:
     yield "torch build", f"CUDA {torch.version.cuda}, HIP {torch.version.hip}, {torch.get_num_threads()} threads"
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
-        yield f"GPU {index}", (
-            f"{device.name}, {device.total_memory / 1e9:.0f} GB, compute capability {device.major}.{device.minor}"
+        yield (
+            f"GPU {index}",
+            (f"{device.name}, {device.total_memory / 1e9:.0f} GB, compute capability {device.major}.{device.minor}"),
         )
     if not torch.cuda.device_count():
         yield "devices", "MPS" if torch.backends.mps.is_available() else "CPU only"

@@ -26,10 +26,12 @@ def convert_arguments(parser: argparse.ArgumentParser) -> None:
     from ..data.sources import SOURCES
     from ..data.sources.bfcl import REFERENCES
 
-    parser.add_argument("source", metavar="SOURCE", choices=sorted(SOURCES), help="format: " + ", ".join(sorted(SOURCES)))
+    parser.add_argument(
+        "source", metavar="SOURCE", choices=sorted(SOURCES), help="format: " + ", ".join(sorted(SOURCES))
+    )
     parser.add_argument("name", metavar="DATA", help="file, folder or data set on the Hub")
     parser.add_argument("--dataset_config", metavar="NAME", help="configuration of a data set on the Hub")
-    parser.add_argument("--dataset_split", metavar="NAME", default="train", help="split of a data set on the Hub, or of a folder")
+    parser.add_argument("--dataset_split", metavar="NAME", default="train", help="split, on the Hub or in a folder")
     parser.add_argument("--keep_system", choices=("true", "false"), help="keep system messages; depends on the source")
     parser.add_argument("--reference", choices=REFERENCES, help="bfcl: first acceptable values, or all of them")
     parser.add_argument("--categories", metavar="NAME", nargs="+", help="bfcl: categories of a folder")
@@ -84,7 +86,9 @@ def clean(call: Call) -> None:
 def split_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl split`."""
     _add_rows(parser)
-    parser.add_argument("--validation_share", metavar="X", type=float, default=0.05, help="share of the rows to hold out")
+    parser.add_argument(
+        "--validation_share", metavar="X", type=float, default=0.05, help="share of the rows to hold out"
+    )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the choice")
     parser.add_argument(
         "--output_dir", metavar="FOLDER", type=Path, required=True, help="folder for train.jsonl and held_out.jsonl"

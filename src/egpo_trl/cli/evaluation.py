@@ -65,7 +65,9 @@ def compare(call: Call) -> None:
         named = name_runs(options.runs)
         several = next((name for name, paths in named.items() if len(paths) > 1), None)
         if several is not None:
-            raise Failure(f"egpo-trl compare: {several!r} names several runs; give each a name of its own.", WRONG_USAGE)
+            raise Failure(
+                f"egpo-trl compare: {several!r} names several runs; give each a name of its own.", WRONG_USAGE
+            )
         if options.resamples < 1:
             raise Failure(f"egpo-trl compare: --resamples must be at least 1, got {options.resamples}.", WRONG_USAGE)
         runs = [read_run(name, paths[0]) for name, paths in named.items()]

@@ -34,7 +34,9 @@ def one_message(command: str, log_level: str | None = None) -> Iterator[None]:
     except (ValueError, OSError, ImportError, TemplateError, RuntimeError) as error:
         if log_level == "debug" or (isinstance(error, RuntimeError) and not _is_of_the_input(error)):
             raise
-        words = f"the chat template refuses the rows: {told(error)}" if isinstance(error, TemplateError) else told(error)
+        words = (
+            f"the chat template refuses the rows: {told(error)}" if isinstance(error, TemplateError) else told(error)
+        )
         hint = "" if log_level is None else "\n(--log_level debug shows where this came from)"
         raise Failure(f"egpo-trl {command}: {words}{hint}") from error
 

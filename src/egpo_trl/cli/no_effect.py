@@ -76,8 +76,7 @@ _EVALUATE = (
     Needs("device|attn_implementation|batch_size|max_batch_tokens", ["backend"], lambda o: o.backend == "transformers",
           "it belongs to backend: transformers"),
     Needs("dtype|revision", ["backend"], lambda o: o.backend != "openai", "the endpoint has loaded its model"),
-    Needs("top_k|top_p", ["temperature"], lambda o: o.temperature > 0, "greedy decoding samples from one token: set "
-          "temperature"),
+    Needs("top_k|top_p", ["temperature"], lambda o: o.temperature > 0, "set temperature above 0"),
 )  # fmt: skip
 _CLEAN = (
     *_ROWS,
@@ -128,5 +127,6 @@ def without_effect(command: str, options: Namespace, given: Given) -> list[str]:
         names = [*given.line, *(() if is_overridden else given.file)]
         for name in names:
             if re.fullmatch(rule.options, name) and name not in rule.switches:
-                lines.setdefault(name, f"{name} has no effect here: {rule.remedy}, or remove it.")
+                end = ", or remove it." if rule.remedy.startswith("set ") else ". Remove it."
+                lines.setdefault(name, f"{name} has no effect here: {rule.remedy}{end}")
     return list(lines.values())

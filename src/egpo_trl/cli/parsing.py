@@ -64,8 +64,6 @@ class CommandParser(TrlParser):  # type: ignore[misc]
             Data classes whose fields are options.
         takes_config (`bool`, *optional*, defaults to `False`):
             Whether `--config FILE` gives defaults of the options.
-        rows_usage (`str`, *optional*):
-            What follows the command in its usage line.
     """
 
     def __init__(
@@ -103,23 +101,28 @@ class CommandParser(TrlParser):  # type: ignore[misc]
     def format_help(self) -> str:
         """Our own options first, then the most used ones of TRL and transformers, the rest on `--help-all`."""
         inherited = set(self._inherited())
-        if not inherited:
+        if not self.dataclass_types:
             return super().format_help()
-        visible = [action for action in self._actions if not action.option_strings[:1] or action.option_strings[0][:5] != "--no_"]
+        visible = [action for action in self._actions if not "".join(action.option_strings[:1]).startswith("--no_")]
         ours = [action for action in visible if action.dest not in inherited]
         theirs = [action for action in visible if action.dest in inherited]
         order = {name: place for place, name in enumerate(_ESSENTIAL)}
-        essential = sorted((action for action in theirs if action.dest in order), key=lambda action: order[action.dest])
+        essential = sorted(
+            (action for action in theirs if action.dest in order), key=lambda action: order[action.dest]
+        )
         rest = [action for action in theirs if action.dest not in order]
         formatter = self._get_formatter()
         formatter.add_text(f"usage: {self.prog} [--config FILE] [--field value …]")
         formatter.add_text(self.description)
-        sections = [("options of egpo-trl", ours), ("the most used fields of TRL and transformers", essential)]
-        for title, actions in [*sections, *([("other fields of TRL and transformers", rest)] if self.shows_all else [])]:
+        for title, actions in (
+            ("options of egpo-trl", ours),
+            ("the most used fields of TRL and transformers", essential),
+            ("other fields of TRL and transformers", rest if self.shows_all else []),
+        ):
             formatter.start_section(title)
             formatter.add_arguments(actions)
             formatter.end_section()
-        if not self.shows_all:
+        if rest and not self.shows_all:
             formatter.add_text(f"{len(rest)} more fields of TRL and transformers: {self.prog} --help-all")
         return formatter.format_help()
 
@@ -175,14 +178,14 @@ def read_call(command: str, top: argparse.ArgumentParser, parser: CommandParser,
             parser.error("--config needs a file.")
         if path is not None:
             file = _apply_config(path, parser, command)
-    options, rest = top.parse_known_args(argv)
     strings = {name: action.dest for action in parser._actions for name in action.option_strings}
     flags = [word.partition("=")[0] for word in argv if word.startswith("--")]
-    strange = [word.partition("=")[0][2:].replace("-", "_") for word in rest if word.startswith("--")]
+    strange = [flag[2:].replace("-", "_") for flag in flags if flag not in strings]
+    if strange:
+        raise Failure(f"{prog}: {unknown(strange, set(strings.values()), 'option')}", WRONG_USAGE)
+    options, rest = top.parse_known_args(argv)
     if rest:
-        stray = [f"what is {rest[0]!r}? Options are written --field value."] if not rest[0].startswith("--") else []
-        message = "\n".join(filter(None, [unknown(strange, set(strings.values()), "option"), *stray]))
-        raise Failure(f"{prog}: {message}", WRONG_USAGE)
+        raise Failure(f"{prog}: what is {rest[0]!r}? Options are written --field value.", WRONG_USAGE)
     given = Given(file, {strings[word] for word in flags if word in strings})
     useless = without_effect(command, options, given)
     if useless:

@@ -72,7 +72,9 @@ def run_recipes(call: "Call") -> None:
         for full, path in recipes().items():
             table.add_row(full, _about(path))
         Console().print(table)
-        print("\nUse one:  egpo-trl train --config quickstart\nCopy one: egpo-trl recipes train/quickstart --output_dir .")
+        print(
+            "\nUse one:  egpo-trl train --config quickstart\nCopy one: egpo-trl recipes train/quickstart --output_dir ."
+        )
         return
     chosen = recipes().values() if name is None else [_choose(name, None)]
     for path in chosen:

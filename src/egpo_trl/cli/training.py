@@ -36,7 +36,7 @@ def merge_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl merge`."""
     parser.add_argument("run", metavar="RUN", help="output folder or checkpoint of a run with use_peft")
     parser.add_argument("--output_dir", metavar="FOLDER", required=True, help="folder to write")
-    parser.add_argument("--base", metavar="MODEL", help="unquantized base model; default: the one that the adapter was trained on")
+    parser.add_argument("--base", metavar="MODEL", help="unquantized base model; default: that of the adapter")
     parser.add_argument(
         "--dtype",
         default="auto",
@@ -56,8 +56,8 @@ def merge(call: Call) -> None:
 
 def plan_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl plan` beside the fields of a recipe."""
-    parser.add_argument("--accelerate_config", metavar="FILE", help="file or name of configs/accelerate; default: one GPU")
-    parser.add_argument("--num_processes", metavar="N", type=int, help="GPUs that train; default: that of the accelerate config")
+    parser.add_argument("--accelerate_config", metavar="FILE", help="accelerate config or its name; default: one GPU")
+    parser.add_argument("--num_processes", metavar="N", type=int, help="GPUs that train; default: as in that config")
     parser.add_argument("--gpu_memory", metavar="GB", type=float, default=80.0, help="GB of one GPU")
     parser.add_argument("--prompt_length", metavar="N", type=int, default=2048, help="tokens of a long prompt")
 

@@ -180,7 +180,7 @@ def evaluate(
     """
     from ..utils.progress import progress_bar
 
-    output = Path(config.output)
+    output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     model = make_sampler(config) if sampler is None else sampler
     try:

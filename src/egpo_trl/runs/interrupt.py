@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -51,6 +52,14 @@ class InterruptCallback(TrainerCallback):
             self.was_asked = self._any_process(args.device)
         if self.was_asked:
             control.should_training_stop = control.should_save = True
+
+    def raise_if_asked(self, place: str, output: Path) -> None:
+        """Raise [`Interrupted`] if training was stopped, with how to continue."""
+        if self.was_asked:
+            raise Interrupted(
+                f"{place}. Model, checkpoint and state are in {output}. To continue, run the same command with "
+                "--resume_from_checkpoint true."
+            )
 
     def _any_process(self, device: Any) -> bool:
         import torch

@@ -92,12 +92,3 @@ def policy_arguments(model_args: "ModelConfig", args: "GRPOConfig | SFTConfig") 
     args.model_init_kwargs = None
     model = PeftModel.from_pretrained(base, folder, is_trainable=True)
     return {"model": model, "processing_class": load_tokenizer(model_args, args.trust_remote_code)}
-
-
-def check_trainable(model: Any) -> None:
-    """Raise `ValueError` if no weight of a model would be trained."""
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError(
-            "No weight of the model is trainable: every parameter is frozen, so that nothing would be learned. Load an "
-            "adapter with is_trainable=True, or set use_peft: true."
-        )

@@ -45,7 +45,8 @@ class EGPOScriptArguments(RowsArguments):
         metadata={"help": "Share of the rows held out, by prompt. The embedded worlds have a held-out split."},
     )
     validation_dataset_name: str | None = field(
-        default=None, metadata={"help": "Held-out rows of your own in place of a share, such as `egpo-trl split` writes."}
+        default=None,
+        metadata={"help": "Held-out rows of your own in place of a share, such as `egpo-trl split` writes."},
     )
     max_validation_rows: int = field(default=200, metadata={"help": "Most held-out rows to use."})
     drop_long_rows: bool = field(

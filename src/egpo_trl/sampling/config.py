@@ -22,7 +22,7 @@ class EvaluationConfig:
         model (`str`):
             `"demo"` for the embedded policy, `"gold"` for the references of a benchmark as its answers, a folder (of a
             model or of a LoRA adapter), a model on the Hub, or the name of a model that the endpoint serves.
-        output (`str`):
+        output_dir (`str`):
             Folder for the journal, the scores and the summary.
         backend (`str`, *optional*, defaults to `"transformers"`):
             `"transformers"` and `"vllm"`: in this process. `"openai"`: an OpenAI-compatible endpoint.
@@ -102,7 +102,7 @@ class EvaluationConfig:
             "help": "'demo', 'gold' (the references), a folder (model or LoRA adapter), a Hub id, or a served model."
         }
     )
-    output: str = field(metadata={"help": "Folder for journal, scores and summary; a run in it is continued."})
+    output_dir: str = field(metadata={"help": "Folder for journal, scores and summary; a run in it is continued."})
     backend: str = field(
         default="transformers",
         metadata={"help": "'transformers' or 'vllm' in this process, 'openai' for an endpoint.", "choices": BACKENDS},
@@ -205,8 +205,8 @@ class EvaluationConfig:
             raise ValueError("base_url must not hold credentials, which the summary would show; use api_key_env.")
         if self.prompt_style == "paper" and self.template_kwargs.get("enable_thinking") is False:
             raise ValueError("prompt_style 'paper' asks the model to think, which contradicts enable_thinking: false.")
-        if not self.output:
-            raise ValueError("output must name a folder.")
+        if not self.output_dir:
+            raise ValueError("output_dir must name a folder.")
 
     @property
     def template_kwargs(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def base_of_adapter(folder: str) -> str:
     if not base or is_gone:
         raise ValueError(
             f"The base model of the adapter in {folder} is {base!r}, which is not there. Set base_model_name_or_path in "
-            f"{ADAPTER_FILE}, or merge it: egpo-trl merge {folder} --base MODEL --output FOLDER."
+            f"{ADAPTER_FILE}, or merge it: egpo-trl merge {folder} --base MODEL --output_dir FOLDER."
         )
     return str(base)
 
