@@ -141,7 +141,7 @@ WRONG_USAGE = [
     ("convert nothing rows.jsonl --output x.jsonl", "invalid choice: 'nothing'"),
     ("convert xlam rows.jsonl --output rows.csv", "must end in .jsonl or .parquet"),
     ("curves", "required: RUN"),
-    ("compare A=OUT,OUT B=OUT", "several runs"),
+    ("compare A=OUT,OUT2 B=OUT", "several runs"),
     ("completion fish", "invalid choice: 'fish'"),
     ("plan", "name a recipe with --config, or a model"),
 ]
@@ -260,7 +260,7 @@ def test_light_commands_import_no_torch():
 # Values that TRL and transformers refuse, each with a word of the reason.
 INVALID_VALUES = [
     ("--num_generations 7", "num_generations"),
-    ("--num_generations 1", "num_generations"),
+    ("--num_generations 1", "at least 2 generations"),
     ("--eval_strategy sometimes", "sometimes"),
     ("--save_strategy sometimes", "sometimes"),
     ("--lr_scheduler_type wavy", "wavy"),
@@ -279,7 +279,7 @@ INVALID_VALUES = [
     ("--importance_sampling_level words", "words"),
     ("--fsdp_config {", "fsdp_config"),
     ("--model_init_kwargs {", "model_init_kwargs"),
-    ("--load_in_4bit true --load_in_8bit true", "load_in"),
+    ("--load_in_4bit true --load_in_8bit true", "8 bit and 4 bit"),
 ]
 
 

@@ -27,6 +27,7 @@ from .survey import MALFORMED, Survey, malformation, survey
 
 __all__ = ["CleaningReport", "CleaningStopped", "clean"]
 
+JOURNAL = "journal.jsonl"
 _TITLES = {
     "input": "Input",
     "form": "Well-formed rows",
@@ -134,6 +135,11 @@ def clean(
     check_call_needed(rows, config.call_needed)
     evaluation = evaluate_row if config.ast_evaluation else None
     if not with_llm:
+        if (folder / JOURNAL).exists():
+            raise ValueError(
+                f"output_dir: {folder} holds the verdicts of a judge ({JOURNAL}), and judge_backend 'none' would replace "
+                "its result. Name another output_dir, restore the judge, or move the journal away."
+            )
         return _write(config, rows, surveyed, selection, None, evaluation, {})
     prompts = load_prompts(config.system_prompt_file, config.user_prompt_file)
     judge = judge or make_judge(config)
@@ -143,7 +149,7 @@ def clean(
         "prompts": prompts.fingerprint,
         "max_regenerations": config.max_regenerations,
     }
-    with Journal(folder / "journal.jsonl", belongs_to, surveyed.rows, config.fsync) as journal:
+    with Journal(folder / JOURNAL, belongs_to, surveyed.rows, config.fsync) as journal:
         with progress_bar(show_progress) as progress:
             task = progress.add_task("LLM evaluation", total=surveyed.fit, completed=journal.finished)
             run_llm_stage(rows, surveyed, journal, judge, prompts, config, lambda: progress.advance(task))

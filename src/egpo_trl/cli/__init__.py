@@ -53,14 +53,33 @@ def make_parser(wanted: str | None = None) -> CommandParser:
     return parser
 
 
+def _parser_in(parser: CommandParser, command: str) -> CommandParser:
+    """Parser of a command within that of all commands."""
+    for word in command.split():
+        choices = next(action.choices for action in parser._actions if isinstance(action.choices, dict))
+        parser = choices[word]
+    return parser
+
+
 def command_parser(command: str) -> CommandParser:
     """Parser of one command, such as `"train"` or `"evaluate demo"`."""
-    parser = make_parser(command)
-    for word in command.split():
-        (group,) = [action for action in parser._actions if action.nargs == "A..."]
-        assert isinstance(group.choices, dict)
-        parser = group.choices[word]
-    return parser
+    return _parser_in(make_parser(command), command)
+
+
+def _command_of(argv: Sequence[str]) -> str:
+    """The command at the start of a command line; it may be a group such as `evaluate`."""
+    known, words = COMMANDS, list[str]()
+    for word in argv:
+        if not known or word in ("-h", "--help"):
+            break
+        if word not in known:
+            close = difflib.get_close_matches(word, known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" Choose from: {', '.join(known)}."
+            prog, kind = " ".join(["egpo-trl", *words]), "suite" if words else "command"
+            raise Failure(f"{prog}: unknown {kind} {word!r}.{hint}", WRONG_USAGE)
+        words.append(word)
+        known = known[word].subcommands
+    return " ".join(words)
 
 
 def _run(argv: list[str]) -> None:
@@ -69,36 +88,14 @@ def _run(argv: list[str]) -> None:
 
         print(f"egpo-trl {__version__}")
         return
-    if not argv or argv[0] in ("-h", "--help"):
+    command = _command_of(argv)
+    if not command:
         make_parser("").print_help()
-        return
-    known, words = COMMANDS, []
-    for word in argv[:2]:
-        if not known:
-            break
-        if word in ("-h", "--help"):
-            command_parser(" ".join(words)).print_help()
-            return
-        if word not in known:
-            close = difflib.get_close_matches(word, known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else f" Choose from: {', '.join(known)}."
-            kind = "suite" if words else "command"
-            raise Failure(
-                f"egpo-trl{''.join(f' {one}' for one in words)}: unknown {kind} {word!r}.{hint}", WRONG_USAGE
-            )
-        words.append(word)
-        known = known[word].subcommands
-    if known:
-        command_parser(" ".join(words)).print_help()
-        return
-    command = " ".join(words)
-    top = make_parser(command)
-    (group,) = [action for action in top._actions if action.nargs == "A..."]
-    parser = group.choices[words[0]]  # type: ignore[index]
-    if len(words) > 1:
-        (group,) = [action for action in parser._actions if action.nargs == "A..."]
-        parser = group.choices[words[1]]
-    find(words).run(read_call(command, top, parser, argv))
+    elif find(command).subcommands:
+        command_parser(command).print_help()
+    else:
+        top = make_parser(command)
+        find(command).run(read_call(command, top, _parser_in(top, command), argv))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -120,9 +117,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(failure, file=sys.stderr, flush=True)
         raise
     except KeyboardInterrupt as interrupt:
-        failure = Failure(str(interrupt) or "egpo-trl: interrupted.", INTERRUPTED)
-        print(f"\n{failure}", file=sys.stderr, flush=True)
-        raise failure from None
+        ended = Failure(str(interrupt) or "egpo-trl: interrupted.", INTERRUPTED)
+        print(f"\n{ended}", file=sys.stderr, flush=True)
+        raise ended from None
     except BrokenPipeError:  # the reader of a pipe has what it wanted, as with `| head`
         sys.stderr.close()
         raise SystemExit(1) from None

@@ -39,8 +39,6 @@ def evaluate(call: Call) -> None:
 
 def compare_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl compare`."""
-    from ..evaluation.intervals import RESAMPLES
-
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="output folder of egpo-trl evaluate, or NAME=RUN; two or more"
     )
@@ -49,8 +47,6 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for comparison.md, .json and .png; default: the first run",
     )  # fmt: skip
     parser.add_argument("--title", help="title of the picture")
-    parser.add_argument("--resamples", metavar="N", type=int, default=RESAMPLES, help="resamples of the bootstrap")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the bootstrap")
 
 
 def compare(call: Call) -> None:
@@ -68,10 +64,8 @@ def compare(call: Call) -> None:
             raise Failure(
                 f"egpo-trl compare: {several!r} names several runs; give each a name of its own.", WRONG_USAGE
             )
-        if options.resamples < 1:
-            raise Failure(f"egpo-trl compare: --resamples must be at least 1, got {options.resamples}.", WRONG_USAGE)
         runs = [read_run(name, paths[0]) for name, paths in named.items()]
-        comparison = compare_runs(runs, options.resamples, options.seed)
+        comparison = compare_runs(runs)
         folder = options.output_dir or Path(next(iter(named.values()))[0])
         folder.mkdir(parents=True, exist_ok=True)
         write_json(comparison.as_dict(), folder / "comparison.json")

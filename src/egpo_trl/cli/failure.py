@@ -20,13 +20,15 @@ def told(error: BaseException) -> str:
         error = error.__context__
     if isinstance(error, ImportError) and error.name and f"'{error.name}'" in str(error):
         return f"the package {error.name!r} is missing: pip install {error.name}."
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
     words = str(error).strip() or type(error).__name__
     return f"missing key {words}" if isinstance(error, KeyError) else words
 
 
 @contextmanager
 def one_message(command: str, log_level: str | None = None) -> Iterator[None]:
-    """Turns an error of the input, the disk or a missing package into one message."""
+    """Turn an error of the input, the disk or a missing package into one message; at log level `debug` it stays."""
     from jinja2 import TemplateError
 
     try:
@@ -37,8 +39,7 @@ def one_message(command: str, log_level: str | None = None) -> Iterator[None]:
         words = (
             f"the chat template refuses the rows: {told(error)}" if isinstance(error, TemplateError) else told(error)
         )
-        hint = "" if log_level is None else "\n(--log_level debug shows where this came from)"
-        raise Failure(f"egpo-trl {command}: {words}{hint}") from error
+        raise Failure(f"egpo-trl {command}: {words}") from error
 
 
 def _is_of_the_input(error: RuntimeError) -> bool:

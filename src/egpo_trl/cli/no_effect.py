@@ -34,12 +34,13 @@ def _is_file(options: Any) -> bool:
     return Path(str(options.dataset_name)).suffix in (".jsonl", ".json", ".parquet", ".csv")
 
 
-_ROWS = (
-    Needs("num_demo_rows", ["dataset_name"], _is_demo, "it counts the rows that an embedded world makes up"),
+_PLACE = (
     Needs("dataset_config", ["dataset_name"], lambda o: not _is_demo(o) and not _is_file(o),
           "it is the configuration of a data set on the Hub"),
     Needs("dataset_split", ["dataset_name"], lambda o: not _is_file(o), "a file has no splits"),
 )  # fmt: skip
+_DEMO = Needs("num_demo_rows", ["dataset_name"], _is_demo, "it counts the rows that an embedded world makes up")
+_ROWS = (*_PLACE, _DEMO)
 _MODEL = (
     Needs("lora_.*|use_rslora|use_dora", ["use_peft", "model_name_or_path"], lambda o: o.use_peft,
           "set use_peft: true"),
@@ -98,10 +99,10 @@ RULES: dict[str, tuple[Needs, ...]] = {
     "train": _TRAIN,
     "plan": _MODEL,
     "sft": (*_ROWS, *_MODEL),
-    "sft-data": _ROWS,
-    "split": _ROWS,
+    "sft-data": _PLACE,
+    "split": _PLACE,
     "evaluate": _EVALUATE,
-    "evaluate rows": (*_EVALUATE, *_ROWS),
+    "evaluate rows": (*_EVALUATE, *_PLACE),
     "clean": _CLEAN,
     "convert": _CONVERT,
 }
@@ -115,7 +116,7 @@ def without_effect(command: str, options: Namespace, given: Given) -> list[str]:
     be tried without vLLM or on the embedded rows.
     """
     rules = RULES.get(command, RULES.get(command.split(" ", maxsplit=1)[0], ()))
-    lines = {}
+    lines: dict[str, str] = {}
     for rule in rules:
         try:
             holds = rule.test(options)

@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -55,7 +57,7 @@ class _HelpAll(argparse.Action):
         parser.exit()
 
 
-class CommandParser(TrlParser):  # type: ignore[misc]
+class CommandParser(TrlParser):
     """
     Parser of one command.
 
@@ -102,7 +104,7 @@ class CommandParser(TrlParser):  # type: ignore[misc]
         """Our own options first, then the most used ones of TRL and transformers, the rest on `--help-all`."""
         inherited = set(self._inherited())
         if not self.dataclass_types:
-            return super().format_help()
+            return str(super().format_help())
         visible = [action for action in self._actions if not "".join(action.option_strings[:1]).startswith("--no_")]
         ours = [action for action in visible if action.dest not in inherited]
         theirs = [action for action in visible if action.dest in inherited]
@@ -124,7 +126,7 @@ class CommandParser(TrlParser):  # type: ignore[misc]
             formatter.end_section()
         if rest and not self.shows_all:
             formatter.add_text(f"{len(rest)} more fields of TRL and transformers: {self.prog} --help-all")
-        return formatter.format_help()
+        return str(formatter.format_help())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +140,14 @@ class Call:
     def build(self, *kinds: type[Kind]) -> list[Any]:
         """One object for each data class; a value that it refuses is wrong usage."""
         objects = []
+        for name, value in vars(self.options).items():
+            if isinstance(value, str) and value.lstrip().startswith("{"):
+                try:
+                    json.loads(value)
+                except ValueError as error:
+                    raise Failure(
+                        f"egpo-trl {self.command}: {name} is not a JSON object: {error}.", WRONG_USAGE
+                    ) from None
         for kind in kinds:
             names = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
             try:
@@ -194,8 +204,6 @@ def read_call(command: str, top: argparse.ArgumentParser, parser: CommandParser,
 
 
 def _apply_config(name: str, parser: CommandParser, command: str) -> set[str]:
-    import os
-
     from .recipes import recipe_path
 
     prog = f"egpo-trl {command}"

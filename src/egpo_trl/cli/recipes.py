@@ -1,9 +1,12 @@
 """The recipes and accelerate configs that come with the package, by name."""
 
 import difflib
+import itertools
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .failure import one_message
 
 if TYPE_CHECKING:
     from .parsing import Call
@@ -51,13 +54,10 @@ def recipe_path(name: str, command: str) -> Path:
 
 
 def _about(path: Path) -> str:
-    """First sentence of the comment that a config starts with."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.lstrip("# "))
-    text = " ".join(lines)
+    """First sentence of the comment that a config starts with, after notes on what was not run."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    text = " ".join(line.lstrip("# ") for line in comment if not line.startswith("# Not "))
     return text.split(". ", 1)[0].rstrip(".") + "." if text else ""
 
 
@@ -76,12 +76,12 @@ def run_recipes(call: "Call") -> None:
             "\nUse one:  egpo-trl train --config quickstart\nCopy one: egpo-trl recipes train/quickstart --output_dir ."
         )
         return
-    chosen = recipes().values() if name is None else [_choose(name, None)]
-    for path in chosen:
-        folder = Path(output or ".") / (path.parent.name if name is None else ".")
-        target = folder / path.name
-        if target.exists():
-            raise FileExistsError(f"{target} exists. Remove it, or name another --output_dir.")
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-        print(target)
+    with one_message("recipes"):
+        for path in recipes().values() if name is None else [_choose(name, None)]:
+            folder = Path(output or ".") / (path.parent.name if name is None else ".")
+            target = folder / path.name
+            if target.exists():
+                raise FileExistsError(f"{target} exists. Remove it, or name another --output_dir.")
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+            print(target)

@@ -1,7 +1,7 @@
 """The table of commands: name, a line about it, its options, and what it runs. Nothing is imported before it is needed."""
 
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -164,9 +164,10 @@ COMMANDS: dict[str, Command] = {
 }  # fmt: skip
 
 
-def find(words: Sequence[str]) -> Command:
-    """The command at a path of names."""
-    known: Mapping[str, Command] = COMMANDS
-    for word in words[:-1]:
-        known = known[word].subcommands
-    return known[words[-1]]
+def find(command: str) -> Command:
+    """A command by its name, such as `"train"` or `"evaluate demo"`."""
+    first, *rest = command.split()
+    found = COMMANDS[first]
+    for word in rest:
+        found = found.subcommands[word]
+    return found

@@ -67,10 +67,9 @@ def plan(call: Call) -> None:
     from transformers import AutoConfig
     from trl import ModelConfig, get_peft_config
 
-    from ..demo.names import model_folder
     from ..egpo_config import EGPOConfig
     from ..runs.planner import describe, make_plan, measure_model
-    from ..sampling.models import base_of_adapter, is_adapter
+    from ..runs.policy import config_source
 
     options = call.options
     if options.config is None and options.model_name_or_path is None:
@@ -85,9 +84,7 @@ def plan(call: Call) -> None:
 
         options.use_cpu = True  # the plan is about another machine
         args, model_args = call.build(PlannedConfig, ModelConfig)
-        model = model_folder(model_args.model_name_or_path)
-        config = AutoConfig.from_pretrained(base_of_adapter(model) if is_adapter(model) else model)
-        size = measure_model(config, get_peft_config(model_args))
+        size = measure_model(AutoConfig.from_pretrained(config_source(model_args)), get_peft_config(model_args))
         print(describe(size, make_plan(args, model_args, engine, options.prompt_length), options.gpu_memory))
 
 

@@ -59,7 +59,7 @@ def load_rows(name: str, config: str | None = None, split: str = "train", num_de
             return _load_file(name, split)
         except (ValueError, DatasetsError, StopIteration) as error:
             told = error.__cause__ or error
-            reason = "it is empty" if isinstance(told, StopIteration) else told
+            reason = "it is empty" if isinstance(told, StopIteration) else _broken_line(path) or told
             raise ValueError(f"dataset_name: {name!r} cannot be read: {reason}") from error
     if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
         loaded: Any = load_from_disk(name)
@@ -69,6 +69,20 @@ def load_rows(name: str, config: str | None = None, split: str = "train", num_de
             loaded = loaded[split]
         return loaded
     return load_dataset(name, config, split=split)
+
+
+def _broken_line(path: Path) -> str | None:
+    """The first line of a JSON-lines file that does not hold an object, with what is wrong."""
+    if path.suffix != ".jsonl":
+        return None
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                if line.strip() and not isinstance(json.loads(line.decode()), dict):
+                    return f"line {number} is not a JSON object"
+            except (ValueError, RecursionError) as error:
+                return f"line {number} is not a JSON object: {error}"
+    return None
 
 
 def _load_file(name: str, split: str) -> Dataset:

@@ -35,7 +35,10 @@ def load_given_rows(script: RowsArguments) -> "Dataset":
 
     rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_split, script.num_demo_rows)
     has_trajectories = "trajectory" in rows.column_names
-    check_rows(rows, script.dataset_name, ["prompt", "trajectory" if has_trajectories else "reference"])
+    try:
+        check_rows(rows, script.dataset_name, ["prompt", "trajectory" if has_trajectories else "reference"])
+    except UnicodeDecodeError as error:
+        raise ValueError(f"dataset_name: {script.dataset_name!r} is not UTF-8 text: {error}.") from None
     return rows
 
 
