@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import config, tool_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from egpo_trl import EGPOTrainer, ToolCallReward
 from egpo_trl.cli import main
 from egpo_trl.demo.names import model_folder
 from egpo_trl.demo.policy import demo_policy_path
+from tests.tiny import config, tool_rows
 
 SHORT = ["--max_steps", "1", "--per_device_train_batch_size", "8", "--num_demo_rows", "16", "--logging_steps", "1"]
 RL = [
