@@ -8,7 +8,7 @@ from datasets import Dataset
 from egpo_trl.cli import main
 from egpo_trl.data.loading import load_rows
 from egpo_trl.demo.world import make_rows
-from egpo_trl.runs.run_folder import check_run_folder, digest_of_rows, identity, remove_run
+from egpo_trl.runs.run_folder import check_run_folder, describe_run, digest_of_rows, remove_run
 
 SHORT = [
     "train", "--config", "quickstart", "--max_steps", "1", "--logging_steps", "1", "--save_steps", "1", "--report", "false",
@@ -20,9 +20,10 @@ def test_rows_tell_runs_apart():
     rows = Dataset.from_list(make_rows(8))
     assert digest_of_rows(rows) == digest_of_rows(Dataset.from_list(make_rows(8)))
     assert digest_of_rows(rows) != digest_of_rows(rows.select(range(7)))
-    assert identity("train", rows, "demo") == identity("train", rows, None)
-    assert identity("train", rows, "demo") != identity("train", rows, "demo-multiturn")
-    assert identity("train", rows, "demo") != identity("sft", rows, "demo")
+    run = describe_run("train", rows, "demo")
+    assert run.identity == describe_run("train", rows, None).identity
+    assert run.identity != describe_run("train", rows, "demo-multiturn").identity
+    assert run.identity != describe_run("sft", rows, "demo").identity
 
 
 def test_training_into_the_folder_of_another_run(tmp_path, capsys):
@@ -60,6 +61,6 @@ def test_what_is_not_a_run_stays(tmp_path):
     (tmp_path / "checkpoint-x").mkdir()
     (tmp_path / "log.jsonl").write_text("{}\n")
     with pytest.raises(ValueError, match="no record of its rows"):
-        check_run_folder(tmp_path, identity("train", rows, "demo"), (), None, False)
+        check_run_folder(tmp_path, describe_run("train", rows, "demo"), None, False)
     remove_run(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-x", "notes.txt"]

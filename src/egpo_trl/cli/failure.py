@@ -18,7 +18,7 @@ def told(error: BaseException) -> str:
     """The words of an error, or its kind where it has none; of a failure inside an error handler, the first one's."""
     if isinstance(error, AttributeError) and isinstance(error.__context__, ValueError | TypeError | ImportError):
         error = error.__context__
-    if isinstance(error, ImportError) and error.name and f"'{error.name}'" in str(error):
+    if isinstance(error, ModuleNotFoundError) and error.name:
         return f"the package {error.name!r} is missing: pip install {error.name}."
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,29 +39,36 @@ def digest_of_rows(rows: "Dataset") -> str:
     return total.hexdigest()[:16]
 
 
-def identity(command: str, rows: "Dataset", model_name: str | Path | None) -> dict[str, str]:
-    """What tells runs apart: command, rows and model."""
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run is, as it starts: its fields as JSON values, those that were changed, and what tells runs apart."""
+
+    fields: Mapping[str, Any]
+    changed: Sequence[str]
+    identity: Mapping[str, str]
+
+
+def describe_run(command: str, rows: "Dataset", model_name: str | Path | None, *parts: Any) -> RunRecord:
+    """Record of a run: command, rows, model, and the data classes of its fields; tokens are masked."""
     folder = model_folder(model_name)
-    return {
+    identity = {
         COMMAND_FIELD: command,
         ROWS_FIELD: digest_of_rows(rows),
         MODEL_FIELD: checksum_of(folder) or str(model_name),
     }
-
-
-def _values(*parts: Any) -> dict[str, Any]:
-    """Fields of data classes as JSON values; tokens are masked."""
     values: dict[str, Any] = {}
+    changed = []
     for part in parts:
         values |= part.to_dict() if hasattr(part, "to_dict") else vars(part)
-    loaded: dict[str, Any] = json.loads(json.dumps(values, default=str))
-    return loaded
+        for one in fields(part):
+            default = one.default if one.default_factory is MISSING else one.default_factory()
+            if getattr(part, one.name) != default:
+                changed.append(one.name)
+    return RunRecord(json.loads(json.dumps({**values, **identity}, default=str)), changed, identity)
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], is_strict: bool) -> str | None:
     """The first way in which a recorded run differs from this one, in words."""
-    import re
-
     words = {COMMAND_FIELD: "the command", ROWS_FIELD: "the rows", MODEL_FIELD: "the model"}
     for name, what in words.items():
         if found.get(name) != wanted[name]:
@@ -76,19 +84,15 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], is_strict: 
     return None
 
 
-def check_run_folder(
-    output: Path, wanted: Mapping[str, str], parts: tuple[Any, ...], resume: str | bool | None, overwrite: bool
-) -> None:
+def check_run_folder(output: Path, run: RunRecord, resume: str | bool | None, overwrite: bool) -> None:
     """
     Check that a run may write into its output folder and continue the checkpoint that it names.
 
     Args:
         output (`Path`):
             Folder of the run.
-        wanted (`Mapping[str, str]`):
-            From [`identity`].
-        parts (`tuple`):
-            The data classes of the run's fields.
+        run ([`RunRecord`]):
+            The run.
         resume (`str` or `bool`, *optional*):
             Checkpoint, `True` for the latest one in the folder, or `None`.
         overwrite (`bool`):
@@ -100,11 +104,11 @@ def check_run_folder(
     if isinstance(resume, str):
         source = Path(resume).resolve().parent
         found = read_config(source)
-        difference = None if found is None else _difference(found["fields"], wanted, is_strict=False)
+        difference = None if found is None else _difference(found["fields"], run.identity, is_strict=False)
         if difference is not None:
             raise ValueError(
                 f"resume_from_checkpoint: {resume} belongs to another run: {difference}. To start from its weights, name "
-                "it as model_name_or_path; to train on its own rows, restore them."
+                "it as model_name_or_path; to continue it, restore its rows and its model."
             )
         if source != output.resolve():
             resume = None  # the output folder is another one, and must not hold another run either
@@ -114,17 +118,17 @@ def check_run_folder(
     if not any((output / name).exists() for name in _TRACES) and not list(output.glob("checkpoint-*")):
         return
     found = read_config(output)
-    values = {**_values(*parts), **wanted}
-    difference = (
-        "it has no record of its rows and its model"
-        if found is None or ROWS_FIELD not in found["fields"]
-        else _difference(found["fields"], values, is_strict=resume is None)
-    )
-    if difference is not None:
-        ways = "Name another output_dir, or set overwrite_run: true to remove that run."
-        if resume is None and _difference(found["fields"] if found else {}, values, is_strict=False) is None:
-            ways += " To continue it: resume_from_checkpoint: true."
-        raise ValueError(f"output_dir: {output} holds another run: {difference}. {ways}")
+    recorded = {} if found is None else found["fields"]
+    if ROWS_FIELD not in recorded:
+        difference = "it has no record of its rows and its model"
+    else:
+        difference = _difference(recorded, run.fields, is_strict=resume is None)
+    if difference is None:
+        return
+    ways = "Name another output_dir, or set overwrite_run: true to remove that run."
+    if resume is None and _difference(recorded, run.fields, is_strict=False) is None:
+        ways += " To continue it: resume_from_checkpoint: true."
+    raise ValueError(f"output_dir: {output} holds another run: {difference}. {ways}")
 
 
 def remove_run(output: Path) -> None:
@@ -136,23 +140,17 @@ def remove_run(output: Path) -> None:
         (output / name).unlink(missing_ok=True)
 
 
-def record_run(output: Path, wanted: Mapping[str, str], parts: tuple[Any, ...]) -> None:
-    """Write every field of a run and the versions of its libraries into its output folder; tokens are masked."""
+def record_run(output: Path, run: RunRecord) -> None:
+    """Write every field of a run and the versions of its libraries into its output folder."""
     from importlib.metadata import PackageNotFoundError, version
 
-    changed = []
-    for part in parts:
-        for one in fields(part):
-            default = one.default if one.default_factory is MISSING else one.default_factory()
-            if getattr(part, one.name) != default:
-                changed.append(one.name)
     versions = {}
     for name in ("egpo-trl", "trl", "transformers", "torch", "peft", "accelerate"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:  # the package is used from its sources
             continue
-    save_config({**_values(*parts), **wanted}, changed, versions, output)
+    save_config(run.fields, run.changed, versions, output)
 
 
 def check_checkpoint(path: str | Path | None, output: Path) -> str | bool | None:

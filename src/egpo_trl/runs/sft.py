@@ -46,17 +46,17 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
     from .interrupt import InterruptCallback
     from .launch_checks import check_engine, detect_launch
     from .policy import check_adapter, policy_arguments
-    from .run_folder import check_checkpoint, check_run_folder, identity, record_run
+    from .run_folder import check_checkpoint, check_run_folder, describe_run, record_run
     from .setup import load_given_rows
 
     output = Path(args.output_dir)
     resume = check_checkpoint(args.resume_from_checkpoint, output)
     rows = load_given_rows(script)
     notes = check_adapter(model_args) + check_engine(args, model_args, detect_launch(args.use_cpu))
-    run, parts = identity("sft", rows, model_args.model_name_or_path), (model_args, args, script)
+    run = describe_run("sft", rows, model_args.model_name_or_path, model_args, args, script)
     is_main = args.process_index == 0
     if is_main:
-        check_run_folder(output, run, parts, resume, script.overwrite_run)
+        check_run_folder(output, run, resume, script.overwrite_run)
         for note in notes:
             print(f"note: {note}", flush=True)
     default_text = NO_TOOL_ANSWER if script.dataset_name == DEMO else NO_CALL_TEXT
@@ -72,7 +72,7 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
     )
     check_trainable(trainer.model)
     if is_main:
-        record_run(output, run, parts)
+        record_run(output, run)
     with interrupt.listening():
         trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()

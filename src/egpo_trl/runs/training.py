@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .held_out import HELD_OUT_FILE, evaluate_held_out, few_rows_warning, make_bfcl_callback, write_rows
 from .policy import policy_arguments
-from .run_folder import check_checkpoint, check_run_folder, identity, record_run
+from .run_folder import check_checkpoint, check_run_folder, describe_run, record_run
 from .script_arguments import EGPOScriptArguments
 from .setup import check_before_loading, prepare_rows, single_steps
 
@@ -126,9 +126,9 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     output = Path(args.output_dir)
     resume = check_checkpoint(args.resume_from_checkpoint, output)
     rows = prepare_rows(script, args)
-    run, parts = identity("train", rows.given, model_args.model_name_or_path), (model_args, args, script)
+    run = describe_run("train", rows.given, model_args.model_name_or_path, model_args, args, script)
     if args.process_index == 0:
-        check_run_folder(output, run, parts, resume, script.overwrite_run)
+        check_run_folder(output, run, resume, script.overwrite_run)
     rows, notes = check_before_loading(script, args, model_args, rows)
     held_out = rows.held_out
     for note in [*notes, *few_rows_warning(len(held_out)), *_choose_best_by_reward(args)]:
@@ -150,7 +150,7 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     if script.report and not can_report and is_main:
         print("report: skipped, it runs on one process. Use eval_strategy: steps for held-out reward.", flush=True)
     if is_main:
-        record_run(output, run, parts)
+        record_run(output, run)
         write_rows(rows.given_held_out, output / HELD_OUT_FILE)
         for name in ("after.json",) if resume else ("before.json", "after.json"):  # of an earlier run in this folder
             (output / name).unlink(missing_ok=True)
