@@ -305,3 +305,26 @@ def test_an_invalid_value_is_one_message(words, message, tmp_path, capsys):
     assert message in shown
     assert "distributed_state" not in shown
     assert "Traceback" not in shown
+
+
+def test_recipes_of_an_installed_package(tmp_path, monkeypatch):
+    """The wheel holds `configs/` inside the package, see pyproject.toml; a checkout uses its own folder."""
+    import shutil
+    import tomllib
+
+    from egpo_trl.cli import recipes as module
+
+    root = Path(__file__).parents[2]
+    wheel = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"] == {"configs": "egpo_trl/configs"}
+    expected = set(recipes())
+    shutil.copytree(configs_folder(), tmp_path / "egpo_trl" / "configs")
+    monkeypatch.setattr(module, "_PACKAGE", tmp_path / "egpo_trl")
+    assert configs_folder() == tmp_path / "egpo_trl" / "configs"
+    assert set(recipes()) == expected
+    assert module.recipe_path("quickstart", "train") == configs_folder() / "train" / "quickstart.yaml"
+    assert module.recipe_path("quickstart", "sft") == configs_folder() / "sft" / "quickstart.yaml"
+    assert module.recipe_path("zero3", "accelerate") == configs_folder() / "accelerate" / "zero3.yaml"
+    assert (
+        module.recipe_path("configs/train/quickstart.yaml", "train") == configs_folder() / "train" / "quickstart.yaml"
+    )

@@ -9,9 +9,9 @@ from transformers import AutoTokenizer
 from trl import ModelConfig
 
 from egpo_trl.demo.policy import demo_policy_path
+from egpo_trl.grpo.config import check_batch
 from egpo_trl.runs.launch_checks import (
     Launch,
-    check_batch,
     check_launch,
     check_lengths,
     check_number_of_rows,
