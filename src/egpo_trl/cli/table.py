@@ -157,7 +157,7 @@ COMMANDS: dict[str, Command] = {
         "write the report of a run as one HTML file", "reports:report", arguments=_arguments("reports:report_arguments")
     ),
     "recipes": Command(
-        "list and copy recipes and accelerate configs", "recipes:run_recipes",
+        "list and copy recipes and accelerate configs", "about:run_recipes",
         arguments=_arguments("about:recipes_arguments"),
     ),
     "env": Command("show versions and devices, for a bug report", "about:env"),
