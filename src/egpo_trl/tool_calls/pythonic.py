@@ -59,22 +59,27 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
     wrapped = _WRAPPED.fullmatch(text)
     if wrapped:
         text = (wrapped[1] if wrapped[2] is None else wrapped[2]).strip()
+    whole = text
     if allow_text or not text.startswith("["):
         opening = _OPENING.search(text)
         end = text.rfind("]") + 1
         if opening is None or end <= opening.end():
-            return read_text(text, function_names)
+            return read_text(text, function_names, "pythonic")
         before, behind = text[: opening.start()].rstrip(), text[end:].lstrip()
         if before.endswith("<answer>") and behind.startswith("</answer>"):
             before, behind = before.removesuffix("<answer>"), behind.removeprefix("</answer>")
         beside = f"{before}\n{behind}"
-        if beside.strip() and (not allow_text or has_fragment(beside, function_names)):
-            return Answer(State.MALFORMED, reason="text_beside_calls")
+        if beside.strip() and (not allow_text or has_fragment(beside, function_names, "pythonic")):
+            answer = read_text(text, function_names, "pythonic")
+            return answer if answer.state is State.TEXT else answer._replace(reason="text_beside_calls")
         text = text[opening.start() : end]
     try:
         return Answer(State.CALL, _calls(text))
     except (_NotACall, InvalidJSON) as error:
-        return Answer(State.MALFORMED, reason="text_beside_calls" if _ends_early(text, error) else "malformed_call")
+        answer = read_text(whole, function_names, "pythonic")
+        if answer.state is State.MALFORMED and _ends_early(text, error):
+            answer = answer._replace(reason="text_beside_calls")
+        return answer
 
 
 def _ends_early(text: str, error: Exception) -> bool:
@@ -119,7 +124,7 @@ def _check_nesting(text: str) -> None:
         if "#" in code or "\\" in code:
             raise _Comment("a comment or a continued line")
         # Python normalises identifiers (a full-width letter becomes an ASCII one); a call must be what was written.
-        if unicodedata.normalize("NFKC", code) != code:
+        if not unicodedata.is_normalized("NFKC", code):
             raise _NotACall("a name that is not written plainly")
     if _count(text, "([{-+~") + text.count("not") <= MAX_DEPTH:
         return  # nothing to nest deeply with
