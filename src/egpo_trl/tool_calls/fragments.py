@@ -10,10 +10,13 @@ import re
 import unicodedata
 from collections.abc import Collection
 from functools import lru_cache
+from itertools import islice
 
 from .calls import MAX_CHARACTERS, Answer, State
 
-_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")  # a letter or a symbol to Unicode, nothing to a reader
+_BLANK_LETTERS = frozenset(
+    "\u115f\u1160\u2800\u3164\uffa0\ufffd"
+)  # a letter or a symbol to Unicode, nothing to a reader
 _ONLY_SYNTAX = frozenset("[]{}()<>\"'`,:;=|\\/ \t\r\n\f\v")
 _MAX_NAME = 256  # characters of a function's name that is searched for
 
@@ -33,9 +36,13 @@ _KEYS = (
     r"[\"'\u2018\u201c]arguments[\"'\u2019\u201d]\s{0,8}:"
     r"|[\"']name[\"']\s{0,8}:\s{0,8}[\"'][^\"'\n]{0,200}[\"']\s{0,8},\s{0,8}[\"']parameters[\"']\s{0,8}:"
 )
+_CALL_KEYS = re.compile(_KEYS, re.IGNORECASE)
 _SHAPE = re.compile(rf"{_KEYS}|\A[^\w\[\\]{{0,16}}{_CALL_HEAD}", re.IGNORECASE)
 _OWN_SHAPES = {
-    "json": re.compile(r"[\"']parameters[\"']\s{0,8}:", re.IGNORECASE),
+    "json": re.compile(
+        r"[\"']parameters[\"']\s{0,8}:(?!\s{0,8}\{\s{0,8}[\"'](?:type|properties)[\"'])",
+        re.IGNORECASE,  # but not a schema
+    ),
     "pythonic": re.compile(rf"(?<![\\\w\])]){_CALL_HEAD}"),
 }
 # What is not the answer's own writing: fenced and inline code, maths, the text of a link.
@@ -47,17 +54,22 @@ _QUOTED = re.compile(
 _WHOLE_CODE = re.compile(r"\s{0,64}(?:```\w*\n(?P<fence>.*?)```|`(?P<span>[^`]*)`)\s{0,64}\Z", re.DOTALL)
 
 # How an offered function is called, after its name …
-_EMPTY_CALL = re.compile(r"(?:\.\w{1,40})?\(\s{0,8}(?:\.{3})?\s{0,8}\)")
+_GAP = r"(?:[\s\"'`*|>:,=-]|json|with|using|arg(?:ument)?s?|param(?:eter)?s?|input)"
+_PARAMETER = r"[a-z_]\w{0,40}(?:: ?\w{1,20})?"
+_NO_VALUES = re.compile(
+    rf"(?:\.\w{{1,40}})?\(\s{{0,8}}(?:\.{{3}}|(?P<names>{_PARAMETER}(?:, ?{_PARAMETER}){{0,8}}))?\s{{0,8}}\)"
+)
 _CALLED = re.compile(
     r"(?:\.\w{1,40})?\(|\{"
     r"|[\s`*\"']{1,4}\(\s{0,8}(?:\Z|\)|\w+\s{0,8}=(?!=)|[\"'\u201c{\[]|[-\d.,\s]{1,40}\))"
-    r"|(?:[\s\"'`*|>:,=-]|json|with|using|arg(?:ument)?s?|param(?:eter)?s?|input){1,16}\{\s{0,8}(?:[\"'\u2018\u201c}]|\Z)"
-    r"|[\"']\s{0,8}:\s{0,8}\[|:\d{1,3}\s{0,8}(?:[{<]|\Z)|\s{1,8}(?:--\w|\w{1,40}=[\"'\w])",
+    rf"|{_GAP}{{1,16}}(?:\{{\s{{0,8}}(?:[\"'\u2018\u201c}}]|\Z|\w{{1,40}}\s{{0,4}}:\s{{0,4}}[\"'\[{{])|--\w|\w{{1,40}}=[\"'\w])"
+    r"|[\"']\s{0,8}:\s{0,8}\[|:\d{1,3}\s{0,8}(?:[{<]|\Z)|\[\s{0,4}(?:\w{1,40}\s{0,4}=(?!=)|[\"'])",
     re.IGNORECASE,
 )
-# … or before it: a tag, an assignment to a key, a header of gpt-oss, or a label such as ReAct's.
+# … or before it: a tag, a slash, a header of gpt-oss, a value of a key, or a label such as ReAct's.
 _NAMED = re.compile(
-    r"(?:<\s{0,8}/?\s{0,8}|<(?:tool|function|invoke|name|action|api|call)\w{0,20}\b[^<>]{0,60}>?\s{0,8}|\bto\s{0,4}=\s{0,4})\Z",
+    r"(?:<\s{0,8}/?\s{0,8}|<(?:tool|function|invoke|name|action|api|call)\w{0,20}\b[^<>]{0,60}>?\s{0,8}|\bto\s{0,4}=\s{0,4}"
+    r"|<\w{1,20}\s[^<>]{0,60}(?:tool|function|call)\w{0,10}\s{0,2}=\s{0,2}[\"']?|(?:\A|\n)[ \t]{0,4}[/!])\Z",
     re.IGNORECASE,
 )
 _KEY = re.compile(
@@ -66,16 +78,22 @@ _KEY = re.compile(
     re.IGNORECASE,
 )
 _LABEL = re.compile(
-    r"(?:\A|\n)[\s>*#_-]{0,12}(?:(?:tool|function)[ _]?(?:call|name)|action|tool|function|call|calling|invoke)[ \d*_]{0,6}:"
-    r"[\s_*`\"'\[<]{0,8}\Z",
+    r"(?:\A|\n)[\s>*#_-]{0,12}(?:(?:tool|function)[ _]?(?:call|name|use)|action|tool|function|call|calling|invoke)"
+    r"[ \d*_]{0,6}:[\s_*`\"'\[<]{0,8}\Z",
     re.IGNORECASE,
 )
-_LABELLED = re.compile(r"[`\"'*_\]>]{0,4}[ \t]{0,8}(?:\r|\n|\Z|[\[({])")
-_DESCRIBED = re.compile(r"[\"'*_`]{0,3}description\b", re.IGNORECASE)  # a list of functions describes, it does not call
-_GOES_ON = re.compile(r"[`*\"'\u2019\u201d]{0,3},?(?:[ \t]{1,4}|(?=[^\x00-\x7f]))([^\W\d_])")
+_LABELLED = re.compile(r"[`\"'*_\]>.!]{0,4}[ \t]{0,8}(?:\r|\n|\Z|[\[({])")
+_DESCRIBED = re.compile(
+    r"[\"'*_`]{0,3}description\b", re.IGNORECASE
+)  # a list of functions describes, it does not call
+_GOES_ON = re.compile(  # in a sentence, or to an explanation
+    r"[`*\"'\u2019\u201d]{0,3}(?:,?(?:[ \t]{1,4}|(?=[^\x00-\x7f]))(?P<letter>[^\W\d_])"
+    r"|(?::|[ \t]{1,4}[-\u2013\u2014]{1,2})[ \t]{1,4}\w)"
+)
 _IN_SENTENCE = re.compile(r"[^\W\d_] [`*\"'(]{0,3}\Z")
 _KEYWORD = re.compile(r"\(\s{0,8}\w+\s{0,8}=(?!=)")
 _LISTED = re.compile(r"\s{0,8}(?:[,\[]|\Z)")
+_MAX_MENTIONS = 2000  # of offered functions; a text with more is not an answer
 _WINDOW = 120  # characters before a name that are looked at
 
 
@@ -132,7 +150,7 @@ def has_fragment(text: str, function_names: Collection[str], syntax: str = "") -
         if any(shape.search(plain) for shape in shapes):
             return True
         whole = _WHOLE_CODE.match(text)  # then it is not code in a text
-        if whole and _SHAPE.search(_fold(whole["fence"] or whole["span"] or "")):
+        if whole and _CALL_KEYS.search(_fold(whole["fence"] or whole["span"] or "")):
             return True
     return _calls_offered(folded, function_names, syntax)
 
@@ -151,10 +169,11 @@ def _calls_offered(text: str, function_names: Collection[str], syntax: str) -> b
         return True  # the reader could not read it as calls
     if not present:
         return False
-    for match in _names_pattern(present).finditer(text):
-        if _is_call(text, match.start(), match.end(), syntax):
-            return True
-    return False
+    places = islice(_names_pattern(present).finditer(text), _MAX_MENTIONS + 1)
+    return any(
+        number == _MAX_MENTIONS or _is_call(text, place.start(), place.end(), syntax)
+        for number, place in enumerate(places)
+    )
 
 
 def _is_one_list(text: str) -> bool:
@@ -173,11 +192,13 @@ def _is_call(text: str, start: int, end: int, syntax: str) -> bool:
     """Whether an offered name at this place is called, rather than mentioned."""
     window = text[max(0, start - _WINDOW) : start]
     is_method = window.endswith(".") and text[start:end].isalpha()  # `re.search(…)` is not the function `search`
-    empty = _EMPTY_CALL.match(text, end)
-    if empty is not None:
-        goes_on = _GOES_ON.match(text, empty.end())
-        mentioned = goes_on is not None and not goes_on[1].isupper()
-        if not (is_method or mentioned or _IN_SENTENCE.search(window)):
+    no_values = _NO_VALUES.match(text, end)
+    if no_values is not None:  # `f()`, `f(…)` or `f(a, b)`, which a sentence may mention
+        goes_on = _GOES_ON.match(text, no_values.end())
+        mentioned = goes_on is not None and not (goes_on["letter"] or "").isupper()
+        if not no_values["names"]:
+            mentioned = mentioned or _IN_SENTENCE.search(window) is not None
+        if not (is_method or mentioned):
             return True
     elif not is_method and _CALLED.match(text, end):
         return True

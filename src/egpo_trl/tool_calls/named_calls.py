@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from .calls import MAX_CHARACTERS, MAX_DEPTH, State, ToolCall
 from .pythonic import read_pythonic
 
-_TOKEN = re.compile(r"""\"(?:[^"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[\[({\])},=]""", re.DOTALL)
+# Strings, closed or not, so that none is looked at twice, and what parts names from values.
+_TOKEN = re.compile(r"""\"(?:[^"\\]|\\.)*\\?(?:\"|\Z)|'(?:[^'\\]|\\.)*\\?(?:'|\Z)|[\[({\])},=]""", re.DOTALL)
 
 
 def write_calls(calls: Iterable[ToolCall]) -> str:

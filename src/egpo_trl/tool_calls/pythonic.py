@@ -19,6 +19,7 @@ _OPENING = re.compile(r"\[\s*[^\W\d][\w.]*\(")
 _WARNS = re.compile(r"\\|\d\.?[A-Za-z]")  # what Python's parser may warn about
 _MAX_PYTHONIC = 32_000  # characters: the parser is slow on long chains of operators
 _MAX_PIECES = 2000  # commas and the like: the parser takes about 10 microseconds for each
+_MAX_BITS = 14_283  # of an integer; one with 4,300 decimal digits may have one more
 _JSON_NAMES = {"true": True, "false": False, "null": None}
 _QUOTED = (
     r"""'''(?:[^\\']|\\.|'(?!''))*(?:''')?|\"\"\"(?:[^\\"]|\\.|"(?!""))*(?:\"\"\")?"""
@@ -59,7 +60,7 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
     wrapped = _WRAPPED.fullmatch(text)
     if wrapped:
         text = (wrapped[1] if wrapped[2] is None else wrapped[2]).strip()
-    whole = text
+    whole, beside = text, ""
     if allow_text or not text.startswith("["):
         opening = _OPENING.search(text)
         end = text.rfind("]") + 1
@@ -74,7 +75,11 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
             return answer if answer.state is State.TEXT else answer._replace(reason="text_beside_calls")
         text = text[opening.start() : end]
     try:
-        return Answer(State.CALL, _calls(text))
+        calls = _calls(text)
+        if beside.strip() and function_names and not any(call.name in function_names for call in calls):
+            answer = read_text(whole, function_names, "pythonic")  # `[P(X=3)]` in maths is not a call
+            return answer if answer.state is State.TEXT else Answer(State.CALL, calls)
+        return Answer(State.CALL, calls)
     except (_NotACall, InvalidJSON) as error:
         answer = read_text(whole, function_names, "pythonic")
         if answer.state is State.MALFORMED and _ends_early(text, error):
@@ -219,6 +224,8 @@ def _literal_dict(node: ast.Dict, depth: int) -> dict[str, Any]:
 
 
 def _json_constant(value: Any) -> Any:
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        raise _NotACall("an integer that JSON does not read")  # Python writes no longer one in decimal
     if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise _NotACall("a constant that JSON does not have")
