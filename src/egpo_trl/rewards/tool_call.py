@@ -231,8 +231,8 @@ class ToolCallReward:
 
     @property
     def _tags(self) -> tuple[str, str]:
-        own = SYNTAX_BY_NAME.get(self.syntax)
-        return self.think_tags or (own and own.think_tags) or ("<think>", "</think>")
+        own = SYNTAX_BY_NAME[self.syntax].think_tags if self.syntax in SYNTAX_BY_NAME else None
+        return self.think_tags or own or ("<think>", "</think>")
 
     @cached_property
     def _reader(self) -> CompletionReader:
