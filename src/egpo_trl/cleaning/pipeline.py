@@ -23,6 +23,7 @@ from .counts import StageCount, counts_table
 from .judges import EndpointJudge, Judge, LocalJudge
 from .llm_stage import CleaningStopped, is_finished, run_llm_stage
 from .prompts import load_prompts
+from .report import Samples, write_report
 from .selection import Row, RowEvaluation, Selection, call_is_needed, check_call_needed
 from .survey import MALFORMED, Survey, malformation, survey
 
@@ -46,12 +47,13 @@ class CleaningReport:
     dropped: Path
     manifest: Path
     counts: dict[str, dict[str, Any]]
+    report: Path
 
     def print(self, console: Console | None = None) -> None:
         """Print the counts after each stage, and where the files are."""
         console = console or Console()
         console.print(counts_table(self.counts, _TITLES))
-        for name in ("rows", "dropped", "manifest"):
+        for name in ("rows", "dropped", "manifest", "report"):
             console.print(f"{name}: {getattr(self, name)}", highlight=False, soft_wrap=True, markup=False)
 
 
@@ -178,6 +180,7 @@ def _write(
     manifest.unlink(missing_ok=True)  # it describes the other files, which are about to change
     features = with_answer(getattr(rows, "features", None))
     stages = {name: StageCount(name) for name in _TITLES}
+    samples = Samples()
     with (
         WholeFile(folder / f"rows.{config.output_format}", features) as kept,
         WholeFile(folder / "dropped.jsonl") as dropped,
@@ -186,6 +189,7 @@ def _write(
         def drop(stage: str, reason: str, detail: str | None, row: Row) -> None:
             stages[stage].dropped[reason] += 1
             dropped.write({**row, "stage": stage, "reason": reason, "detail": detail})
+            samples.add(stage, reason, row, detail=detail)
 
         for index, row in enumerate(rows):
             stages["input"].rows += 1
@@ -206,21 +210,27 @@ def _write(
                 drop("llm", str(record.reason), record.attempts[-1]["reason"], row)
                 continue
             corrected = record is not None and record.outcome == "corrected"
+            before = row
             row = {**row, "answer": None, **(answer.columns() if corrected else {"answer": answer.text})}
             stages["llm"].rows += 1
             stages["llm"].corrected += corrected
+            if corrected and record is not None:
+                samples.add("llm", "corrected", row, before=before, detail=record.attempts[0]["reason"])
             reason = None if evaluate_row is None else evaluate_row(row)
             if reason is not None:
-                drop("ast", reason, None, row)
+                drop("ast", reason, getattr(reason, "detail", None), row)
                 continue
             stages["ast"].rows += 1
             kept.write(row)
+            samples.add("kept", "kept", row)
     used = {
         "selection": bool(selection.checks),
         "llm": journal is not None,
         "ast": evaluate_row is not None,
     }
     counts = {name: stage.as_dict() for name, stage in stages.items() if used.get(name, True)}
+    report = folder / "report.html"
+    write_report(report, config.dataset_name, counts, _TITLES, samples)
     write_json(
         {
             "format": 1,
@@ -234,4 +244,4 @@ def _write(
         },
         manifest,
     )
-    return CleaningReport(kept.path, dropped.path, manifest, counts)
+    return CleaningReport(kept.path, dropped.path, manifest, counts, report)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from .data import clean, convert, sft_data
+from .data import clean, convert, sft_data, tools
 from .evaluation import compare, evaluate
 from .reports import curves, report
 from .training import merge, plan, sft, train
@@ -14,7 +14,8 @@ usage: egpo-trl COMMAND …
 commands:
   train    train a model with EGPO: egpo-trl train --config configs/train/quickstart.yaml [--field value …]
            (several processes: accelerate launch train.py --config …)
-  convert  public function-calling data sets as rows: egpo-trl convert xlam FILE_OR_HUB_ID --output rows.jsonl
+  convert  public function-calling data sets as rows: egpo-trl convert FILE_OR_HUB_ID --output rows.jsonl
+  tools    functions of an MCP server or OpenAPI document: egpo-trl tools --mcp 'COMMAND' --output tools.json
   clean    clean rows with an LLM judge and an AST evaluation: egpo-trl clean --config configs/clean/example.yaml
   sft      fine-tune on the right answers with TRL's SFTTrainer: egpo-trl sft --config configs/sft/quickstart.yaml
   sft-data write rows as conversations for SFT: egpo-trl sft-data --dataset_name ROWS --output FILE
@@ -31,6 +32,7 @@ commands:
 COMMANDS = {
     "train": train,
     "convert": convert,
+    "tools": tools,
     "clean": clean,
     "sft": sft,
     "sft-data": sft_data,

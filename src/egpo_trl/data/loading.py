@@ -8,6 +8,7 @@ from typing import Any
 from datasets import Dataset, Features, List, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 
+from .duplicates import without_ids
 from .prompts import CALLS_IN_CONTENT, to_messages
 from .records import Unconvertible, load_saved, read_records
 
@@ -164,7 +165,7 @@ def split_by_prompt(rows: Dataset, share: float, seed: int = 0) -> tuple[Dataset
         raise ValueError(f"validation_share must be between 0 and 1, got {share}.")
     groups: dict[str, list[int]] = {}
     for index, prompt in enumerate(rows["prompt"]):
-        groups.setdefault(repr(prompt), []).append(index)
+        groups.setdefault(repr(without_ids(prompt)), []).append(index)
     if len(groups) < 2:
         raise ValueError("validation_share needs rows with at least two different prompts.")
     import random
