@@ -126,7 +126,7 @@ def test_a_thought_is_not_part_of_a_text(text):
         ("[TOOL_CALLS] [...]", "cannot be read"),
         ("<|python_tag|>x", "cannot be read"),
         ("<function=get_weather>{}</function>", "cannot be read"),
-        ("I would send {\"name\": \"launch\", \"arguments\": {}} there.", "cannot be read"),  # of an unknown function too
+        ('I would send {"name": "launch", "arguments": {}} there.', "cannot be read"),  # of an unknown function too
         ("I would use {'tool': 'get_weather', 'args': {}} there.", "cannot be read"),
         ("Action: get_weather", "cannot be read"),
         ("Action: get_weather\nAction Input: Rome", "cannot be read"),

@@ -223,10 +223,10 @@ def test_nobody_listens(tmp_path):
 def test_without_a_key_or_a_client(monkeypatch, tmp_path):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ValueError, match="OPENAI_API_KEY is not set"):
-        EndpointSampler(EvaluationConfig(model="m", output="o", backend="openai"))
+        EndpointSampler(EvaluationConfig(model="m", output_dir="o", backend="openai"))
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
     with pytest.raises(ValueError, match=r"pip install 'egpo-trl\[judge\]', or use backend transformers or vllm"):
-        EndpointSampler(EvaluationConfig(model="m", output="o", backend="openai"))
+        EndpointSampler(EvaluationConfig(model="m", output_dir="o", backend="openai"))
 
 
 def test_inside_a_running_loop_and_left_early():

@@ -305,7 +305,7 @@ def call_of(value: Any) -> ToolCall:
     value = _inner(load_json(value) if isinstance(value, str) else value)
     if not isinstance(value, Mapping):
         raise ValueError("a call must be an object")
-    arguments = next((value[key] for key in ARGUMENT_KEYS if value.get(key) is not None), {})
+    arguments: Any = next((value[key] for key in ARGUMENT_KEYS if value.get(key) is not None), {})
     if isinstance(arguments, str):
         arguments = _value(arguments) if arguments.strip() else {}
     return call_from_object({"name": _first_of(value, NAME_KEYS), "arguments": arguments})

@@ -112,7 +112,10 @@ class LeanGRPOConfig(GRPOConfig):
             super().__post_init__()
         except ValueError as error:
             if given is None and "divisible by num_generations" in str(error):
-                check_batch(self, int(os.environ.get("WORLD_SIZE", "1")))  # says which field to set to what
+                processes = getattr(self, "world_size", None)  # TRL may have failed before it was known
+                check_batch(
+                    self, processes or int(os.environ.get("WORLD_SIZE", "1"))
+                )  # says which field to set to what
             raise
         _check_tags(self.think_tags)
         _check_tool_limits(self)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from trl.trainer.utils import get_config_model_id
 
 from ..data.prompts import takes_objects, template_messages
 from ..data.rows import check_datasets, check_rendering, column_names_of, rows_with
+from ..demo.names import model_folder
 from ..rollouts.policy import Policy, PolicyReward
 from ..rollouts.response_templates import ensure_response_template, parsing_what_is_written, turn_reader
 from ..rollouts.think_spans import ThinkTags
@@ -57,7 +59,7 @@ class RowToolsTrainer(GRPOTrainer):
 
     def __init__(
         self,
-        model: str | PreTrainedModel,
+        model: str | Path | PreTrainedModel,
         reward_funcs: Any = None,
         args: LeanGRPOConfig | None = None,
         train_dataset: Any = None,
@@ -78,6 +80,8 @@ class RowToolsTrainer(GRPOTrainer):
                 f"TRL {trl.__version__} has no GRPOTrainer.{missing[0]}, which {type(self).__name__} overrides. Install "
                 "trl==1.16.*."
             )
+        if isinstance(model, str | Path):
+            model = model_folder(model)
         if args is None:
             model_name = model if isinstance(model, str) else get_config_model_id(model.config)
             args = self._config_class(f"{model_name.split('/')[-1]}-{self._name}")
@@ -128,6 +132,7 @@ class RowToolsTrainer(GRPOTrainer):
 
     def _check(self, train_dataset: Any, eval_dataset: Any) -> None:
         """Last step of construction: raise for what would end a run, or mislead it, later. Subclasses extend it."""
+        check_trainable(self.model)
         for name, dataset in _named(train_dataset, eval_dataset):
             self._check_row_tools(dataset)
             self._check_executed_tools(name, dataset)
@@ -310,6 +315,15 @@ class RowToolsTrainer(GRPOTrainer):
                 self._render(messages, self._offered_tools(row) if has_tools else None, tokenize=False)
 
         check_rendering(dataset, name, render)
+
+
+def check_trainable(model: Any) -> None:
+    """Raise a `ValueError` if no weight of a model would be trained."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            "No weight of the model is trainable: every parameter is frozen, so nothing would be learned. Load an adapter "
+            "with is_trainable=True, pass a peft_config (use_peft: true), or unfreeze the model."
+        )
 
 
 def _named(train: Any, evaluation: Any) -> Iterator[tuple[str, Any]]:

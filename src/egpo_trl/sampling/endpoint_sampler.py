@@ -31,7 +31,8 @@ class EndpointSampler:
         self._render: Any = None
         tokenizer = None
         if config.endpoint_api == "completions":
-            from .models import load_tokenizer, model_folder
+            from ..demo.names import model_folder
+            from .models import load_tokenizer
 
             assert config.tokenizer is not None
             tokenizer = load_tokenizer(config, model_folder(config.tokenizer))

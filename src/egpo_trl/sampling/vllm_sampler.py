@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..demo.names import model_folder
 from .completion import Completion
 from .config import SamplingConfig
 from .local_sampler import RenderedRequests, model_identity, read_completion
-from .models import base_of_adapter, is_adapter, load_tokenizer, model_folder
+from .models import base_of_adapter, is_adapter, load_tokenizer
 from .rendering import PromptRenderer
 from .sampler import Request, prompt_format
 
