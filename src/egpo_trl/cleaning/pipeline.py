@@ -1,26 +1,27 @@
 """The cleaning pipeline of the paper: rows in, LLM evaluation, AST evaluation, rows out with a manifest."""
 
-import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from .. import __version__
 from ..data.loading import load_rows
+from ..sampling.config import SamplingConfig
+from ..sampling.limits import Limits
+from ..sampling.models import make_sampler
 from ..utils.files import WholeFile, checksum, with_answer, write_json
+from ..utils.journal import Journal
 from ..utils.progress import progress_bar
+from ..utils.versions import versions
 from .candidates import from_row
 from .config import CleaningConfig
-from .correction import final_candidate
+from .correction import Record, final_candidate
 from .counts import StageCount, counts_table
-from .journal import Journal
-from .judges import Judge, make_judge
-from .llm_stage import CleaningStopped, run_llm_stage
+from .judges import EndpointJudge, Judge, LocalJudge
+from .llm_stage import CleaningStopped, is_finished, run_llm_stage
 from .prompts import load_prompts
 from .report import Samples, write_report
 from .selection import Row, RowEvaluation, Selection, call_is_needed, check_call_needed
@@ -35,26 +36,12 @@ _TITLES = {
     "llm": "After LLM evaluation",
     "ast": "After AST evaluation",
 }
-_VERSIONS = ("datasets", "pyarrow", "jsonschema", "openai", "transformers", "bfcl-eval")
+_VERSIONS = ("egpo-trl", "datasets", "pyarrow", "jsonschema", "openai", "transformers", "bfcl-eval")
 
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """
-    What a cleaning run produced.
-
-    Args:
-        rows (`Path`):
-            File with the cleaned rows.
-        dropped (`Path`):
-            JSON-lines file with the dropped ones, each with `stage`, `reason` and `detail`.
-        manifest (`Path`):
-            JSON file with input, config, versions and counts.
-        counts (`dict[str, dict]`):
-            For each stage `rows`, `corrected` and `dropped` by reason.
-        report (`Path`):
-            HTML page with the counts, samples of the dropped rows by reason, and corrections side by side.
-    """
+    """The files of a cleaning run, and for each stage `rows`, `corrected` and `dropped` by reason."""
 
     rows: Path
     dropped: Path
@@ -77,6 +64,20 @@ def _default_evaluation(call_needed: str | None = None) -> RowEvaluation:
     return lambda row: evaluation(row, call_needed=call_is_needed(row, call_needed))
 
 
+def make_judge(config: CleaningConfig, limits: Limits) -> Judge:
+    """The judge that a configuration names."""
+    if config.judge_model is None:
+        raise ValueError("judge_model must name the model that judges, or set judge_backend to none.")
+    if config.judge_backend == "openai":
+        return EndpointJudge(config, limits)
+    sampling = SamplingConfig(
+        model=config.judge_model, backend=config.judge_backend, temperature=config.temperature,
+        max_new_tokens=config.max_tokens, batch_size=config.judge_batch_size,
+        chat_template_kwargs=config.chat_template_kwargs, vllm_kwargs=config.vllm_kwargs,
+    )  # fmt: skip
+    return LocalJudge(config, make_sampler(sampling))
+
+
 def clean(
     config: CleaningConfig,
     rows: Iterable[Row] | None = None,
@@ -87,14 +88,14 @@ def clean(
     """
     Clean canonical rows as in the paper: LLM evaluation with correction, then AST evaluation.
 
-    A run that was ended in any way, `kill -9` included, goes on where it was when it is called again, and gives the
-    output of a run that was not. Only what had been sent and not been answered is sent again.
+    A run that was ended in any way, `kill -9` included, continues when it is called again, and gives the output of an
+    uninterrupted run. Only what had been sent and not been answered is sent again.
 
     Args:
         config ([`CleaningConfig`]):
             Input, judge, limits and output.
         rows (`Iterable[Mapping]`, *optional*):
-            Rows to clean in place of `config.dataset_name`. They are read several times, so no generator.
+            Rows to clean in place of `config.dataset_name`. They are read several times, so a generator will not do.
         judge ([`Judge`], *optional*):
             Judge in place of the one that `config` names.
         evaluate_row (`Callable`, *optional*):
@@ -140,18 +141,28 @@ def clean(
     if not with_llm:
         return _write(config, rows, surveyed, selection, None, evaluation, {})
     prompts = load_prompts(config.system_prompt_file, config.user_prompt_file)
-    judge = judge or make_judge(config)
+    limits = Limits(config.requests_per_minute, config.max_requests, config.max_total_tokens)
+    judge = judge or make_judge(config, limits)
     belongs_to = {
         "input": surveyed.fingerprint,
         "judge": dict(judge.identity),
         "prompts": prompts.fingerprint,
         "max_regenerations": config.max_regenerations,
     }
-    with Journal(folder / "journal.jsonl", belongs_to, surveyed.rows, config.fsync) as journal:
+    path = folder / "journal.jsonl"
+    with Journal(path, belongs_to, lambda record: record["row"], "judge all rows again", config.fsync) as journal:
+        limits.requests, limits.tokens = _spent(journal)
+        done = sum(map(is_finished, journal))
         with progress_bar(show_progress) as progress:
-            task = progress.add_task("LLM evaluation", total=surveyed.fit, completed=journal.finished)
-            run_llm_stage(rows, surveyed, journal, judge, prompts, config, lambda: progress.advance(task))
+            task = progress.add_task("LLM evaluation", total=surveyed.fit, completed=done)
+            run_llm_stage(rows, surveyed, journal, judge, prompts, config, limits, lambda: progress.advance(task))
         return _write(config, rows, surveyed, selection, journal, evaluation, belongs_to)
+
+
+def _spent(journal: Journal) -> tuple[int, int]:
+    """Requests and tokens of the run so far: they only grow, so the largest are the last."""
+    spent = [(record["requests"], record["tokens"]) for record in journal]
+    return max(spent, default=(0, 0))
 
 
 def _write(
@@ -163,10 +174,10 @@ def _write(
     evaluate_row: RowEvaluation | None,
     belongs_to: Mapping[str, Any],
 ) -> CleaningReport:
-    """Put input and journal together, in the order of the input, and evaluate the answers."""
+    """Join input and journal in the order of the input, and evaluate the answers."""
     folder = Path(config.output_dir)
     manifest = folder / "manifest.json"
-    manifest.unlink(missing_ok=True)  # it describes the files beside it, which are about to change
+    manifest.unlink(missing_ok=True)  # it describes the other files, which are about to change
     features = with_answer(getattr(rows, "features", None))
     stages = {name: StageCount(name) for name in _TITLES}
     samples = Samples()
@@ -192,7 +203,8 @@ def _write(
                 drop("selection", unwanted, selection.detail(row), row)
                 continue
             stages["selection"].rows += 1
-            record = None if journal is None else journal.read(index)
+            known = None if journal is None else journal.get(index)
+            record = None if known is None else Record(**known)
             answer = from_row(row) if record is None else final_candidate(row, record)
             if record is not None and record.outcome == "dropped":
                 drop("llm", str(record.reason), record.attempts[-1]["reason"], row)
@@ -225,21 +237,11 @@ def _write(
             "input": {"dataset_name": config.dataset_name, "rows": surveyed.rows, "sha256": surveyed.fingerprint},
             "verdicts": dict(belongs_to),
             "config": config.as_dict(),
-            "versions": _versions(),
+            "versions": versions(*_VERSIONS),
             "counts": counts,
-            "usage": None if journal is None else {"requests": journal.requests, "tokens": journal.tokens},
+            "usage": None if journal is None else dict(zip(("requests", "tokens"), _spent(journal), strict=True)),
             "output": {path.name: checksum(path) for path in (kept.path, dropped.path)},
         },
         manifest,
     )
     return CleaningReport(kept.path, dropped.path, manifest, counts, report)
-
-
-def _versions() -> dict[str, str]:
-    found = {"egpo_trl": __version__, "python": platform.python_version()}
-    for name in _VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

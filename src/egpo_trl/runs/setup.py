@@ -163,9 +163,8 @@ def check_checkpoint(path: str | None) -> str | bool | None:
 
 def record_config(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig") -> None:
     """Write every field of a run and the versions of its libraries into its output folder; tokens are masked."""
-    from importlib.metadata import PackageNotFoundError, version
-
     from ..reports.run_log import save_config
+    from ..utils.versions import versions
 
     values = {**vars(model_args), **args.to_dict(), **vars(script)}
     changed = []
@@ -174,10 +173,5 @@ def record_config(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "
             default = one.default if one.default_factory is MISSING else one.default_factory()
             if getattr(part, one.name) != default:
                 changed.append(one.name)
-    versions = {}
-    for name in ("egpo-trl", "trl", "transformers", "torch", "peft", "accelerate"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:  # the package is used from its sources
-            continue
-    save_config(values, changed, versions, Path(args.output_dir))
+    found = versions("egpo-trl", "trl", "transformers", "torch", "peft", "accelerate")
+    save_config(values, changed, found, Path(args.output_dir))

@@ -1,15 +1,17 @@
-"""Models to evaluate: a folder, a Hub id, the embedded policy, or an adapter with its base."""
+"""Loads models: a folder, a Hub id, an embedded policy, or an adapter with its base."""
 
 import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.loading import DEMO
-from .config import EvaluationConfig
+from ..data.loading import DEMO, DEMO_MULTI_TURN
+from .config import SamplingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from .sampler import Sampler
 
 ADAPTER_FILE = "adapter_config.json"
 _FILES = (  # that from_pretrained reads; an evaluation may write into the same folder
@@ -21,10 +23,11 @@ _BLOCKS = 64  # of a file that is larger
 
 
 def model_folder(name: str) -> str:
-    """Folder or Hub id of a model; that of the embedded policy for `"demo"`."""
+    """Folder or Hub id of a model; that of an embedded policy for `"demo"` and `"demo-multiturn"`."""
     from ..demo.policy import demo_policy_path
 
-    return str(demo_policy_path()) if name == DEMO else name
+    worlds = {DEMO: "single-turn", DEMO_MULTI_TURN: "multi-turn"}
+    return str(demo_policy_path(worlds[name])) if name in worlds else name
 
 
 def is_adapter(name: str) -> bool:
@@ -33,20 +36,7 @@ def is_adapter(name: str) -> bool:
 
 
 def base_of_adapter(folder: str) -> str:
-    """
-    Base model of an adapter.
-
-    Args:
-        folder (`str`):
-            Folder with an `adapter_config.json`.
-
-    Returns:
-        `str`:
-            Folder or Hub id.
-
-    Raises:
-        ValueError: If the file is broken, or the base model is not named or was a folder that is gone.
-    """
+    """Base model of an adapter."""
     file = Path(folder) / ADAPTER_FILE
     try:
         base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
@@ -62,18 +52,7 @@ def base_of_adapter(folder: str) -> str:
 
 
 def checksum_of(name: str) -> str | None:
-    """
-    What tells two models in the same place apart.
-
-    Args:
-        name (`str`):
-            Folder or Hub id.
-
-    Returns:
-        `str` or `None`:
-            Over names, sizes and contents of the files that `from_pretrained` reads, and over the base of an adapter; of
-            large files 64 blocks that are spread evenly. `None` for a Hub id, whose commit tells.
-    """
+    """Digest of the files that `from_pretrained` reads, of large ones in part; `None` for a Hub id, whose commit tells."""
     folder = Path(name)
     if not folder.is_dir():
         return None
@@ -99,26 +78,11 @@ def check_folder(name: str) -> None:
     folder = Path(name)
     holds_model = any((folder / file).is_file() for file in ("config.json", ADAPTER_FILE))
     if (folder.exists() or folder.is_absolute() or name.startswith(".")) and not holds_model:
-        raise ValueError(f"model: {name!r} holds no model (config.json) and no adapter ({ADAPTER_FILE}).")
+        raise ValueError(f"model: {name!r} holds neither a model (config.json) nor an adapter ({ADAPTER_FILE}).")
 
 
-def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerBase":
-    """
-    Tokenizer of a model, with a chat template.
-
-    Args:
-        config ([`EvaluationConfig`]):
-            Revision and chat template.
-        name (`str`):
-            Folder or Hub id.
-
-    Returns:
-        [`~transformers.PreTrainedTokenizerBase`]:
-            The tokenizer; of an adapter without one, that of its base.
-
-    Raises:
-        ValueError: If it cannot be loaded, or has no chat template.
-    """
+def load_tokenizer(config: SamplingConfig, name: str) -> "PreTrainedTokenizerBase":
+    """Tokenizer of a model, with a chat template."""
     from transformers import AutoTokenizer
 
     if name != config.tokenizer:
@@ -139,23 +103,8 @@ def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerB
     return tokenizer
 
 
-def load_model(config: EvaluationConfig, name: str) -> "PreTrainedModel":
-    """
-    Load a model for evaluation; an adapter together with its base.
-
-    Args:
-        config ([`EvaluationConfig`]):
-            Revision, number format, device and attention.
-        name (`str`):
-            Folder or Hub id.
-
-    Returns:
-        [`~transformers.PreTrainedModel`]:
-            In evaluation mode, on its device.
-
-    Raises:
-        ValueError: If the device is not there.
-    """
+def load_model(config: SamplingConfig, name: str) -> "PreTrainedModel":
+    """Load a model for evaluation; an adapter together with its base."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -176,6 +125,21 @@ def load_model(config: EvaluationConfig, name: str) -> "PreTrainedModel":
         return model.to(device).eval()
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device: the model cannot be put on {device!r}: {str(error).splitlines()[0]}") from None
+
+
+def make_sampler(config: SamplingConfig) -> "Sampler":
+    """The sampler that a configuration names, its model loaded."""
+    if config.backend == "openai":
+        from .endpoint_sampler import EndpointSampler
+
+        return EndpointSampler(config)
+    if config.backend == "vllm":
+        from .vllm_sampler import VLLMSampler
+
+        return VLLMSampler(config)
+    from .local_sampler import TransformersSampler
+
+    return TransformersSampler(config)
 
 
 def context_length(config: Any) -> int | None:
