@@ -21,6 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "rewards": {"environments", "rollouts"},
     "demo": {"environments"},
     "data": {"demo"},
+    "tools": {"data", "rollouts"},
     "grpo": {"data", "rollouts"},
     "sampling": {"data", "demo"},
     "cleaning": {"sampling", "data", "demo"},
@@ -28,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     ROOT: {"grpo", "rewards", "environments", "rollouts", "data"},
     "runs": {"reports", "rollouts", "environments", "rewards", "demo", "data", "grpo", "sampling", "cleaning",
              "evaluation", ROOT},
-    "cli": {"reports", "data", "sampling", "cleaning", "evaluation", "runs", ROOT},
+    "cli": {"reports", "data", "tools", "sampling", "cleaning", "evaluation", "runs", ROOT},
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from ..utils.files import replace
+from ..utils.files import write_text
 
 _SAMPLES = 5  # of each reason, of corrections and of kept rows
 _MAX_TEXT = 4000  # characters of one text
@@ -73,9 +73,7 @@ def write_report(
         corrected=[_shown(sample) for sample in samples.of("llm", "corrected")],
         kept=[_shown(sample) for sample in samples.of("kept", "kept")],
     )
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    replace(partial, path)
+    write_text(page, path)
 
 
 def _shown(sample: Mapping[str, Any]) -> dict[str, Any]:

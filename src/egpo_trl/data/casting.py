@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..tool_calls.calls import InvalidJSON, ToolCall, load_json
-from ..tool_calls.pythonic import read_literal
+from ..tool_calls.syntaxes.pythonic import read_literal
 
 _INTEGER = re.compile(r"[+-]?(?:\d{1,18}|\d{1,3}(?:,\d{3}){1,5})")
 _NUMBER = re.compile(r"[+-]?(?:\d{1,18}|\d{1,3}(?:,\d{3}){1,5})?(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from ..tool_calls.calls import MAX_CHARACTERS, InvalidJSON, check_value, load_json
-from ..tool_calls.pythonic import read_literal
+from ..tool_calls.syntaxes.pythonic import read_literal
 from .json_schema import to_tools
 
 _MAX_TEXT = 20_000_000  # characters of a list of messages or functions; each call in it keeps to the limits of calls

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from ...tool_calls.calls import InvalidJSON, ToolCall
-from ...tool_calls.pythonic import read_literal
+from ...tool_calls.syntaxes.pythonic import read_literal
 from ..assistant_text import read_assistant
 from ..function_text import load_long_json, read_functions
 from ..records import Unconvertible
