@@ -44,6 +44,12 @@ GLAIVE = """<functioncall> {"name": "get_weather", "arguments": '{"city": "Rome"
         (f"<|python_tag|>{OBJECT}<|eom_id|>", ""),  # Llama 3.1
         ('Thought: The city.\nAction: get_weather\nAction Input: {"city": "Rome"}', "The city."),  # ReAct
         ("Action: get_weather\nAction Input: {'city': 'Rome'}", ""),
+        (
+            '<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{"city": "Rome"}'
+            "<|tool_call_end|><|tool_calls_section_end|>",
+            "",
+        ),  # Kimi K2
+        ('[TOOL_CALLS]get_weather[ARGS]{"city": "Rome"}', ""),  # Mistral, later form
         ("<answer>[get_weather(city='Rome')]</answer>", ""),
         ('{"action": "get_weather", "action_input": {"city": "Rome"}}', ""),
         ('{"tool": "get_weather", "args": {"city": "Rome"}}', ""),
@@ -126,7 +132,7 @@ def test_a_thought_is_not_part_of_a_text(text):
         ("[TOOL_CALLS] [...]", "cannot be read"),
         ("<|python_tag|>x", "cannot be read"),
         ("<function=get_weather>{}</function>", "cannot be read"),
-        ("I would send {\"name\": \"launch\", \"arguments\": {}} there.", "cannot be read"),  # of an unknown function too
+        ('I would send {"name": "launch", "arguments": {}} there.', "cannot be read"),  # of an unknown function too
         ("I would use {'tool': 'get_weather', 'args': {}} there.", "cannot be read"),
         ("Action: get_weather", "cannot be read"),
         ("Action: get_weather\nAction Input: Rome", "cannot be read"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..tool_calls.calls import MAX_CALLS, InvalidJSON, State, ToolCall, call_from_object, decode_json, load_json
 from ..tool_calls.named_calls import read_named_calls
+from ..tool_calls.syntaxes import SYNTAX_BY_NAME
 from ..tool_calls.syntaxes.hermes import read_hermes
 from ..tool_calls.syntaxes.pythonic import read_literal
 from ..tool_calls.thinking import split_completion
@@ -49,8 +50,9 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
 
     Calls are read in tags (`<tool_call>`, `<TOOLCALL>`, `<call>` and their kind: JSON, a list of it, Python literals),
     after `[TOOL_CALLS]`, `<|python_tag|>` and Glaive's `<functioncall>`, as `Action:` with `Action Input:`, and, where
-    they are all of the message but a code fence and call functions of the record, as JSON or as `[f(a=1)]`. A think block
-    before them is left out, as is the thought before an `<answer>`, `<final>` or `Final Answer:`.
+    they are all of the message but a code fence and call functions of the record, as JSON or as `[f(a=1)]`; also in the
+    syntaxes of models that mark calls with tokens of their own and write arguments as JSON. A think block before them is
+    left out, as is the thought before an `<answer>`, `<final>` or `Final Answer:`.
 
     Args:
         text (`str`):
@@ -71,20 +73,14 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
     said_text = _unwrapped(said.answer.strip())
     if not said_text:
         raise ValueError("holds nothing after its think block" if text.strip() else "has no content")
-    if _CLOSING.search(said_text) or _OPENING.search(said_text):
-        calls, beside = _glaive(said_text) if _GLAIVE in said_text else _tagged(said_text)
-    elif _GLAIVE in said_text:
-        calls, beside = _glaive(said_text)
-    elif _PREFIX.search(said_text):
-        calls, beside = _after_prefix(said_text)
-    elif _ACTION.search(said_text):
-        calls, beside = _react(said_text)
-    else:
-        calls, beside = _whole(said_text, names), ""
-    if not calls:
-        beside = _final_answer(said_text)
-    if looks_like_call(beside, names):
-        raise ValueError("holds a call, or a piece of one, that cannot be read")
+    try:
+        calls, beside = _read(said_text, names)
+        if looks_like_call(beside, names):
+            raise ValueError("holds a call, or a piece of one, that cannot be read")
+    except ValueError:
+        calls, beside = _in_a_models_syntax(said_text, names), ""
+        if not calls:
+            raise
     return calls, beside
 
 
@@ -117,6 +113,20 @@ def looks_like_call(text: str, names: Collection[str]) -> bool:
     endings = {re.split(r"\W", name)[-1] for name in names}
     places = (match.end(1) for match in _PYTHONIC.finditer(text) if match[1] in endings)
     return any(text.endswith(tuple(names), 0, end) for end in islice(places, _MAX_PLACES))
+
+
+def _read(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, ...], str]:
+    if _GLAIVE in text:
+        calls, beside = _glaive(text)
+    elif _CLOSING.search(text) or _OPENING.search(text):
+        calls, beside = _tagged(text)
+    elif _PREFIX.search(text):
+        calls, beside = _after_prefix(text)
+    elif _ACTION.search(text):
+        calls, beside = _react(text)
+    else:
+        calls, beside = _whole(text, names), ""
+    return calls, beside if calls else _final_answer(text)
 
 
 def _unwrapped(text: str) -> str:
@@ -177,6 +187,16 @@ def _react(text: str) -> tuple[tuple[ToolCall, ...], str]:
     if not isinstance(arguments, dict):
         raise ValueError("holds a call that cannot be read: the action's input must be a JSON object")
     return (ToolCall(found[1].strip(), arguments),), text[: found.start()].strip().removeprefix("Thought:").strip()
+
+
+def _in_a_models_syntax(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
+    """Calls in the syntax of a family of models that marks them, such as Kimi's; empty where there are none."""
+    for syntax in SYNTAX_BY_NAME.values():
+        if not syntax.is_typed_by_schema and any(mark in text for mark in syntax.marks):
+            answer = syntax.read(text, names, True)
+            if answer.state is State.CALL:
+                return answer.calls
+    return ()
 
 
 def _all_readable(blocks: list[str]) -> tuple[ToolCall, ...]:

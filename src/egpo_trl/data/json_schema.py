@@ -381,7 +381,7 @@ def to_tools(functions: Any) -> list[dict[str, Any]]:
         tool = to_function_schema(function)
         name = tool["function"]["name"]
         if tools.setdefault(name, tool) != tool:
-            raise ValueError(f"function {name!r} stands twice with different schemas")
+            raise ValueError(f"function {name!r} has two different schemas")
     return list(tools.values())
 
 

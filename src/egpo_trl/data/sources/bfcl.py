@@ -47,7 +47,7 @@ def read_records(
 
     Returns:
         `Iterator`:
-            Records; an [`Unconvertible`] stands where one cannot be read.
+            Records; an [`Unconvertible`] for each that cannot be read.
 
     Raises:
         FileNotFoundError: If there is no question file.
