@@ -81,7 +81,6 @@ def test_several_calls_and_odd_names():
         "The get_weather function (see above) helps.",
         "if (a == b) think(er)",
         "```python\nprint(1)\n```",
-        "Final Answer: yes is what I would say.",
         '{"name": "Rome", "input": "none"}',
     ],
 )

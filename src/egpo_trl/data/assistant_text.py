@@ -20,8 +20,7 @@ from ..tool_calls.thinking import split_completion
 NAME_KEYS = ("name", "function", "tool", "tool_name", "function_name", "api", "api_name", "action")
 ARGUMENT_KEYS = ("arguments", "parameters", "input", "args", "action_input", "tool_input", "params")
 
-_TAG = re.compile(r"<(tool_?calls?|function_calls?|call)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
-_OPENING = re.compile(r"<(?:tool_?calls?|function_calls?|call)>", re.IGNORECASE)
+_OPENING = re.compile(r"<(tool_?calls?|function_calls?|call)>", re.IGNORECASE)
 _CLOSING = re.compile(r"</(?:tool_?calls?|function_?calls?|call)>", re.IGNORECASE)
 _PREFIX = re.compile(r"\[TOOL_CALLS\]|<\|python_tag\|>")  # all that follows is calls
 _STOP = re.compile(r"(?:</s>|<\|eo[mt]_id\|>|<\|im_end\|>|<\|endoftext\|>)\s*\Z")
@@ -153,11 +152,18 @@ def _tagged(text: str) -> tuple[tuple[ToolCall, ...], str]:
     opened = sum(1 for _ in islice(_OPENING.finditer(text), MAX_CALLS + 1))
     if not 0 < opened <= MAX_CALLS:
         raise ValueError("holds a call that cannot be read: a tag is missing, or there are too many")
-    blocks = [match[2] for match in _TAG.finditer(text)]
-    beside = _TAG.sub("", text).strip()
-    if not blocks or _OPENING.search(beside) or _CLOSING.search(beside):
+    blocks, beside, position = [], [], 0
+    while (opening := _OPENING.search(text, position)) is not None:
+        closing = re.compile(f"</{opening[1]}>", re.IGNORECASE).search(text, opening.end())
+        if closing is None:
+            raise ValueError("holds a call that cannot be read: a tag is missing")
+        blocks.append(text[opening.end() : closing.start()])
+        beside.append(text[position : opening.start()])
+        position = closing.end()
+    around = "".join([*beside, text[position:]]).strip()
+    if _CLOSING.search(around):
         raise ValueError("holds a call that cannot be read: a tag is missing")
-    return _all_readable(blocks), beside
+    return _all_readable(blocks), around
 
 
 def _glaive(text: str) -> tuple[tuple[ToolCall, ...], str]:
@@ -183,7 +189,10 @@ def _react(text: str) -> tuple[tuple[ToolCall, ...], str]:
         if given[end:].strip():
             raise InvalidJSON("there is text after the action's input")
     except InvalidJSON as error:
-        arguments = _literal_or_raise(given, error)
+        try:
+            arguments = _literal_or_raise(given, error)
+        except ValueError as told:
+            raise ValueError(f"holds a call that cannot be read: {told}") from None
     if not isinstance(arguments, dict):
         raise ValueError("holds a call that cannot be read: the action's input must be a JSON object")
     return (ToolCall(found[1].strip(), arguments),), text[: found.start()].strip().removeprefix("Thought:").strip()

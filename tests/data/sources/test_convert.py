@@ -164,5 +164,3 @@ def test_any_change_of_a_record_is_converted_or_skipped(data):
     conversion._read = lambda _: iter([record, RECORDS[source]])
     assert len(list(conversion)) >= 1
     assert conversion.num_records == 2
-
-
