@@ -1,5 +1,6 @@
 """Conversations of the chat-completions API: `messages` and `tools`, as lists or JSON strings."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ _ROLES = {
     ),
     **dict.fromkeys(("reasoning", "thinking", "thought"), "thought"),
 }  # fmt: skip
+_JSON_START = re.compile(r"""\[\s*\{|\{\s*["']""")
 _BLOCK_TEXTS = ("text", "input_text", "output_text")
 _BLOCK_THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 
@@ -124,7 +126,7 @@ def add_answers(conversation: Conversation, answers: Any, field: str) -> None:
     try:
         decoded = load_json(answers) if isinstance(answers, str) else answers
     except InvalidJSON as error:
-        if isinstance(answers, str) and "(" in answers:
+        if not _JSON_START.match(answers):  # such as `[f(a=1)]`, or a text that begins with `[1]`
             conversation.add_assistant(answers)
             return
         raise Unconvertible(field, f"is not JSON: {error}") from None
