@@ -100,7 +100,7 @@ def looks_like_call(text: str, names: Collection[str]) -> bool:
     """
     if _MARKER.search(text) or all(key.search(text) for key in _CALL_KEYS):
         return True
-    found = []
+    found: list[str] = []
     if _ARGUMENTS_KEY.search(text):
         found += [match[1] for match in islice(_NAME_KEY.finditer(text), _MAX_PLACES)]
     if "Action" in text:
@@ -152,7 +152,9 @@ def _tagged(text: str) -> tuple[tuple[ToolCall, ...], str]:
     opened = sum(1 for _ in islice(_OPENING.finditer(text), MAX_CALLS + 1))
     if not 0 < opened <= MAX_CALLS:
         raise ValueError("holds a call that cannot be read: a tag is missing, or there are too many")
-    blocks, beside, position = [], [], 0
+    blocks: list[str] = []
+    beside: list[str] = []
+    position = 0
     while (opening := _OPENING.search(text, position)) is not None:
         closing = re.compile(f"</{opening[1]}>", re.IGNORECASE).search(text, opening.end())
         if closing is None:
