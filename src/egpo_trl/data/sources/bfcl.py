@@ -21,6 +21,13 @@ _FILE = re.compile(r"BFCL_v\d+_(\w+)\.json")
 _OMITTED = ""  # among the possible values: the argument may be left out
 
 
+def recognise_path(name_or_path: str) -> str | None:
+    """Why a folder is one of question files, `None` if it is not."""
+    path = Path(name_or_path)
+    found = path.is_dir() and any(_FILE.fullmatch(file.name) for file in path.iterdir())
+    return "the folder has files BFCL_v*_<category>.json" if found else None
+
+
 def read_records(
     name_or_path: str, split: str = "train", config: str | None = None, categories: Sequence[str] = PYTHON_CATEGORIES
 ) -> Iterator[Record | Unconvertible]:
@@ -40,7 +47,7 @@ def read_records(
 
     Returns:
         `Iterator`:
-            Records; an [`Unconvertible`] stands where one cannot be read.
+            Records; an [`Unconvertible`] for each that cannot be read.
 
     Raises:
         FileNotFoundError: If there is no question file.
