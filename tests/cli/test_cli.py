@@ -209,9 +209,9 @@ def test_from_a_public_format_to_clean_rows(tmp_path, capsys):
     ]  # fmt: skip
     source, rows = tmp_path / "xlam.json", tmp_path / "rows.jsonl"
     source.write_text(json.dumps([*records, {"id": 9, "query": "?", "tools": "{", "answers": "[]"}]))
-    main(["convert", "xlam", str(source), "--output", str(rows)])
+    main(["convert", str(source), "--output", str(rows)])
     assert "6 rows from 7 records, 1 skipped (tools 1)" in capsys.readouterr().out
-    main(["convert", "xlam", str(source), "--output", str(rows.with_suffix(".parquet"))])
+    main(["convert", str(source), "--source", "xlam", "--output", str(rows.with_suffix(".parquet"))])
     for column in ("id", "tools", "reference", "answer"):
         assert load_rows(str(rows.with_suffix(".parquet")))[column] == load_rows(str(rows))[column]
     for words, message in (
@@ -219,7 +219,7 @@ def test_from_a_public_format_to_clean_rows(tmp_path, capsys):
         (["--output", str(rows), "--keep_system", "true"], "the source 'xlam' has no option 'keep_system'"),
     ):
         with pytest.raises(SystemExit, match=message):
-            main(["convert", "xlam", str(source), *words])
+            main(["convert", str(source), "--source", "xlam", *words])
     output = tmp_path / "clean"
     main(
         [

@@ -7,9 +7,10 @@ import pytest
 
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import make_rows
-from egpo_trl.evaluation.evaluate import evaluate, make_sampler
+from egpo_trl.evaluation.evaluate import evaluate
 from egpo_trl.evaluation.row_suites import DemoSuite
 from egpo_trl.sampling import vllm_sampler
+from egpo_trl.sampling.backends import make_sampler
 from egpo_trl.sampling.config import EvaluationConfig
 from egpo_trl.sampling.rendering import PromptRenderer
 from egpo_trl.sampling.sampler import Request

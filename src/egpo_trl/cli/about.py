@@ -2,12 +2,15 @@
 
 import argparse
 import platform
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-from .failure import Failure
+from .failure import Failure, one_message
 from .parsing import Call
+from .recipes import choose, first_line, recipes
 
 _LIBRARIES = (
     "egpo-trl", "trl", "transformers", "torch", "peft", "accelerate", "datasets", "pyarrow", "deepspeed", "bitsandbytes",
@@ -65,3 +68,29 @@ def completion(call: Call) -> None:
     from . import make_parser
 
     print(shtab.complete(make_parser(), call.options.shell))
+
+
+def run_recipes(call: "Call") -> None:
+    """List the recipes, or copy one or all of them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    name, output = call.options.name, call.options.output_dir
+    if name is None and output is None:
+        table = Table("name", "what it is", box=None, pad_edge=False)
+        for full, path in recipes().items():
+            table.add_row(full, first_line(path))
+        Console().print(table)
+        print(
+            "\nUse one:  egpo-trl train --config quickstart\nCopy one: egpo-trl recipes train/quickstart --output_dir ."
+        )
+        return
+    with one_message("recipes"):
+        for path in recipes().values() if name is None else [choose(name, None)]:
+            folder = Path(output or ".") / (path.parent.name if name is None else ".")
+            target = folder / path.name
+            if target.exists():
+                raise FileExistsError(f"{target} exists. Remove it, or name another --output_dir.")
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+            print(target)

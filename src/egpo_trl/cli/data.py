@@ -1,4 +1,4 @@
-"""`egpo-trl convert | clean | split | sft-data`."""
+"""`egpo-trl convert | tools | clean | split | sft-data`."""
 
 import argparse
 import sys
@@ -23,49 +23,82 @@ def _check_output(path: Path) -> None:
 
 def convert_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl convert`."""
-    from ..data.sources import SOURCES
+    from ..data.sources import FIELD_OPTIONS, SOURCES
     from ..data.sources.bfcl import REFERENCES
 
-    parser.add_argument(
-        "source", metavar="SOURCE", choices=sorted(SOURCES), help="format: " + ", ".join(sorted(SOURCES))
-    )
     parser.add_argument("name", metavar="DATA", help="file, folder or data set on the Hub")
+    parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="file to write (.jsonl, .parquet)")
+    parser.add_argument(
+        "--source", metavar="NAME", choices=sorted(SOURCES),
+        help=f"format, where it is not to be found by the fields: {', '.join(sorted(SOURCES))}",
+    )  # fmt: skip
     parser.add_argument("--dataset_config", metavar="NAME", help="configuration of a data set on the Hub")
     parser.add_argument("--dataset_split", metavar="NAME", default="train", help="split, on the Hub or in a folder")
+    for field in FIELD_OPTIONS:
+        parser.add_argument(f"--{field}_field", metavar="NAME", help=f"field that holds the {field}")
+    parser.add_argument("--tools", metavar="FILE", help="functions for records without any, as egpo-trl tools writes")
     parser.add_argument("--keep_system", choices=("true", "false"), help="keep system messages; depends on the source")
     parser.add_argument("--reference", choices=REFERENCES, help="bfcl: first acceptable values, or all of them")
     parser.add_argument("--categories", metavar="NAME", nargs="+", help="bfcl: categories of a folder")
-    parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="file to write (.jsonl, .parquet)")
+    parser.add_argument("--catalogue", metavar="FILE", help="seal_tools: file with all functions")
+    parser.add_argument("--num_tools", metavar="N", type=int, help="seal_tools: functions that a row offers")
+    parser.add_argument("--stated_only", action="store_true", default=None, help="seal_tools: skip unstated values")
 
 
 def convert(call: Call) -> None:
     """Convert a function-calling data set to canonical rows."""
-    from ..data.loading import ROW_FEATURES
+    from ..data.converting import describe, write_rows
+    from ..data.sources import FIELD_OPTIONS, UnknownFormat
     from ..data.sources import convert as convert_rows
-    from ..utils.files import WholeFile
 
     options = call.options
-    keep_system = {None: None, "true": True, "false": False}[options.keep_system]
-    given = {"keep_system": keep_system, "reference": options.reference, "categories": options.categories}
+    named = {field: getattr(options, f"{field}_field") for field in FIELD_OPTIONS}
+    given = {
+        name: getattr(options, name) for name in ("reference", "categories", "catalogue", "num_tools", "stated_only")
+    } | {"keep_system": {None: None, "true": True, "false": False}[options.keep_system]}
     with one_message("convert"):
         _check_output(options.output)
-        conversion = convert_rows(
-            options.name,
-            options.source,
-            split=options.dataset_split,
-            config=options.dataset_config,
-            on_skip=lambda skipped: print(f"skipped {skipped}", file=sys.stderr),
-            **{name: value for name, value in given.items() if value is not None},
-        )
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        with WholeFile(options.output, ROW_FEATURES) as file:
-            for row in conversion:
-                file.write(row)
-        skipped = ", ".join(f"{field} {count}" for field, count in conversion.skipped.most_common())
-        print(
-            f"{conversion.num_rows} rows from {conversion.num_records} records, {conversion.skipped.total()} skipped"
-            f"{f' ({skipped})' if skipped else ''}: {options.output}"
-        )
+        try:
+            conversion = convert_rows(
+                options.name,
+                options.source,
+                split=options.dataset_split,
+                config=options.dataset_config,
+                fields={field: name for field, name in named.items() if name},
+                tools=options.tools,
+                on_skip=lambda skipped: print(f"skipped {skipped}", file=sys.stderr),
+                **{name: value for name, value in given.items() if value is not None},
+            )
+            print(f"format: {describe(conversion)}")
+        except UnknownFormat as error:
+            raise Failure(f"egpo-trl convert: {error}", WRONG_USAGE) from None
+        print(write_rows(conversion, options.output))
+
+
+def tools_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `egpo-trl tools`."""
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--mcp", metavar="COMMAND", help="command that starts an MCP server, or its address")
+    where.add_argument("--openapi", metavar="FILE", help="OpenAPI document (JSON or YAML), or its address")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="JSON file to write; default: the terminal")
+
+
+def tools(call: Call) -> None:
+    """Write the functions of an MCP server or of an OpenAPI document as schemas."""
+    import json
+
+    from ..tools import read_schemas
+    from ..utils.files import write_json
+
+    options = call.options
+    with one_message("tools"):
+        schemas = read_schemas(options.mcp, options.openapi)
+        if options.output is None:
+            print(json.dumps(schemas, ensure_ascii=False, indent=2))
+        else:
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            write_json(schemas, options.output)
+            print(f"{len(schemas)} functions: {options.output}")
 
 
 def clean(call: Call) -> None:

@@ -2,14 +2,7 @@
 
 import difflib
 import itertools
-import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from .failure import one_message
-
-if TYPE_CHECKING:
-    from .parsing import Call
 
 _FOLDERS = {"train": "train", "plan": "train", "sft": "sft", "clean": "clean"}  # command -> folder of its recipes
 _PACKAGE = Path(__file__).parents[1]
@@ -27,7 +20,7 @@ def recipes() -> dict[str, Path]:
     return {f"{file.parent.name}/{file.stem}": file for file in sorted(root.glob("*/*.yaml"))}
 
 
-def _choose(name: str, folder: str | None) -> Path:
+def choose(name: str, folder: str | None) -> Path:
     """A config by `folder/name`, or by name alone where that is clear."""
     known = recipes()
     short = name.removeprefix("configs/").removesuffix(".yaml")
@@ -50,38 +43,12 @@ def recipe_path(name: str, command: str) -> Path:
         return path
     if path.is_dir():
         raise ValueError(f"--config {name} is a folder; name a YAML file.")
-    return _choose(name, "accelerate" if command == "accelerate" else _FOLDERS.get(command))
+    return choose(name, "accelerate" if command == "accelerate" else _FOLDERS.get(command))
 
 
-def _about(path: Path) -> str:
+def first_line(path: Path) -> str:
     """First sentence of the comment that a config starts with, after notes on what was not run."""
     lines = path.read_text(encoding="utf-8").splitlines()
     comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
     text = " ".join(line.lstrip("# ") for line in comment if not line.startswith("# Not "))
     return text.split(". ", 1)[0].rstrip(".") + "." if text else ""
-
-
-def run_recipes(call: "Call") -> None:
-    """List the recipes, or copy one or all of them."""
-    from rich.console import Console
-    from rich.table import Table
-
-    name, output = call.options.name, call.options.output_dir
-    if name is None and output is None:
-        table = Table("name", "what it is", box=None, pad_edge=False)
-        for full, path in recipes().items():
-            table.add_row(full, _about(path))
-        Console().print(table)
-        print(
-            "\nUse one:  egpo-trl train --config quickstart\nCopy one: egpo-trl recipes train/quickstart --output_dir ."
-        )
-        return
-    with one_message("recipes"):
-        for path in recipes().values() if name is None else [_choose(name, None)]:
-            folder = Path(output or ".") / (path.parent.name if name is None else ".")
-            target = folder / path.name
-            if target.exists():
-                raise FileExistsError(f"{target} exists. Remove it, or name another --output_dir.")
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-            print(target)

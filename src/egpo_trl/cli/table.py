@@ -109,6 +109,10 @@ COMMANDS: dict[str, Command] = {
         "convert a public function-calling data set to rows", "data:convert",
         arguments=_arguments("data:convert_arguments"),
     ),
+    "tools": Command(
+        "write the functions of an MCP server or OpenAPI document as schemas", "data:tools",
+        arguments=_arguments("data:tools_arguments"),
+    ),
     "clean": Command(
         "clean rows with an LLM judge and an AST evaluation",
         "data:clean",
@@ -153,7 +157,7 @@ COMMANDS: dict[str, Command] = {
         "write the report of a run as one HTML file", "reports:report", arguments=_arguments("reports:report_arguments")
     ),
     "recipes": Command(
-        "list and copy recipes and accelerate configs", "recipes:run_recipes",
+        "list and copy recipes and accelerate configs", "about:run_recipes",
         arguments=_arguments("about:recipes_arguments"),
     ),
     "env": Command("show versions and devices, for a bug report", "about:env"),

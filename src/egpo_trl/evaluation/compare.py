@@ -9,27 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ..utils.table import Table
 from .evaluate import SCORES, SUMMARY
 from .intervals import combined_interval, mean_interval, paired_interval
 
 
 @dataclass(frozen=True)
 class Run:
-    """
-    Scores of a finished evaluation.
-
-    Args:
-        name (`str`):
-            What to call it.
-        suite (`str`):
-            Its suite.
-        scores (`Mapping[str, Mapping[str, float]]`):
-            By category and item, the mean score of the samples.
-        digests (`Mapping[str, str]`):
-            By item, the digest of what was asked.
-        aggregates (`Mapping[str, Mapping[str, float]]`):
-            Rows that sum up categories, with their weights.
-    """
+    """Mean scores of a finished evaluation by category and item, digests of its items, and weights of its totals."""
 
     name: str
     suite: str
@@ -39,27 +26,12 @@ class Run:
 
 
 def read_run(name: str, folder: str | Path) -> Run:
-    """
-    Read a finished evaluation.
-
-    Args:
-        name (`str`):
-            What to call it.
-        folder (`str` or `Path`):
-            Output folder of `egpo-trl evaluate`.
-
-    Returns:
-        [`Run`]:
-            Its scores.
-
-    Raises:
-        ValueError: If the folder holds no finished evaluation, or a file is broken.
-    """
+    """Read a finished evaluation."""
     folder = Path(folder)
     again = "Run egpo-trl evaluate with this output folder again: what is sampled stays."
     for file in (SUMMARY, SCORES):
         if not (folder / file).is_file():
-            raise ValueError(f"{folder} holds no finished evaluation ({file} is missing). {again}")
+            raise ValueError(f"{folder} does not hold a finished evaluation ({file} is missing). {again}")
     scores: dict[str, dict[str, list[float]]] = {}
     digests: dict[str, str] = {}
     place = folder / SUMMARY
@@ -99,19 +71,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """
-    One row of a comparison.
-
-    Args:
-        category (`str`):
-            Category, or name of what sums up several.
-        n (`int`):
-            Prompts that all runs answered.
-        cells (`Sequence[Cell]`):
-            One for each run.
-        is_aggregate (`bool`):
-            Whether the row sums up categories.
-    """
+    """One row of a comparison."""
 
     category: str
     n: int
@@ -121,19 +81,7 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """
-    Runs side by side.
-
-    Args:
-        suite (`str`):
-            Suite of all runs.
-        runs (`Sequence[str]`):
-            Their names; differences are to the first.
-        rows (`Sequence[ComparedRow]`):
-            Categories, then what sums them up.
-        left_out (`int`):
-            Prompts that not all runs answered.
-    """
+    """Runs side by side."""
 
     suite: str
     runs: Sequence[str]
@@ -144,37 +92,27 @@ class Comparison:
         """JSON values."""
         return asdict(self)
 
-    def print(self) -> None:
-        """Print scores and differences; the intervals of the scores are in the files."""
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table
-
-        table = Table(title=f"{escape(self.suite)}, in %; differences to {escape(self.runs[0])}, 95 % interval")
-        table.add_column("category")
-        for name in ("n", *self.runs):
-            table.add_column(escape(name), justify="right")
-        for row in self.rows:
-            texts = [f"{row.n:,}"]
-            for number, cell in enumerate(row.cells):
-                gap = f"\n{_difference(cell).strip('*')}" if number else ""
-                texts.append(f"{100 * cell.score:.1f}{gap}")
-            table.add_row(escape(row.category), *texts, style="bold" if row.is_aggregate else None)
-        Console().print(table)
-
-    def markdown(self) -> str:
-        """The table as Markdown, in percent and points; clear differences are bold, see [`Cell.is_clear`]."""
-        header = ["category", "n", self.runs[0]]
+    def table(self) -> Table:
+        """Scores in percent and differences in points; clear differences are bold, see [`Cell.is_clear`]."""
+        columns = ["category", "n", self.runs[0]]
         for name in self.runs[1:]:
-            header += [name, f"{name} - {self.runs[0]}"]
-        lines = ["| " + " | ".join(map(_cell, header)) + " |", "|---|" + "---:|" * (len(header) - 1)]
+            columns += [name, f"{name} - {self.runs[0]}"]
+        lines = []
         for row in self.rows:
-            cells = [f"**{_cell(row.category)}**" if row.is_aggregate else _cell(row.category), f"{row.n:,}"]
+            cells = [row.category, f"{row.n:,}"]
             for number, cell in enumerate(row.cells):
                 cells.append(f"{100 * cell.score:.1f} ({100 * cell.low:.1f} to {100 * cell.high:.1f})")
                 if number:
                     cells.append(_difference(cell))
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append(cells)
+        return Table(columns, lines, [number for number, row in enumerate(self.rows) if row.is_aggregate])
+
+    def print(self) -> None:
+        """Print the table."""
+        self.table().print(f"{self.suite}: scores in %, differences in points, 95 % intervals")
+
+    def markdown(self) -> str:
+        """The table as Markdown, with a note on the intervals."""
         note = (
             "Scores in %, differences in points, with 95 % intervals: Wilson's for scores of 0 or 1, else bootstrap; for "
             "differences the one of Bonett and Price (2012) for paired proportions. The interval of a difference is for "
@@ -185,11 +123,7 @@ class Comparison:
                 f" {self.left_out:,} prompts that not all runs answered are left out; rows that sum up categories keep "
                 "the weights of the first run."
             )
-        return "\n".join(lines) + f"\n\n{note}\n"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+        return f"{self.table().markdown()}\n\n{note}\n"
 
 
 def _difference(cell: Cell) -> str:
@@ -202,17 +136,6 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
     Compare runs on the prompts that all of them answered.
 
     Differences are taken prompt by prompt, so that what makes a prompt hard for all runs does not widen the interval.
-
-    Args:
-        runs (`Sequence[Run]`):
-            Two or more; differences are to the first.
-
-    Returns:
-        [`Comparison`]:
-            Scores and differences by category.
-
-    Raises:
-        ValueError: If the runs are of different suites, were asked different things, or have no prompt in common.
     """
     if len(runs) < 2:
         raise ValueError("A comparison needs two runs.")

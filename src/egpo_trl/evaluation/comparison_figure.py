@@ -15,20 +15,7 @@ _MOST_LABELLED = 24  # bars that get their value written above
 
 
 def comparison_figure(comparison: Comparison, title: str | None = None) -> "Figure":
-    """
-    Figure of a comparison: a group of bars for each category, a bar for each run, and below it the differences to the
-    first run; all with 95 % intervals.
-
-    Args:
-        comparison ([`Comparison`]):
-            Runs side by side.
-        title (`str`, *optional*):
-            Title of the picture; by default the suite.
-
-    Returns:
-        [`~matplotlib.figure.Figure`]:
-            The figure. Runs are told apart by colour and hatching; a filled mark is a clear difference.
-    """
+    """Figure of a comparison: bars for each category and run, below them the differences, with 95 % intervals."""
     from matplotlib.figure import Figure
 
     rows, runs = comparison.rows, comparison.runs
@@ -79,24 +66,7 @@ def _draw_differences(axes: Any, places: Sequence[float], cells: Sequence[Cell],
 
 
 def draw_comparison(comparison: Comparison, path: str | Path, title: str | None = None) -> Path:
-    """
-    Draw [`comparison_figure`] into a file.
-
-    Args:
-        comparison ([`Comparison`]):
-            Runs side by side.
-        path (`str` or `Path`):
-            Picture to write; its ending decides on the format.
-        title (`str`, *optional*):
-            Title of the picture.
-
-    Returns:
-        `Path`:
-            The picture.
-
-    Raises:
-        ValueError: If the format is unknown.
-    """
+    """Draw [`comparison_figure`] into a file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     comparison_figure(comparison, title).savefig(path)

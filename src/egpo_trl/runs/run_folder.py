@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..demo.names import model_folder
 from ..reports.run_log import CONFIG_FILE, LOG_FILE, read_config, save_config
 from ..sampling.models import checksum_of
+from ..utils.versions import versions
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -142,15 +143,8 @@ def remove_run(output: Path) -> None:
 
 def record_run(output: Path, run: RunRecord) -> None:
     """Write every field of a run and the versions of its libraries into its output folder."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {}
-    for name in ("egpo-trl", "trl", "transformers", "torch", "peft", "accelerate"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:  # the package is used from its sources
-            continue
-    save_config(run.fields, run.changed, versions, output)
+    found = versions("egpo-trl", "trl", "transformers", "torch", "peft", "accelerate")
+    save_config(run.fields, run.changed, found, output)
 
 
 def check_checkpoint(path: str | Path | None, output: Path) -> str | bool | None:

@@ -86,6 +86,13 @@ class EGPOScriptArguments(RowsArguments):
     dots_as_underscores: bool = field(
         default=False, metadata={"help": "Whether a.b and a_b are the same function to the reward."}
     )
+    max_extra_calls: int | None = field(
+        default=None,
+        metadata={
+            "help": "Calls that a rollout with executed tools may make beyond those of the reference; more earn 0. By "
+            "default any number."
+        },
+    )
     report: bool = field(
         default=True,
         metadata={

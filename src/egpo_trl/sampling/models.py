@@ -1,14 +1,15 @@
-"""Models to evaluate: a folder, a Hub id, the embedded policy, or an adapter with its base."""
+"""Loads models: a folder, a Hub id, an embedded policy, or an adapter with its base."""
 
 import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import EvaluationConfig
+from .config import SamplingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 ADAPTER_FILE = "adapter_config.json"
 _FILES = (  # that from_pretrained reads; an evaluation may write into the same folder
@@ -25,20 +26,7 @@ def is_adapter(name: str) -> bool:
 
 
 def base_of_adapter(folder: str) -> str:
-    """
-    Base model of an adapter.
-
-    Args:
-        folder (`str`):
-            Folder with an `adapter_config.json`.
-
-    Returns:
-        `str`:
-            Folder or Hub id.
-
-    Raises:
-        ValueError: If the file is broken, or the base model is not named or was a folder that is gone.
-    """
+    """Base model of an adapter."""
     file = Path(folder) / ADAPTER_FILE
     try:
         base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
@@ -54,18 +42,7 @@ def base_of_adapter(folder: str) -> str:
 
 
 def checksum_of(name: str) -> str | None:
-    """
-    What tells two models in the same place apart.
-
-    Args:
-        name (`str`):
-            Folder or Hub id.
-
-    Returns:
-        `str` or `None`:
-            Over names, sizes and contents of the files that `from_pretrained` reads, and over the base of an adapter; of
-            large files 64 blocks that are spread evenly. `None` for a Hub id, whose commit tells.
-    """
+    """Digest of the files that `from_pretrained` reads, of large ones in part; `None` for a Hub id, whose commit tells."""
     folder = Path(name)
     if not folder.is_dir():
         return None
@@ -91,26 +68,11 @@ def check_folder(name: str) -> None:
     folder = Path(name)
     holds_model = any((folder / file).is_file() for file in ("config.json", ADAPTER_FILE))
     if (folder.exists() or folder.is_absolute() or name.startswith(".")) and not holds_model:
-        raise ValueError(f"model: {name!r} holds no model (config.json) and no adapter ({ADAPTER_FILE}).")
+        raise ValueError(f"model: {name!r} holds neither a model (config.json) nor an adapter ({ADAPTER_FILE}).")
 
 
-def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerBase":
-    """
-    Tokenizer of a model, with a chat template.
-
-    Args:
-        config ([`EvaluationConfig`]):
-            Revision and chat template.
-        name (`str`):
-            Folder or Hub id.
-
-    Returns:
-        [`~transformers.PreTrainedTokenizerBase`]:
-            The tokenizer; of an adapter without one, that of its base.
-
-    Raises:
-        ValueError: If it cannot be loaded, or has no chat template.
-    """
+def load_tokenizer(config: SamplingConfig, name: str) -> "PreTrainedTokenizerBase":
+    """Tokenizer of a model, with a chat template."""
     from transformers import AutoTokenizer
 
     if name != config.tokenizer:
@@ -131,23 +93,8 @@ def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerB
     return tokenizer
 
 
-def load_model(config: EvaluationConfig, name: str) -> "PreTrainedModel":
-    """
-    Load a model for evaluation; an adapter together with its base.
-
-    Args:
-        config ([`EvaluationConfig`]):
-            Revision, number format, device and attention.
-        name (`str`):
-            Folder or Hub id.
-
-    Returns:
-        [`~transformers.PreTrainedModel`]:
-            In evaluation mode, on its device.
-
-    Raises:
-        ValueError: If the device is not there.
-    """
+def load_model(config: SamplingConfig, name: str) -> "PreTrainedModel":
+    """Load a model for evaluation; an adapter together with its base."""
     import torch
     from transformers import AutoModelForCausalLM
 

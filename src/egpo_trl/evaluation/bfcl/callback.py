@@ -102,17 +102,7 @@ class BFCLCallback(TrainerCallback):
 
 
 def metrics_of(summary: Summary) -> dict[str, float]:
-    """
-    What is logged of an evaluation.
-
-    Args:
-        summary ([`Summary`]):
-            Its table.
-
-    Returns:
-        `dict[str, float]`:
-            Scores between 0 and 1.
-    """
+    """What is logged of an evaluation."""
     scores = {row.category: row.score for row in summary.rows if row.weights is None}
     strict = [summary.extra["strict"][category] for category in scores]
     return {
