@@ -209,7 +209,7 @@ def test_longest_prompt(tiny_tokenizer):
     ]
     assert max(prompt_lengths(rows, tiny_tokenizer, False, longest=8)) == max(lengths)
     assert max(prompt_lengths(rows, tiny_tokenizer, True, longest=8)) > max(lengths)
-    assert max(prompt_lengths(prompts_only(16, longest=8)), tiny_tokenizer, True) == max(lengths)
+    assert max(prompt_lengths(prompts_only(16), tiny_tokenizer, True, longest=8)) == max(lengths)
     texts = Dataset.from_list([{"prompt": "Play Bach."}, {"prompt": "Play Bach in order."}])
     assert max(prompt_lengths(texts, tiny_tokenizer, False, longest=8)) == len(
         tiny_tokenizer("Play Bach in order.")["input_ids"]
