@@ -97,9 +97,11 @@ def sft_data(argv: Sequence[str] | None = None) -> None:
     """
     from pathlib import Path
 
+    from ..data.ast_evaluation import schema_problem
     from ..data.loading import load_rows
     from ..data.prompts import PROMPT_STYLES
-    from ..data.sft import NO_CALL_TEXT, SFT_FORMATS, save_conversations, to_sft_dataset
+    from ..data.rows import BAD_ROWS, BAD_ROWS_HELP
+    from ..data.sft import NO_CALL_TEXT, SFT_FORMATS, Conversations, save_conversations
 
     parser = argparse.ArgumentParser(
         "egpo-trl sft-data", description="Write rows as conversations for TRL's SFTTrainer."
@@ -112,11 +114,21 @@ def sft_data(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompt_style", choices=PROMPT_STYLES, default="native", help="how calls are written")
     parser.add_argument("--thought_column", help="column with a chain of thought for the answer")
     parser.add_argument("--no_call_text", default=NO_CALL_TEXT, help="answer where text is right and there is none")
+    parser.add_argument("--tokenizer", help="model to train: write messages in the form that its chat template takes")
+    parser.add_argument("--bad_rows", choices=BAD_ROWS, default="error", help=BAD_ROWS_HELP.replace("%", "%%"))
     options = parser.parse_args(argv)
     with one_message("sft-data"):
         rows = load_rows(options.dataset_name, options.dataset_config, options.split)
-        conversations = to_sft_dataset(
-            rows, options.sft_format, options.thought_column, options.no_call_text, options.prompt_style
+        renderer = None
+        if options.tokenizer is not None:
+            from transformers import AutoTokenizer
+
+            from ..data.rendering import PromptRenderer
+
+            renderer = PromptRenderer(AutoTokenizer.from_pretrained(options.tokenizer), options.prompt_style)
+        writer = Conversations(
+            renderer, options.sft_format, options.prompt_style, options.thought_column, options.no_call_text
         )
+        conversations = writer.dataset(rows, options.dataset_name, (schema_problem,), options.bad_rows)
         save_conversations(conversations, options.output)
     print(f"{len(conversations):,} conversations: {options.output}")

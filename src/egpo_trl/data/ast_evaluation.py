@@ -7,7 +7,7 @@ from typing import Any
 
 from ..tool_calls.calls import parse_reference, parse_row_tools, parse_tools
 from .argument_schema import Arguments, InvalidSchema
-from .rows import row_problem
+from .rows import Problem, row_problem
 
 REASONS = (
     "malformed_prompt", "malformed_tools", "malformed_reference", "invalid_schema", "call_needed", "call_not_needed",
@@ -87,6 +87,22 @@ def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> str
         if problem is not None:
             return problem
     return None
+
+
+def schema_problem(row: Mapping[str, Any]) -> Problem | None:
+    """How the reference of a row breaks its own functions, where the row names functions."""
+    if row.get("tools") is None or not isinstance(row.get("reference"), str):
+        return None
+    reason = evaluate_row(row)
+    if reason is None or reason.startswith("malformed"):
+        return None
+    words = {
+        "call_not_needed": "its reference calls a function, and it offers none",
+        "unknown_function": "its reference calls a function that it does not offer",
+        "invalid_schema": "the schema of a function in its reference cannot be read",
+        "too_large": "the arguments of its reference are too large to check",
+    }.get(reason, f"its reference breaks the schema of its own function ({reason})")
+    return Problem(reason, f"{words}: {row['reference'][:200]}")
 
 
 class ASTEvaluation:

@@ -1,37 +1,24 @@
-"""Supervised fine-tuning on canonical rows with TRL's own trainer: the paper's baseline."""
+"""Trains on the right answers of canonical rows with TRL's own trainer: the paper's baseline."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..data.loading import DEMO
 from ..data.prompts import PROMPT_STYLES
+from ..data.rows import BAD_ROWS, BAD_ROWS_HELP, Problem
+from ..tool_calls.calls import parse_reference
+from ..tool_calls.completions import END_OF_TURN
 
 if TYPE_CHECKING:
     from trl import ModelConfig, SFTConfig
 
+    from ..data.sft import Conversations
+
 
 @dataclass
 class SFTScriptArguments:
-    """
-    Arguments of `egpo-trl sft` beside those of [`~trl.SFTConfig`] and [`~trl.ModelConfig`].
-
-    Args:
-        dataset_name (`str`, *optional*, defaults to `"demo"`):
-            Canonical rows, as for `egpo-trl train`.
-        dataset_config (`str`, *optional*):
-            Configuration of a data set on the Hub.
-        dataset_train_split (`str`, *optional*, defaults to `"train"`):
-            Split to train on.
-        num_demo_rows (`int`, *optional*, defaults to `4000`):
-            Rows that the embedded world makes up.
-        prompt_style (`str`, *optional*, defaults to `"native"`):
-            `"native"`: the chat template renders functions and calls. `"paper"`: a system message lists the functions,
-            and calls are text, as in [`~egpo_trl.data.prompts.to_messages`].
-        thought_column (`str`, *optional*):
-            Column that holds a chain of thought for the answer.
-        no_call_text (`str`, *optional*):
-            Answer where the right answer is text and the row has none in its `answer` column.
-    """
+    """Arguments of `egpo-trl sft` beside those of [`~trl.SFTConfig`] and [`~trl.ModelConfig`]."""
 
     dataset_name: str = field(
         default=DEMO,
@@ -47,39 +34,38 @@ class SFTScriptArguments:
     no_call_text: str | None = field(
         default=None, metadata={"help": "Answer where text is right and the row has no text of its own."}
     )
+    enable_thinking: bool | None = field(
+        default=None,
+        metadata={"help": "Whether the model is to think, handed to the chat template; by default its own default."},
+    )
+    bad_rows: str = field(default="error", metadata={"help": BAD_ROWS_HELP, "choices": BAD_ROWS})
 
 
 def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelConfig") -> None:
-    """
-    Train on the right answers and save the model.
-
-    Args:
-        script ([`SFTScriptArguments`]):
-            Rows.
-        args ([`~trl.SFTConfig`]):
-            Training.
-        model_args ([`~trl.ModelConfig`]):
-            Model, quantization and adapters; `"demo"` is the tiny policy.
-
-    Raises:
-        ValueError: If a row is malformed.
-    """
+    """Train on the right answers and save the model; raises `ValueError` for rows that cannot be trained on."""
+    from transformers import AutoTokenizer
     from trl import SFTTrainer, get_peft_config, get_quantization_config
 
+    from ..data.ast_evaluation import schema_problem
     from ..data.loading import load_rows
-    from ..data.sft import NO_CALL_TEXT, to_sft_dataset
+    from ..data.rendering import PromptRenderer
+    from ..data.sft import NO_CALL_TEXT, Conversations
     from ..demo.policy import demo_policy_path
     from ..demo.world import NO_TOOL_ANSWER
 
     rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_train_split, script.num_demo_rows)
-    default_text = NO_TOOL_ANSWER if script.dataset_name == DEMO else NO_CALL_TEXT
-    conversations = to_sft_dataset(
-        rows,
-        thought_column=script.thought_column,
-        no_call_text=script.no_call_text or default_text,
-        prompt_style=script.prompt_style,
-    )
     is_demo = model_args.model_name_or_path in (None, DEMO)
+    model = str(demo_policy_path()) if is_demo else str(model_args.model_name_or_path)
+    source = {"revision": model_args.model_revision, "trust_remote_code": model_args.trust_remote_code}
+    tokenizer = AutoTokenizer.from_pretrained(model, **source)
+    kwargs = {} if script.enable_thinking is None else {"enable_thinking": script.enable_thinking}
+    conversations = Conversations(
+        PromptRenderer(tokenizer, script.prompt_style, chat_template_kwargs=kwargs),
+        thought_column=script.thought_column,
+        no_call_text=script.no_call_text or (NO_TOOL_ANSWER if script.dataset_name == DEMO else NO_CALL_TEXT),
+    )
+    checks = (schema_problem, _TargetCheck(conversations))
+    train = conversations.dataset(rows, script.dataset_name, checks, script.bad_rows)
     args.model_init_kwargs = {
         "revision": model_args.model_revision,
         "attn_implementation": model_args.attn_implementation,
@@ -87,9 +73,9 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
         **(args.model_init_kwargs or {}),
     }
     trainer = SFTTrainer(
-        model=str(demo_policy_path()) if is_demo else model_args.model_name_or_path,
+        model=model,
         args=args,
-        train_dataset=conversations,
+        train_dataset=train,
         quantization_config=get_quantization_config(model_args),
         peft_config=get_peft_config(model_args),
     )
@@ -97,3 +83,32 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
     trainer.save_model()
     trainer.save_state()
     trainer.accelerator.print(f"model: {args.output_dir}")
+
+
+class _TargetCheck:
+    """Reads what SFT would train on as the reward reads completions: calls must come back as the reference."""
+
+    def __init__(self, conversations: "Conversations") -> None:
+        from dataclasses import replace
+
+        from ..rewards.tool_call import ToolCallReward
+
+        renderer = conversations.renderer
+        assert renderer is not None
+        syntax = "pythonic" if renderer.style == "paper" else "auto"
+        reward = ToolCallReward(syntax, thinking="optional").bind(renderer.tokenizer, renderer.kwargs)
+        self._rewards = (reward, replace(reward, think_prefilled=False))  # the template may close the block itself
+        self._conversations, self._tokenizer = conversations, renderer.tokenizer
+
+    def __call__(self, row: Mapping[str, Any]) -> Problem | None:
+        if not parse_reference(row["reference"]):
+            return None  # any text is right
+        target = self._conversations.target(row)
+        ids = self._tokenizer(target, add_special_tokens=False)["input_ids"]
+        readings = ((target, ids), (target, None), (END_OF_TURN.sub("", target), None))
+        asked = (row["reference"], row.get("tools"), row["prompt"])
+        verdicts = [reward.judge(text, *asked, own_ids) for reward in self._rewards for text, own_ids in readings]
+        if any(verdict.score == 1 for verdict in verdicts):
+            return None
+        reason = verdicts[0].reason
+        return Problem(reason, f"its answer is written as {target[:200]!r}, which the reward judges {reason!r}")

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..data.prompts import template_messages
 from .completion import Completion, digest
 from .config import EvaluationConfig
 from .endpoint import body_of, make_client
@@ -168,14 +167,13 @@ class EndpointSampler:
             if self._render is not None:
                 extra["skip_special_tokens"] = False
             return client.completions.with_raw_response.create(prompt=prompt, extra_body=extra, **fields)
-        from .rendering import prompt_messages
+        from .rendering import api_messages
 
-        messages, tools = prompt_messages(row, self.prompts)
+        fields["messages"], tools = api_messages(row, self.prompts)
         if tools:
             fields |= {"tools": tools, "tool_choice": config.tool_choice}
         if config.template_kwargs:
             extra["chat_template_kwargs"] = config.template_kwargs
-        fields["messages"] = template_messages(messages, decode_arguments=False)  # the API takes arguments as strings
         return client.chat.completions.with_raw_response.create(extra_body=extra, **fields)
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ def find_syntax(tokenizer: "PreTrainedTokenizerBase") -> str:
         ValueError: If the template writes calls that nothing here reads.
     """
     written = _write_call(tokenizer)
-    for text in () if written is None else (written, _END_OF_TURN.sub("", written)):
+    for text in () if written is None else (written, END_OF_TURN.sub("", written)):
         for syntax, reader in READERS.items():
             if reader(text, (), False).calls == (_PROBE,):
                 return syntax
@@ -57,7 +57,7 @@ def find_syntax(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 _PROBE = ToolCall("probe_tool", {"number": 1})
-_END_OF_TURN = re.compile(r"\s*<[^<>\s]+>\s*$")
+END_OF_TURN = re.compile(r"\s*<[^<>\s]+>\s*$")
 
 
 def _write_call(tokenizer: "PreTrainedTokenizerBase") -> str | None:
@@ -136,6 +136,11 @@ class CompletionReader:
     def _native(self) -> NativeReader | None:
         template = find_response_template(self.tokenizer) if self.tokenizer is not None else None
         return None if template is None else NativeReader(template, self.thinking)
+
+    @property
+    def reads_reasoning(self) -> bool:
+        """Whether the response template of the native syntax says where the chain of thought is."""
+        return self._native is not None and self._native.reads_reasoning
 
     def read(
         self,
