@@ -117,7 +117,9 @@ def rows_with(dataset: "Dataset", columns: Sequence[str]) -> "Dataset":
     return dataset if _is_transformed(dataset) else dataset.select_columns(list(columns))
 
 
-def _check_columns(columns: Collection[str], name: str, required: Collection[str]) -> None:
+def check_columns(dataset: "Dataset | IterableDataset", name: str, required: Collection[str]) -> None:
+    """Raise a `ValueError` if a data set lacks a column."""
+    columns = column_names_of(dataset)
     missing = [column for column in required if column not in columns]
     if missing:
         raise ValueError(
@@ -127,87 +129,87 @@ def _check_columns(columns: Collection[str], name: str, required: Collection[str
 
 
 class BadRows:
-    """
-    The rows of a data set that checks found fault with.
-
-    Args:
-        name (`str`): What to call the data set.
-        num_rows (`int`): Rows that were checked.
-        found (`dict[int, tuple[str, Problem]]`): Name and problem of each bad row, by position.
-    """
+    """The rows of a data set that checks found fault with: name and problem of each, by position."""
 
     def __init__(self, name: str, num_rows: int, found: Mapping[int, tuple[str, Problem]]) -> None:
-        self.found = found
+        self.found = dict(sorted(found.items()))
         self._name, self._num_rows = name, num_rows
 
     def __str__(self) -> str:
         count = len(self.found)
         reasons = Counter(problem.reason for _, problem in self.found.values())
-        lines = [f"{row}, {problem.words}" for row, problem in list(self.found.values())[:_MAX_NAMED]]
-        lines += [f"… and {count - _MAX_NAMED} more"] if count > _MAX_NAMED else []
         counted = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
-        return "\n  ".join(
-            [
-                f"{self._name} has {count} bad rows of {self._num_rows} ({count / self._num_rows:.1%}): {counted}",
-                *lines,
-            ]
-        )
+        share = f"{count:,} of {self._num_rows:,} rows ({count / self._num_rows:.1%})"
+        lines = [f"{row}, {problem.words}" for row, problem in list(self.found.values())[:_MAX_NAMED]]
+        lines += [f"… and {count - _MAX_NAMED:,} more"] if count > _MAX_NAMED else []
+        return "\n  ".join([f"{self._name}: {share} cannot be used as they are: {counted}", *lines])
 
     def apply(self, dataset: "Dataset", bad_rows: str) -> "Dataset":
-        """
-        The rows that are left under a policy.
-
-        Raises:
-            ValueError: If the policy is `"error"`, if none is left, or if a malformed row would be kept.
-        """
+        """The rows left under a policy; a `ValueError` under `"error"`, for malformed rows under `"keep"`, and for none."""
+        if bad_rows not in BAD_ROWS:
+            raise ValueError(f"bad_rows must be one of {BAD_ROWS}, got {bad_rows!r}.")
         if not self.found:
             return dataset
         malformed = any(problem.reason == "malformed" for _, problem in self.found.values())
         if bad_rows == "error" or (bad_rows == "keep" and malformed):
-            keep = "" if malformed else ", or to 'keep' to use them as they are"
-            raise ValueError(f"{self}\nFix or remove them, or set bad_rows to 'drop' to leave them out{keep}.")
+            keep = "" if malformed else ", 'keep' to use them all the same"
+            raise ValueError(f"{self}\nFix or remove them, or set bad_rows: 'drop' to leave them out{keep}.")
         if bad_rows == "drop" and len(self.found) == len(dataset):
             raise ValueError(f"{self}\nNo row is left.")
-        logger.warning("%s\nThey are %s.", self, "left out" if bad_rows == "drop" else "kept")
+        logger.warning("%s\nThey are %s (bad_rows: %s).", self, "left out" if bad_rows == "drop" else "used", bad_rows)
         if bad_rows == "keep":
             return dataset
         return dataset.select([index for index in range(len(dataset)) if index not in self.found])
 
 
 def find_bad_rows(
-    dataset: "Dataset", name: str, required: Collection[str], checks: Sequence[Check] = (), columns: Sequence[str] = ()
-) -> BadRows:
+    dataset: "Dataset",
+    required: Collection[str],
+    checks: Sequence[Check] = (),
+    columns: Collection[str] = (),
+    share: tuple[int, int] = (0, 1),
+) -> dict[int, tuple[str, Problem]]:
     """
-    Check every row of a data set.
+    Check the rows of a data set: name and first problem of each bad one, by position.
 
     Args:
         dataset ([`~datasets.Dataset`]):
             Rows.
-        name (`str`):
-            What to call the data set in messages.
         required (`Collection[str]`):
-            Columns that must be there: `"prompt"` unless an environment writes it, `"reference"` if a reward compares
-            against it.
+            Columns that must be of their form: `"prompt"` unless an environment writes it, `"reference"` if a reward
+            compares against it.
         checks (`Sequence[Callable]`, *optional*):
-            Further checks of a row that is not malformed; the first problem counts.
-        columns (`Sequence[str]`, *optional*):
-            Columns that these checks read beside those of the canonical row.
-
-    Raises:
-        ValueError: If a column is missing.
+            Further checks of a row that is not malformed.
+        columns (`Collection[str]`, *optional*):
+            Columns that these read. Others, such as images, are not decoded.
+        share (`tuple[int, int]`, *optional*, defaults to `(0, 1)`):
+            Every how many rows are checked here, and from which on: processes share the work.
     """
-    names = column_names_of(dataset)
-    _check_columns(names, name, required)
+    names = column_names_of(dataset) if len(dataset) else []
     fields = _checked_fields(names, required)
-    read = {*fields, *required, "id", "answer", "reference", "environment", *columns}
+    read = [name for name in names if name in {*fields, "id", *columns}]
+    positions = range(share[0], len(dataset), share[1])
+    rows = rows_with(dataset, read) if share[1] == 1 else rows_with(dataset, read).select(positions)
     found = {}
-    for index, row in enumerate(rows_with(dataset, [column for column in names if column in read])):
-        problem = _malformed(row, fields)
-        for check in checks if problem is None else ():
-            problem = problem or check(row)
+    for position, row in zip(positions, rows, strict=True):
+        problem = _first_problem(row, fields, checks)
         if problem is not None:
-            found[index] = (_name_of(row, index), problem)
-    return BadRows(name, len(dataset), found)
+            found[position] = (_name_of(row, position), problem)
+    return found
+
+
+def _first_problem(row: Mapping[str, Any], fields: Iterable[str], checks: Sequence[Check]) -> Problem | None:
+    problem = _malformed(row, fields)
+    if problem is not None:
+        return problem
+    for check in checks:
+        try:
+            problem = check(row)
+        except (RecursionError, KeyError, TypeError, AttributeError, IndexError) as error:
+            problem = Problem("malformed", f"it cannot be read: {type(error).__name__}: {error}")
+        if problem is not None:
+            return problem
+    return None
 
 
 def check_rows(
@@ -216,60 +218,28 @@ def check_rows(
     required: Collection[str],
     checks: Sequence[Check] = (),
     bad_rows: str = "error",
-    columns: Sequence[str] = (),
+    columns: Collection[str] = ("prompt", "tools", "reference", "answer"),
 ) -> "Dataset":
-    """The rows of a data set that [`find_bad_rows`] finds no fault with; under `"error"` any other is an error."""
-    if bad_rows not in BAD_ROWS:
-        raise ValueError(f"bad_rows must be one of {BAD_ROWS}, got {bad_rows!r}.")
-    return find_bad_rows(dataset, name, required, checks, columns).apply(dataset, bad_rows)
+    """
+    The rows of a data set that pass every check, or all of them, by the policy `bad_rows` (one of [`BAD_ROWS`]).
+
+    Raises:
+        ValueError: If a column is missing, or the policy is `"error"` and a row does not pass; the message counts the rows
+            by reason and names up to five.
+    """
+    check_columns(dataset, name, required)
+    return BadRows(name, len(dataset), find_bad_rows(dataset, required, checks, columns)).apply(dataset, bad_rows)
 
 
 def skip_bad_rows(
     dataset: "IterableDataset", name: str, required: Collection[str], checks: Sequence[Check] = ()
 ) -> "IterableDataset":
     """A stream without its bad rows, each of which gives a warning when the stream reaches it."""
-    _check_columns(column_names_of(dataset), name, required)
 
     def is_good(row: Mapping[str, Any], index: int) -> bool:
-        problem = _malformed(row, _checked_fields(row, required))
-        for check in checks if problem is None else ():
-            problem = problem or check(row)
+        problem = _first_problem(row, _checked_fields(row, required), checks)
         if problem is not None:
             logger.warning("%s: skipped %s, %s", name, _name_of(row, index), problem.words)
         return problem is None
 
     return dataset.filter(is_good, with_indices=True)
-
-
-def check_datasets(train: Any, evaluation: Any, required: Collection[str]) -> tuple[Any, Any]:
-    """
-    Check the data sets of a trainer: [`check_rows`] for data sets in memory, [`skip_bad_rows`] for streams.
-
-    Args:
-        train ([`~datasets.Dataset`] or [`~datasets.IterableDataset`], *optional*):
-            Training rows.
-        evaluation ([`~datasets.Dataset`], [`~datasets.IterableDataset`] or `dict` of them, *optional*):
-            Rows to evaluate on.
-        required (`Collection[str]`):
-            Columns that must be there: `"prompt"` unless an environment writes it, `"reference"` if a reward compares
-            against it.
-
-    Returns:
-        `tuple`:
-            Both, with streams that skip malformed rows.
-
-    Raises:
-        ValueError: As [`check_rows`].
-    """
-    from datasets import Dataset, IterableDataset
-
-    def check(dataset: Any, name: str) -> Any:
-        if isinstance(dataset, dict):
-            return type(dataset)({key: check(value, f"{name}[{key!r}]") for key, value in dataset.items()})
-        if isinstance(dataset, IterableDataset):
-            return skip_bad_rows(dataset, name, required)
-        if isinstance(dataset, Dataset):
-            check_rows(dataset, name, required)
-        return dataset
-
-    return check(train, "train_dataset"), check(evaluation, "eval_dataset")

@@ -181,8 +181,8 @@ class Conversations:
             )  # fmt: skip
         if not len(known):
             raise ValueError("no row has an answer to train on: see the column 'answer' in docs/data.md.")
-        extra = [] if self.thought_column is None else [self.thought_column]
-        known = check_rows(known, name, required, (self.problem, *checks), bad_rows, extra)
+        read = {"prompt", "tools", "reference", "answer", self.thought_column or "prompt"}
+        known = check_rows(known, name, required, (self.problem, *checks), bad_rows, read)
         kept = [one for one in ("id", "source") if one in columns]
         parts = ("messages",) if self.sft_format == "messages" else ("prompt", "completion")
         features = {part: List(Json()) for part in parts}

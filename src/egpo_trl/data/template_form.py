@@ -146,7 +146,11 @@ def find_form(render: Render) -> TemplateForm:
     shown = _attempt(render, with_system)
     system = "probe_system" in shown and "probe_user" in shown
     call = {"function": {"name": "probe_tool", "arguments": {"probe_key": "probe_value"}}}
-    history = [user, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "content": "probe_result"}]
+    history: Messages = [
+        user,
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "content": "probe_result"},
+    ]
     for tools in ([_TOOL], None):  # a template may look for the function, or refuse functions
         blank = _attempt(render, in_form([user], TemplateForm(parts=parts)), tools)
         for ids in _IDS:

@@ -13,6 +13,7 @@ from ..tool_calls.calls import Answer, State, ToolCall, parse_reference, parse_t
 from ..tool_calls.completions import SYNTAXES, CompletionReader, find_syntax
 from ..tool_calls.matching import Difference, Schema, compare_calls, exact_difference
 from ..tool_calls.thinking import THINKING_MODES
+from .earnable import no_thought, unearnable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -176,9 +177,19 @@ class ToolCallReward:
 
     required_columns: ClassVar[tuple[str, ...]] = ("reference",)
 
-    def check_datasets(self, train: Any, evaluation: Any, environment_factory: Any) -> tuple[Any, Any]:
-        """Nothing to check beyond the columns."""
-        return train, evaluation
+    @property
+    def reads_reasoning(self) -> bool:
+        """Whether the response template of the native syntax says where the chain of thought is."""
+        return self.syntax == "native" and self._reader.reads_reasoning
+
+    @property
+    def has_plain_reference(self) -> bool:
+        """Whether references are calls as they are to be made, not lists of acceptable values or other names."""
+        return self.comparison == "exact" and not self.dots_as_underscores
+
+    def row_problem(self, row: Mapping[str, Any], policy: Policy) -> tuple[str, str] | None:
+        """Why the reference of a row, written in this reward's syntax, does not earn 1.0; for a bound reward."""
+        return no_thought(self, row, policy) or unearnable(self, row, row["reference"], policy)
 
     def for_policy(self, policy: Policy) -> "ToolCallReward":
         """A copy bound to the policy of a trainer, see [`bind`]."""

@@ -2,6 +2,8 @@
 
 import heapq
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,34 +21,27 @@ if TYPE_CHECKING:
 
 
 def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> "tuple[Dataset, Dataset]":
-    """
-    Rows to train on and rows held out, in the prompt style of the run.
-
-    Args:
-        script ([`EGPOScriptArguments`]):
-            Where the rows come from.
-        args ([`EGPOConfig`]):
-            Seed and think tags.
-
-    Returns:
-        `tuple`:
-            Both as [`~datasets.Dataset`].
-
-    Raises:
-        ValueError: If a row is malformed.
-    """
+    """Rows to train on and rows held out, in the prompt style of the run; a `ValueError` if a row is malformed."""
     from ..data.loading import in_paper_style, load_rows, split_by_prompt
-    from ..data.rows import check_rows
+    from ..data.rows import Problem, check_rows
     from ..environments import load_environments
-    from ..environments.trajectories import check_trajectories
+    from ..environments.trajectories import trajectory_problem
 
     rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_train_split, script.num_demo_rows)
     has_trajectories = "trajectory" in rows.column_names
-    check_rows(rows, script.dataset_name, ["prompt", "trajectory" if has_trajectories else "reference"])
+    required, checks = ["prompt", "trajectory" if has_trajectories else "reference"], []
     if has_trajectories:
         if script.prompt_style != "native":
             raise ValueError("Rows with a `trajectory` are rendered by the chat template. Use prompt_style 'native'.")
-        check_trajectories(rows, script.dataset_name, load_environments(script.environments))
+        environments = load_environments(script.environments)
+
+        def check_trajectory(row: Mapping[str, Any]) -> Problem | None:
+            words = trajectory_problem(row, environments)
+            return None if words is None else Problem("invalid_trajectory", words)
+
+        checks = [check_trajectory]
+    # What needs a tokenizer, the trainer checks.
+    rows = check_rows(rows, script.dataset_name, required, checks, args.bad_rows, rows.column_names)
     if script.dataset_name in (DEMO, DEMO_MULTI_TURN):
         train, held_out = rows, load_rows(script.dataset_name, split="test", num_demo_rows=script.max_validation_rows)
     else:
@@ -88,11 +83,15 @@ def model_path(model_args: "ModelConfig") -> str:
 
 def longest_prompt_length(rows: "Dataset", tokenizer: Any, render_tools: bool, **template_kwargs: Any) -> int:
     """Tokens of the longest prompt, among the eight rows with the most characters."""
-    from ..sampling.generate import render_prompt
+    from ..data.rendering import PromptRenderer, RenderingError
 
+    render = PromptRenderer(tokenizer, chat_template_kwargs=template_kwargs, render_tools=render_tools)
     columns = ["prompt", *({"tools"} & set(rows.column_names) if render_tools else ())]
-    longest = heapq.nlargest(8, rows.select_columns(columns), key=lambda row: len(str(row)))
-    return max(len(render_prompt(tokenizer, row, chat_template_kwargs=template_kwargs)) for row in longest)
+    lengths = [0]
+    for row in heapq.nlargest(8, rows.select_columns(columns), key=lambda row: len(str(row))):
+        with suppress(RenderingError):  # the trainer names the row, or leaves it out
+            lengths.append(len(render(row)))
+    return max(lengths)
 
 
 def check_before_loading(

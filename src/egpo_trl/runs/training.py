@@ -100,6 +100,8 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
             print(f"note: {warning}", flush=True)
     args.disable_tqdm = True  # ours is the only display of progress, in a notebook too
     trainer = build_trainer(script, args, model_args, train, held_out)
+    if ("trajectory" in train.column_names) == ("trajectory" in held_out.column_names):
+        held_out = trainer.check_rows("held-out rows", held_out)  # else they are judged by whole rollouts
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ConsoleCallback())
     trainer.add_callback(LogFileCallback())
