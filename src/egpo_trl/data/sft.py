@@ -167,9 +167,9 @@ class Conversations:
         """
         from datasets import Features, Json, List, Value
 
-        if self.renderer is not None:
-            self.renderer.check_template()
         columns = rows.column_names
+        if self.renderer is not None and "tools" in columns:
+            self.renderer.check_template()
         if self.thought_column is not None and self.thought_column not in columns:
             raise ValueError(f"thought_column: the rows have no column {self.thought_column!r}, only {columns}.")
         required = ["prompt", "reference", *({"answer"} & set(columns))]

@@ -118,12 +118,7 @@ class TrajectoryReward:
 
     def row_problem(self, row: Mapping[str, Any], policy: Policy) -> tuple[str, str] | None:
         """Why the trajectory of a row cannot be replayed, or a step of it cannot be written."""
-        if policy.environments is None:
-            raise ValueError(
-                "TrajectoryReward judges the state of environments. Hand the trainer an `environment_factory`, or reward "
-                "single steps with ToolCallReward."
-            )
-        words = trajectory_problem(row, policy.environments)
+        words = trajectory_problem(row, policy.environments or {})
         if words is not None:
             return "invalid_trajectory", words
         steps = parse_trajectory(row["trajectory"])
@@ -132,6 +127,11 @@ class TrajectoryReward:
 
     def for_policy(self, policy: Policy) -> "TrajectoryReward":
         """A copy bound to the policy of a trainer, with the limits of its calls and the tools that all rows share."""
+        if policy.environments is None:
+            raise ValueError(
+                "TrajectoryReward judges the state of environments. Hand the trainer an `environment_factory`, or reward "
+                "single steps with ToolCallReward."
+            )
         return self.bind(
             policy.tokenizer, policy.chat_template_kwargs, policy.think_tags, policy.stop_token_ids,
             policy.tool_limits, policy.shared_tools,

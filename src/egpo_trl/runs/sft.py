@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.loading import DEMO
 from ..data.prompts import PROMPT_STYLES
-from ..data.rows import BAD_ROWS, BAD_ROWS_HELP, Problem
+from ..data.rows import BAD_ROWS, BAD_ROWS_HELP, Check, Problem
 from ..tool_calls.calls import parse_reference
 from ..tool_calls.completions import END_OF_TURN
 
@@ -56,7 +56,7 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
     rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_train_split, script.num_demo_rows)
     is_demo = model_args.model_name_or_path in (None, DEMO)
     model = str(demo_policy_path()) if is_demo else str(model_args.model_name_or_path)
-    source = {"revision": model_args.model_revision, "trust_remote_code": model_args.trust_remote_code}
+    source = {"revision": model_args.model_revision, "trust_remote_code": args.trust_remote_code}
     tokenizer = AutoTokenizer.from_pretrained(model, **source)
     kwargs = {} if script.enable_thinking is None else {"enable_thinking": script.enable_thinking}
     conversations = Conversations(
@@ -64,7 +64,12 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
         thought_column=script.thought_column,
         no_call_text=script.no_call_text or (NO_TOOL_ANSWER if script.dataset_name == DEMO else NO_CALL_TEXT),
     )
-    checks = (schema_problem, _TargetCheck(conversations))
+    checks: list[Check] = [schema_problem]
+    try:
+        checks.append(_TargetCheck(conversations))
+    except ValueError as error:  # nothing reads the template's calls, so that no reward could
+        if script.bad_rows != "keep":
+            raise ValueError(f"{error} To train all the same, set bad_rows: 'keep'.") from None
     train = conversations.dataset(rows, script.dataset_name, checks, script.bad_rows)
     args.model_init_kwargs = {
         "revision": model_args.model_revision,
