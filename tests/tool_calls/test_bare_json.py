@@ -2,8 +2,8 @@
 
 import pytest
 
-from egpo_trl.tool_calls.bare_json import read_bare_json
 from egpo_trl.tool_calls.calls import State, ToolCall
+from egpo_trl.tool_calls.syntaxes.bare_json import read_bare_json
 
 CALL = '{"name": "f", "parameters": {"a": 1}}'
 F = ToolCall("f", {"a": 1})

@@ -9,8 +9,8 @@ import pytest
 
 from egpo_trl import ToolCallReward
 from egpo_trl.tool_calls.calls import State, ToolCall
-from egpo_trl.tool_calls.completions import find_syntax
 from egpo_trl.tool_calls.native import NativeReader, find_response_template
+from egpo_trl.tool_calls.template_syntax import find_syntax
 from tests.conftest import trl_template
 
 TOOLS = [

@@ -10,9 +10,9 @@ from itertools import islice
 from typing import Any
 
 from ..tool_calls.calls import MAX_CALLS, InvalidJSON, State, ToolCall, call_from_object, load_json
-from ..tool_calls.hermes import read_hermes
 from ..tool_calls.named_calls import read_named_calls
-from ..tool_calls.pythonic import read_literal
+from ..tool_calls.syntaxes.hermes import read_hermes
+from ..tool_calls.syntaxes.pythonic import read_literal
 from ..tool_calls.thinking import split_completion
 
 _TAGGED = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
-from ..tool_calls.calls import ToolCall, parse_row_tools
+from ..tool_calls.calls import parse_row_tools
 from ..tool_calls.completions import text_of
 from ..tool_calls.native import REASONING_FIELDS
 from .prompts import DEFAULT_THINK_TAGS, history_call, to_messages
@@ -105,16 +105,6 @@ class PromptRenderer:
             return whole[len(asked) :]
         shared = next((at for at, (a, b) in enumerate(zip(asked, whole, strict=False)) if a != b), len(whole))
         return whole[shared:]
-
-    def write_answer(self, answer: Sequence[ToolCall] | str, thought: str = "") -> str:
-        """Calls or a text, and a thought, as the template writes them."""
-        message: dict[str, Any] = {"role": "assistant", "content": answer if isinstance(answer, str) else ""}
-        if thought:
-            message["reasoning_content"] = thought
-        if not isinstance(answer, str):
-            message["tool_calls"] = [{"function": call._asdict()} for call in answer]
-        written = in_form([{"role": "user", "content": "?"}, message], self.form)
-        return self.target(written[:1], written[1:], None)
 
     def problem(
         self, row: Mapping[str, Any], tools: Tools = None, answer: Mapping[str, Any] | None = None

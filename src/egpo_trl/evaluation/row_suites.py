@@ -57,7 +57,7 @@ class RewardSuite(Suite):
             syntax=syntax,
             comparison=self.comparison,
             thinking=self.thinking,
-            think_tags=self.prompts.think_tags or ("<think>", "</think>"),
+            think_tags=self.prompts.think_tags,
             allow_text=self.allow_text,
             dots_as_underscores=self.dots_as_underscores,
         )

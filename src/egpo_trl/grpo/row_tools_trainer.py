@@ -126,7 +126,6 @@ class RowToolsTrainer(GRPOTrainer):
             self._tool_limits,
             shared_tools=[str(getattr(tool, "__name__", tool)) for tool in tools or ()],
             environments=self.environment_factories,
-            write_answer=None if self._is_vlm else self._renderer.write_answer,
         )
         for at, func in enumerate(self.reward_funcs):
             if isinstance(func, PolicyReward):

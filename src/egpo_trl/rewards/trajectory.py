@@ -122,7 +122,7 @@ class TrajectoryReward:
         if words is not None:
             return "invalid_trajectory", words
         steps = parse_trajectory(row["trajectory"])
-        written = (unearnable(self.calls, row, [call._asdict() for call in step], policy) for step in steps)
+        written = (unearnable(self.calls, row, [call._asdict() for call in step]) for step in steps)
         return no_thought(self.calls, row, policy) or next(filter(None, written), None)
 
     def for_policy(self, policy: Policy) -> "TrajectoryReward":

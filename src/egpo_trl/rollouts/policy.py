@@ -21,7 +21,6 @@ class Policy:
     tool_limits: ToolLimits
     shared_tools: Sequence[str]
     environments: Mapping[Any, Callable[[], Any]] | None = None  # by the name that rows give; `None`: none named
-    write_answer: Callable[[Any, str], str] | None = None  # calls and a thought, as the chat template does
 
 
 @runtime_checkable

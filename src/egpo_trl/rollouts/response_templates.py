@@ -11,8 +11,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
-from ..tool_calls.completions import find_syntax
 from ..tool_calls.native import find_response_template
+from ..tool_calls.template_syntax import find_syntax
 from .think_spans import ThinkTags
 
 

@@ -8,7 +8,6 @@ from ..data.loading import DEMO
 from ..data.prompts import PROMPT_STYLES
 from ..data.rows import BAD_ROWS, BAD_ROWS_HELP, Check, Problem
 from ..tool_calls.calls import parse_reference
-from ..tool_calls.completions import END_OF_TURN
 
 if TYPE_CHECKING:
     from trl import ModelConfig, SFTConfig
@@ -103,16 +102,14 @@ class _TargetCheck:
         syntax = "pythonic" if renderer.style == "paper" else "auto"
         reward = ToolCallReward(syntax, thinking="optional").bind(renderer.tokenizer, renderer.kwargs)
         self._rewards = (reward, replace(reward, think_prefilled=False))  # the template may close the block itself
-        self._conversations, self._tokenizer = conversations, renderer.tokenizer
+        self._conversations = conversations
 
     def __call__(self, row: Mapping[str, Any]) -> Problem | None:
         if not parse_reference(row["reference"]):
             return None  # any text is right
         target = self._conversations.target(row)
-        ids = self._tokenizer(target, add_special_tokens=False)["input_ids"]
-        readings = ((target, ids), (target, None), (END_OF_TURN.sub("", target), None))
         asked = (row["reference"], row.get("tools"), row["prompt"])
-        verdicts = [reward.judge(text, *asked, own_ids) for reward in self._rewards for text, own_ids in readings]
+        verdicts = [reward.judge(target, *asked) for reward in self._rewards]
         if any(verdict.score == 1 for verdict in verdicts):
             return None
         reason = verdicts[0].reason

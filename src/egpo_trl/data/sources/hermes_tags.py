@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ...tool_calls.calls import InvalidJSON, load_json
-from ...tool_calls.pythonic import read_literal
+from ...tool_calls.syntaxes.pythonic import read_literal
 
 _OPEN, _CLOSE = "<tool_response>", "</tool_response>"
 

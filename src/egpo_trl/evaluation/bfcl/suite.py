@@ -172,7 +172,7 @@ class BFCL(Suite):
         Text as the official handler reads it. Calls in a syntax that it does not know are written anew, and a lone
         surrogate, at which the official command fails, becomes `?`.
         """
-        if self._reward.syntax in ("json", "native"):
+        if self._reward.syntax not in ("hermes", "pythonic"):  # what the official handlers read
             calls = self._reader.judge(completion.text, "[]", tools, token_ids=completion.completion_ids or None).calls
             if calls:
                 return "\n".join(f"<tool_call>\n{json.dumps(call._asdict())}\n</tool_call>" for call in calls)

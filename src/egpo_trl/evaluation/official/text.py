@@ -38,7 +38,7 @@ class OfficialText:
                 prompts.tokenizer, prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids
             )
         self._reward = reward
-        self._tags = prompts.think_tags or reward.think_tags
+        self._tags = prompts.think_tags or reward.think_tags or ("<think>", "</think>")
 
     def of(self, completion: Completion, tools: str | None = None) -> str:
         """

@@ -8,13 +8,17 @@ import math
 import re
 import unicodedata
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from .calls import MAX_CALLS, MAX_DEPTH, Answer, InvalidJSON, State, ToolCall, check_value
-from .fragments import has_fragment, read_text
+from ..calls import MAX_CALLS, MAX_DEPTH, Answer, InvalidJSON, State, ToolCall, check_value
+from ..fragments import has_fragment, read_text
+from ..syntax import Syntax
 
-_WRAPPED = re.compile(r"<answer>(.*)</answer>|<\|tool_call_start\|>(.*)<\|tool_call_end\|>", re.DOTALL)
+_WRAPPED = re.compile(
+    r"<answer>(.*)</answer>|<\|tool_call_start\|>(.*)<\|tool_call_end\|>|<\|python_start\|>(.*)<\|python_end\|>",
+    re.DOTALL,
+)
 _OPENING = re.compile(r"\[\s*[^\W\d][\w.]*\(")
 _WARNS = re.compile(r"\\|\d\.?[A-Za-z]")  # what Python's parser may warn about
 _MAX_PYTHONIC = 32_000  # characters: the parser is slow on long chains of operators
@@ -40,8 +44,9 @@ class _Comment(_NotACall):
 def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
     """
     Read an answer in the pythonic syntax: a list of calls with literal keyword arguments, optionally inside one
-    `<answer>…</answer>`, or between LFM2's `<|tool_call_start|>` and `<|tool_call_end|>`. `True` and `true`, `None` and
-    `null` mean the same; tuples are lists; comments are not allowed.
+    `<answer>…</answer>`, or between the tokens of LFM2 (`<|tool_call_start|>`, `<|tool_call_end|>`) or of Llama 4
+    (`<|python_start|>`, `<|python_end|>`). `True` and `true`, `None` and `null` mean the same; tuples are lists;
+    comments are not allowed.
 
     Args:
         text (`str`):
@@ -58,7 +63,7 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
     text = text.strip()
     wrapped = _WRAPPED.fullmatch(text)
     if wrapped:
-        text = (wrapped[1] if wrapped[2] is None else wrapped[2]).strip()
+        text = next(inner for inner in wrapped.groups() if inner is not None).strip()
     if allow_text or not text.startswith("["):
         opening = _OPENING.search(text)
         end = text.rfind("]") + 1
@@ -217,3 +222,14 @@ def _json_constant(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise _NotACall("a constant that JSON does not have")
+
+
+def write_calls(calls: Iterable[ToolCall]) -> str:
+    """Writes calls as a list, such as `[f(a=1, b='x'), g()]`."""
+    written = (f"{call.name}({', '.join(f'{k}={v!r}' for k, v in call.arguments.items())})" for call in calls)
+    return f"[{', '.join(written)}]"
+
+
+SYNTAX = Syntax(
+    "pythonic", read_pythonic, write_calls, marks=("<|tool_call_start|>", "<|tool_list_start|>", "<|python_start|>")
+)

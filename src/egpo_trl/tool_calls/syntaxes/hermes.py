@@ -3,8 +3,9 @@
 import re
 from collections.abc import Collection
 
-from .calls import MAX_CALLS, Answer, InvalidJSON, State, ToolCall, call_from_object, decode_json
-from .fragments import has_fragment, read_text
+from ..calls import MAX_CALLS, Answer, InvalidJSON, State, ToolCall, call_from_object, decode_json
+from ..fragments import has_fragment, read_text
+from ..syntax import Form, Syntax, framed
 
 _OPEN = "<tool_call>"
 _OPENING = re.compile(r"<tool_call>\s*")
@@ -49,3 +50,7 @@ def read_hermes(text: str, function_names: Collection[str] = (), allow_text: boo
     if any(beside) and not (allow_text and not has_fragment("\n".join(beside), function_names)):
         return Answer(State.MALFORMED, reason="text_beside_calls")
     return Answer(State.CALL, tuple(calls))
+
+
+_WRITE = framed(Form("<tool_call>\n{call}\n</tool_call>", between="\n"))[1]
+SYNTAX = Syntax("hermes", read_hermes, _WRITE, marks=("<tool_call>",))
