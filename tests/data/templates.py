@@ -10,14 +10,20 @@ from tests.conftest import package_dir, trl_template
 NAMES = sorted(path.stem for path in (package_dir("trl") / "chat_templates").glob("*.jinja"))
 
 # Ids of nine letters or digits, as Mistral's own templates demand.
-MISTRAL = """{{ bos_token }}{%- if tools %}[AVAILABLE_TOOLS]{{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif -%}
-{%- for m in messages -%}{%- if m.tool_calls -%}[TOOL_CALLS]{%- for c in m.tool_calls -%}
-{%- if c.id is undefined or c.id | length != 9 -%}{{ raise_exception('Tool call IDs should be alphanumeric strings with length 9!') }}
-{%- endif -%}{{ {"name": c.function.name, "arguments": c.function.arguments, "id": c.id} | tojson }}{%- endfor -%}{{ eos_token }}
-{%- elif m.role == 'tool' -%}
-{%- if m.tool_call_id is undefined or m.tool_call_id | length != 9 -%}{{ raise_exception('Tool call IDs should be alphanumeric strings with length 9!') }}
-{%- endif -%}[TOOL_RESULTS]{{ {"content": m.content, "call_id": m.tool_call_id} | tojson }}[/TOOL_RESULTS]
-{%- elif m.role == 'assistant' -%}{{ m.content }}{{ eos_token }}{%- else -%}[INST]{{ m.content }}[/INST]{%- endif -%}{%- endfor -%}"""
+_REFUSE = "{{ raise_exception('Tool call IDs should be alphanumeric strings with length 9!') }}"
+MISTRAL = (
+    """{{ bos_token }}{%- if tools %}[AVAILABLE_TOOLS]{{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif -%}
+{%- for m in messages -%}{%- if m.tool_calls -%}[TOOL_CALLS][{%- for c in m.tool_calls -%}
+{%- if c.id is undefined or c.id | length != 9 -%}"""
+    + _REFUSE
+    + """{%- endif -%}{{ {"name": c.function.name, "arguments": c.function.arguments, "id": c.id} | tojson }}
+{%- if not loop.last %}, {% endif -%}{%- endfor -%}]{{ eos_token }}
+{%- elif m.role == 'tool' -%}{%- if m.tool_call_id is undefined or m.tool_call_id | length != 9 -%}"""
+    + _REFUSE
+    + """{%- endif -%}[TOOL_RESULTS]{{ {"content": m.content, "call_id": m.tool_call_id} | tojson }}[/TOOL_RESULTS]
+{%- elif m.role == 'assistant' -%}{{ m.content }}{{ eos_token }}{%- else -%}[INST]{{ m.content }}[/INST]
+{%- endif -%}{%- endfor -%}"""
+)
 
 # Only the id says which function was called, as in Kimi K2's.
 KIMI = """{%- if tools -%}<|im_system|>{{ tools | tojson }}<|im_end|>{%- endif -%}

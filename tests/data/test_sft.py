@@ -215,6 +215,8 @@ def sft(tmp_path, template, rows, *options):
         ("qwen3_5_nothink", "native"),  # iterates over arguments
         ("glm4moe", "native"),
         ("llama3_1", "native"),
+        ("mistral", "native"),  # ids of nine letters or digits
+        ("kimi", "native"),  # ids with the name of the function
         ("deepseekv3", "paper"),  # joins content and arguments to texts
         ("phi3_5", "paper"),  # knows no results
         ("gemma", "paper"),  # knows no system message
@@ -240,7 +242,7 @@ def test_sft_with_the_templates_of_families(tmp_path, template, style):
         ),
         ("phi3_5", "user", "ignores tools"),
         ("qwen2_5_vl", "user", "ignores tools"),
-        ("kimi", "user", "which nothing here reads"),
+        ("joined", "user", "which nothing here reads"),
     ],
 )
 def test_sft_refuses_what_train_refuses(tmp_path, template, history, message):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..rollouts.policy import Policy
 from ..tool_calls.bfcl_matching import first_values
-from ..tool_calls.calls import ToolCall, parse_reference, parse_tools
+from ..tool_calls.calls import parse_reference, parse_tools
 from ..tool_calls.completions import text_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def no_thought(reward: "ToolCallReward", row: Mapping[str, Any], policy: Policy)
     """Whether a reward requires a think block that nothing asks the model for."""
     if reward.thinking != "required" or reward.reads_reasoning or policy.think_tags is not None:
         return None
-    start, prompt = reward.think_tags[0], row.get("prompt") or ""
+    start, prompt = reward.think_tags[0].rstrip(), row.get("prompt") or ""
     texts = [prompt] if isinstance(prompt, str) else [text_of(message.get("content")) for message in prompt]
     if start in str(policy.tokenizer.chat_template) or any(start in text for text in texts):
         return None
@@ -32,12 +32,15 @@ def no_thought(reward: "ToolCallReward", row: Mapping[str, Any], policy: Policy)
 def unearnable(reward: "ToolCallReward", row: Mapping[str, Any], reference: Any) -> tuple[str, str] | None:
     """Why a reference, written in the syntax of a bound reward, does not earn 1.0: a reason and words."""
     tools, prompt = row.get("tools"), row.get("prompt")
-    calls = parse_reference(reference)
+    plain = reference
     if reward.comparison == "bfcl":
         schemas = parse_tools(tools)
-        calls = tuple(ToolCall(one.name, first_values(one.arguments, schemas.get(one.name, {}))) for one in calls)
+        plain = [
+            {"name": one.name, "arguments": first_values(one.arguments, schemas.get(one.name, {}))}
+            for one in parse_reference(reference)
+        ]
     try:
-        text = reward.write(calls, _TEXT, _THOUGHT if reward.thinking == "required" else "")
+        text = reward.write(plain, _TEXT, _THOUGHT if reward.thinking == "required" else "")
     except ValueError as error:
         return "malformed_call", f"its own reference cannot be written: {error}"
     verdict = reward.judge(text, reference, tools, prompt)

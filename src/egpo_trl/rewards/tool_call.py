@@ -336,10 +336,6 @@ class ToolCallReward:
         """
         return self._reader.write(parse_reference(reference), text, thought)
 
-    def write(self, calls: Sequence[ToolCall], text: str = "", thought: str = "") -> str:
-        """A completion that is read as these calls, or as this text where there are none."""
-        return self._reader.write(calls, text, thought)
-
     def read_turn(
         self, message: Mapping[str, Any], token_ids: Any = None, names: Sequence[str] = (), tools: Any = None
     ) -> Answer:

@@ -6,6 +6,7 @@ from ..data.loading import DEMO
 from ..data.prompts import PROMPT_STYLES
 from ..rewards.tool_call import COMPARISONS
 from ..tool_calls.completions import SYNTAXES
+from ..tool_calls.thinking import THINKING_MODES
 
 MULTI_TURN_MODES = ("rollouts", "stepwise")
 
@@ -45,6 +46,9 @@ class EGPOScriptArguments:
             and prompt style.
         comparison (`str`, *optional*, defaults to `"exact"`):
             How the reward compares calls: `"exact"`, or `"bfcl"` with lists of acceptable values in the reference.
+        thinking (`str`, *optional*):
+            Whether the reward wants a think block: `"required"`, `"optional"` or `"off"`. By default it is required,
+            unless the chat template switches thinking off.
         allow_text (`bool`, *optional*, defaults to `False`):
             Whether the reward allows text beside calls.
         dots_as_underscores (`bool`, *optional*, defaults to `False`):
@@ -103,6 +107,14 @@ class EGPOScriptArguments:
         metadata={
             "help": "How the reward compares calls: 'exact', or 'bfcl' with lists of acceptable values.",
             "choices": tuple(COMPARISONS),
+        },
+    )
+    thinking: str | None = field(
+        default=None,
+        metadata={
+            "help": "Whether the reward wants a think block: 'required', 'optional' or 'off'. By default required, unless "
+            "the chat template switches thinking off.",
+            "choices": THINKING_MODES,
         },
     )
     allow_text: bool = field(default=False, metadata={"help": "Whether the reward allows text beside calls."})

@@ -41,6 +41,7 @@ def build_trainer(
     calls = ToolCallReward(
         syntax=syntax,
         comparison=script.comparison,
+        thinking=script.thinking,
         allow_text=script.allow_text,
         dots_as_underscores=script.dots_as_underscores,
     )
