@@ -9,6 +9,7 @@ from datasets import Dataset, DatasetDict, Features, Json, List, Value, load_dat
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 
 from ..tool_calls.native import REASONING_FIELDS
+from .duplicates import without_ids
 from .prompts import DEFAULT_THINK_TAGS, to_messages
 
 DEMO = "demo"
@@ -157,7 +158,7 @@ def split_by_prompt(rows: Dataset, share: float, seed: int = 0) -> tuple[Dataset
         raise ValueError(f"validation_share must be between 0 and 1, got {share}.")
     groups: dict[str, list[int]] = {}
     for index, prompt in enumerate(rows["prompt"]):
-        groups.setdefault(repr(prompt), []).append(index)
+        groups.setdefault(repr(without_ids(prompt)), []).append(index)
     if len(groups) < 2:
         raise ValueError("validation_share needs rows with at least two different prompts.")
     import random

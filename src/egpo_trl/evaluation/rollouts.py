@@ -11,11 +11,12 @@ from trl.chat_template_utils import get_training_chat_template, is_chat_template
 from ..environments.protocol import offered_schemas, tool_methods
 from ..environments.replay import DEFAULT_LIMITS, start
 from ..rewards.trajectory import TrajectoryReward
-from ..rollouts.response_templates import ensure_response_template, parsing_that_cannot_fail
+from ..rollouts.response_templates import ensure_response_template, parsing_what_is_written, turn_reader
 from ..rollouts.think_spans import ThinkTags
 from ..rollouts.tool_guard import EventLoops, RowTools, ToolGuard, ToolLimits
 from ..rollouts.tool_text import ToolText
 from ..sampling.generate import render_prompt, sample_completions, stop_token_ids
+from ..tool_calls.calls import parse_tools
 from .exact_match import Judged
 
 MAX_TOOL_ROUNDS = 16  # where the configuration of a run sets no limit
@@ -56,7 +57,7 @@ class Rollout:
 
     def call_tools(self, guard: ToolGuard) -> list[dict[str, Any]]:
         """Tool messages with what the calls of the last turn give, none where it is a text."""
-        tools = RowTools(self.tools, guard, self.environment)
+        tools = RowTools(self.tools, guard, self.environment, parse_tools(self.schemas))
         results = []
         for call in self.messages[-1].get("tool_calls") or ():
             function = call.get("function", call)
@@ -114,6 +115,7 @@ def run_rollouts(
     batch_size: int = 32,
     seed: int = 0,
     limits: ToolLimits = DEFAULT_LIMITS,
+    syntax: str = "auto",
 ) -> list[Rollout]:
     """
     Let a model serve rows with the tools of their environments.
@@ -141,6 +143,8 @@ def run_rollouts(
             Seed of the sampling.
         limits ([`ToolLimits`], *optional*):
             Seconds that a call may take, and characters of a result.
+        syntax (`str`, *optional*, defaults to `"auto"`):
+            Syntax of the calls that are executed.
 
     Returns:
         `list[Rollout]`:
@@ -156,6 +160,8 @@ def run_rollouts(
     def render(results: Sequence[Mapping[str, Any]]) -> list[int]:
         return tool_suffix_ids(tokenizer, results, rendering)
 
+    stops = stop_token_ids(model, tokenizer)
+    reader = turn_reader(tokenizer, chat_template_kwargs, stop_token_ids=stops, syntax=syntax)
     longest = min(model.config.max_position_embeddings, tokenizer.model_max_length)
     rollouts = []
     for row in rows:
@@ -183,7 +189,7 @@ def run_rollouts(
             if not ids and rollout.completion_ids:
                 continue
             prefix = rollout.prompt_ids + rollout.completion_ids
-            with parsing_that_cannot_fail(tokenizer):
+            with parsing_what_is_written(tokenizer, reader):
                 message = parse_response(tokenizer, ids, prefix=prefix, tools=rollout.schemas)
             rollout.messages.append(message)
             rollout.completion_ids += ids
@@ -248,7 +254,8 @@ def judge_rollouts(
     """
     stops = stop_token_ids(model, tokenizer)
     bound = reward.bind(tokenizer, chat_template_kwargs, stop_token_ids=stops, limits=options.get("limits"))
-    rollouts = run_rollouts(model, tokenizer, rows, environments, chat_template_kwargs=chat_template_kwargs, **options)
+    options = {"syntax": bound.syntax, "chat_template_kwargs": chat_template_kwargs, **options}
+    rollouts = run_rollouts(model, tokenizer, rows, environments, **options)
     judged = []
     for one in rollouts:
         text = tokenizer.decode(one.completion_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -32,6 +32,7 @@ class LeanGRPOTrainer(RowToolsTrainer):
     """
 
     _buffered_inputs: Any  # TRL's micro-batches of one generation batch
+    _logs: dict[str, Any]  # TRL's table of completions
     _loss_inputs: dict[str, Any] | None = None  # copy of the micro-batch whose loss is being computed
     _computed_rows: torch.Tensor | None = None  # mask of the rows that its forward pass computed; `None` for all
     _loss_logps: torch.Tensor | None = None  # log-probabilities of that pass

@@ -19,12 +19,13 @@ from ..data.rendering import PromptRenderer
 from ..data.rows import Check, Problem, column_names_of
 from ..data.template_form import TemplateForm, in_form
 from ..rollouts.policy import Policy, PolicyReward
-from ..rollouts.response_templates import ensure_response_template, parsing_that_cannot_fail
+from ..rollouts.response_templates import ensure_response_template, parsing_what_is_written, turn_reader
 from ..rollouts.think_spans import ThinkTags
 from ..rollouts.tool_guard import EventLoops, ToolGuard, ToolLimits
 from ..rollouts.tool_pool import ToolPool
 from ..rollouts.tool_text import ToolText
 from ..tool_calls.calls import parse_row_tools
+from ..tool_calls.completions import CompletionReader
 from .config import LeanGRPOConfig
 from .executed_tools import ExecutedTools, row_subset
 from .row_checks import RowChecks, named_datasets
@@ -195,6 +196,16 @@ class RowToolsTrainer(GRPOTrainer):
         except ValueError:
             return None
 
+    @cached_property
+    def _turn_reader(self) -> CompletionReader | None:
+        """What reads the calls that are executed: the syntax that the rewards judge, else that of the chat template."""
+        if self._executed_tools is None:
+            return None
+        judged = (getattr(func, "syntax", None) for func in self.reward_funcs if isinstance(func, PolicyReward))
+        syntax = next((name for name in judged if name), "auto")
+        options = (self.chat_template_kwargs, self.args.think_tags, self.eos_token_ids, syntax)
+        return turn_reader(self._tokenizer, *options)
+
     @property
     def _tool_limits(self) -> ToolLimits:
         return ToolLimits(self.args.tool_timeout, self.args.max_tool_result_characters)
@@ -239,9 +250,10 @@ class RowToolsTrainer(GRPOTrainer):
         executed, guarded = self._executed_tools, []
         if executed is not None:
             tools = [{**a, **b} for a, b in zip(self._sync_tool_dicts, self._async_tool_dicts, strict=True)]
-            guarded = executed.guarded(tools, self._row_tools, self.environments)
+            names = getattr(self, "_batch_environments", None)
+            guarded = executed.guarded(tools, self._row_tools, self.environments, names)
             self._sync_tool_dicts, self._async_tool_dicts = guarded, [{} for _ in guarded]
-        with parsing_that_cannot_fail(self._tokenizer):
+        with parsing_what_is_written(self._tokenizer, self._turn_reader):
             output = super()._generate(prompts)
         self._tool_masks = None if executed is None else output[2]
         if executed is not None and self._has_async_funcs:

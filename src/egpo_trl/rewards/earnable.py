@@ -19,7 +19,7 @@ def no_thought(reward: "ToolCallReward", row: Mapping[str, Any], policy: Policy)
     """Whether a reward requires a think block that nothing asks the model for."""
     if reward.thinking != "required" or reward.reads_reasoning or policy.think_tags is not None:
         return None
-    start, prompt = reward.think_tags[0].rstrip(), row.get("prompt") or ""
+    start, prompt = reward.tags[0].rstrip(), row.get("prompt") or ""
     texts = [prompt] if isinstance(prompt, str) else [text_of(message.get("content")) for message in prompt]
     if start in str(policy.tokenizer.chat_template) or any(start in text for text in texts):
         return None

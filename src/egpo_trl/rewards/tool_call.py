@@ -13,8 +13,8 @@ from ..tool_calls.calls import Answer, State, ToolCall, parse_reference, parse_t
 from ..tool_calls.completions import SYNTAXES, CompletionReader
 from ..tool_calls.matching import Difference, Schema, compare_calls, exact_difference
 from ..tool_calls.syntaxes import SYNTAX_BY_NAME
-from ..tool_calls.template_syntax import find_syntax
-from ..tool_calls.thinking import THINKING_MODES, find_think_tags
+from ..tool_calls.template_syntax import find_turn_format
+from ..tool_calls.thinking import THINKING_MODES
 from .earnable import no_thought, unearnable
 
 if TYPE_CHECKING:
@@ -226,27 +226,14 @@ class ToolCallReward:
         Raises:
             ValueError: If the tokenizer's syntax has no reader.
         """
-        template_kwargs = dict(chat_template_kwargs or {})
-        syntax = find_syntax(tokenizer) if self.syntax == "auto" else self.syntax
-        known = replace(self, syntax=syntax)._tags
-        start, end = think_tags or self.think_tags or find_think_tags(tokenizer) or known
-        prompt = ""
-        if tokenizer.chat_template:
-            message = [{"role": "user", "content": "?"}]
-            prompt = str(
-                tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False, **template_kwargs)
-            )
-        prefilled = self.think_prefilled
-        if prefilled is None and prompt:
-            prefilled = prompt.rstrip().endswith(start.rstrip())
-        off = template_kwargs.get("enable_thinking") is False or prompt.rstrip().endswith(end)
+        turn = find_turn_format(tokenizer, chat_template_kwargs, self.syntax, think_tags or self.think_tags)
         bound = replace(
             self,
-            syntax=syntax,
-            thinking=self.thinking or ("off" if off else "required"),
-            think_tags=(start, end),
-            think_prefilled=prefilled,
-            generation_prompt=prompt,
+            syntax=turn.syntax,
+            thinking=self.thinking or ("off" if turn.thinking_off else "required"),
+            think_tags=turn.think_tags,
+            think_prefilled=turn.think_prefilled if self.think_prefilled is None else self.think_prefilled,
+            generation_prompt=turn.generation_prompt,
             tokenizer=tokenizer,
             stop_token_ids=tuple(stop_token_ids),
         )
@@ -254,7 +241,7 @@ class ToolCallReward:
         return bound
 
     @property
-    def _tags(self) -> tuple[str, str]:
+    def tags(self) -> tuple[str, str]:
         own = SYNTAX_BY_NAME.get(self.syntax)
         return self.think_tags or (own and own.think_tags) or ("<think>", "</think>")
 
@@ -263,7 +250,7 @@ class ToolCallReward:
         return CompletionReader(
             syntax=self.syntax,
             thinking=self.thinking or "required",
-            think_tags=self._tags,
+            think_tags=self.tags,
             think_prefilled=self.think_prefilled,
             allow_text=self.allow_text,
             generation_prompt=self.generation_prompt,

@@ -53,6 +53,8 @@ class EGPOScriptArguments:
             Whether the reward allows text beside calls.
         dots_as_underscores (`bool`, *optional*, defaults to `False`):
             Whether `a.b` and `a_b` are the same function to the reward.
+        max_extra_calls (`int`, *optional*):
+            Calls that a rollout with executed tools may make beyond those of the reference; more earn 0.
         report (`bool`, *optional*, defaults to `True`):
             Whether to measure exact match on the held-out rows before and after training, on one process and with
             models that one process holds. For rows with a `trajectory` it is the strict success of rollouts.
@@ -120,6 +122,13 @@ class EGPOScriptArguments:
     allow_text: bool = field(default=False, metadata={"help": "Whether the reward allows text beside calls."})
     dots_as_underscores: bool = field(
         default=False, metadata={"help": "Whether a.b and a_b are the same function to the reward."}
+    )
+    max_extra_calls: int | None = field(
+        default=None,
+        metadata={
+            "help": "Calls that a rollout with executed tools may make beyond those of the reference; more earn 0. By "
+            "default any number."
+        },
     )
     report: bool = field(
         default=True, metadata={"help": "Measure exact match on held-out rows before and after training."}

@@ -49,7 +49,7 @@ def build_trainer(
     environments = None
     if "trajectory" in train.column_names:
         environments = load_environments(script.environments)
-        reward = TrajectoryReward(environments, calls)
+        reward = TrajectoryReward(environments, calls, max_extra_calls=script.max_extra_calls)
     elif "trajectory" in held_out.column_names:
         held_out = single_steps(held_out, script)
     trainer = EGPOTrainer(

@@ -55,7 +55,10 @@ def prompt_format(
         [`PromptFormat`]:
             The format.
     """
-    tags = None if config.think_tags is None else (config.think_tags[0], config.think_tags[1])
+    given = config.think_tags or (
+        ["<think>", "</think>"] if config.prompt_style == "paper" else None
+    )  # it asks for these
+    tags = None if given is None else (given[0], given[1])
     return PromptFormat(config.prompt_style, tags, config.template_kwargs, tokenizer, tuple(stop_token_ids))
 
 

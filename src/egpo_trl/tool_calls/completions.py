@@ -23,7 +23,7 @@ SYNTAXES = (*SYNTAX_BY_NAME, "native")
 _ENDS_OF_TURN = (
     "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|eot|>", "<|eom|>", "</s>", "<eos>",
     "<|end|>", "<|return|>", "<|call|>", "<|observation|>", "<|user|>", "<end_of_turn>", "<turn|>", "<|END_OF_TURN_TOKEN|>",
-    "<｜end▁of▁sentence｜>", "<end_of_sentence>", "[e~[", "<seed:eos>",
+    "<｜end▁of▁sentence｜>", "<end_of_sentence>", "[e~[", "<seed:eos>", "<SPECIAL_12>",
 )  # fmt: skip
 
 
@@ -93,6 +93,10 @@ class CompletionReader:
         """Whether the response template of the native syntax says where the chain of thought is."""
         return self._native is not None and self._native.reads_reasoning
 
+    @cached_property
+    def _checks_think_tags(self) -> bool:
+        return self.syntax in SYNTAX_BY_NAME and SYNTAX_BY_NAME[self.syntax].checks_think_tags
+
     def read(
         self,
         completion: Any,
@@ -142,6 +146,10 @@ class CompletionReader:
             return Answer(State.MALFORMED, reason="truncated")
         return answer
 
+    def read_ids(self, token_ids: Sequence[int], tools: Any = None) -> Answer:
+        """Reads a turn from its tokens, whatever TRL made of it."""
+        return self._read_content(self.decode(token_ids), None, (), tools, is_decoded=True)
+
     def _read_turn(self, turn: Mapping[str, Any], prompt: Any, names: Collection[str], tools: Any) -> Answer:
         content = turn.get("content")
         if not isinstance(content, str):
@@ -159,6 +167,8 @@ class CompletionReader:
             return Answer(State.MALFORMED, reason="several_think_blocks")
         if turn.get("tool_calls"):
             return self._parsed_calls(turn["tool_calls"], content, names)
+        if self._checks_think_tags:
+            return read_text(content, names)  # the parser has taken the frame of the message off
         return self._read_answer(content, names, tools)
 
     def _read_content(
@@ -166,7 +176,7 @@ class CompletionReader:
     ) -> Answer:
         if self.syntax == "native" and self._native is not None and self._native.reads_reasoning:
             return self._read_native(content, names, tools)
-        if not is_decoded:
+        if not is_decoded and (content[-2:] in self._last_letters or content[-1:].isspace()):
             content = _without_end(content, self._ends_of_turn)
         start, end = self.think_tags
         prefilled = self.think_prefilled
@@ -178,8 +188,7 @@ class CompletionReader:
         if len(answer_text) > MAX_CHARACTERS and len(answer_text.strip()) > MAX_CHARACTERS:
             return Answer(State.MALFORMED, reason="malformed_call")
         answer = self._read_answer(answer_text, names, tools)
-        own = SYNTAX_BY_NAME.get(self.syntax)
-        if (answer.state is State.CALL and not self.allow_text) or (own is not None and own.checks_think_tags):
+        if (answer.state is State.CALL and not self.allow_text) or self._checks_think_tags:
             return answer  # tags in it stand in strings
         if answer.state is State.CALL:
             strings = json.dumps([call.arguments for call in answer.calls], ensure_ascii=False)
@@ -296,6 +305,11 @@ class CompletionReader:
         own = [] if self.tokenizer is None else self._end_texts
         return tuple(end for end in (*own, *_ENDS_OF_TURN) if end != self.think_tags[1])
 
+    @cached_property
+    def _last_letters(self) -> frozenset[str]:
+        """Of what ends a turn: most answers are told by them."""
+        return frozenset(end[-2:] for end in self._ends_of_turn)
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text up to the end-of-turn token, special tokens included; with that token for the native syntax."""
         assert self.tokenizer is not None
@@ -320,11 +334,12 @@ def text_of(content: Any) -> str:
     return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
-def _without_end(text: str, ends: Collection[str]) -> str:
+def _without_end(text: str, ends: tuple[str, ...]) -> str:
     """A text without what ends the turn."""
-    text = text.rstrip()
-    end = next((end for end in ends if text.endswith(end)), "")
-    return text.removesuffix(end)
+    stripped = text.rstrip()
+    if not stripped.endswith(ends):
+        return text
+    return stripped.removesuffix(next(end for end in ends if stripped.endswith(end)))
 
 
 def _parameters(tools: Any) -> Mapping[str, Any]:

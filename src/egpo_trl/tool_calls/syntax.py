@@ -135,7 +135,7 @@ class _FramedReader:
         try:
             position = _skip(text, _after(self._begin, text, start))
             while (head := self._head.match(text, position)) is not None and len(calls) <= MAX_CALLS:
-                value, position = decode_json(text, head.end())
+                value, position = decode_json(text, _skip(text, head.end()))
                 calls += self._calls(value, head.groupdict().get("name"))
                 position = _after(self._tail, text, position)
                 more = self._next.match(text, _skip(text, position)) if self._kind != "calls" else None

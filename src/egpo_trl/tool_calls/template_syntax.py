@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .argument_types import read_arguments
 from .calls import ToolCall
@@ -60,6 +60,36 @@ def find_syntax(tokenizer: "PreTrainedTokenizerBase") -> str:
         f"calls. Name the syntax that the model writes (one of {', '.join(SYNTAX_BY_NAME)}), set "
         "tokenizer.response_template, or use the prompt style 'paper' with the syntax 'pythonic'."
     )
+
+
+class TurnFormat(NamedTuple):
+    """How the turns of a policy look: syntax of calls, think tags, and how the prompt starts a turn."""
+
+    syntax: str
+    think_tags: tuple[str, str]
+    think_prefilled: bool | None  # `None` without a chat template
+    thinking_off: bool
+    generation_prompt: str
+
+
+def find_turn_format(
+    tokenizer: "PreTrainedTokenizerBase",
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+    syntax: str = "auto",
+    think_tags: Sequence[str] | None = None,
+) -> TurnFormat:
+    """What a tokenizer and its chat template say of a turn, where it is not given; raises as [`find_syntax`]."""
+    syntax = find_syntax(tokenizer) if syntax == "auto" else syntax
+    own = SYNTAX_BY_NAME[syntax].think_tags if syntax in SYNTAX_BY_NAME else None
+    start, end = think_tags or own or find_think_tags(tokenizer) or ("<think>", "</think>")
+    prompt = ""
+    if tokenizer.chat_template:
+        message = [{"role": "user", "content": "?"}]
+        options = {"add_generation_prompt": True, "tokenize": False, **dict(chat_template_kwargs or {})}
+        prompt = str(tokenizer.apply_chat_template(message, **options))
+    said = prompt.rstrip()
+    off = (chat_template_kwargs or {}).get("enable_thinking") is False or said.endswith(end)
+    return TurnFormat(syntax, (start, end), said.endswith(start.rstrip()) if prompt else None, off, prompt)
 
 
 def write_by_template(tokenizer: "PreTrainedTokenizerBase", calls: Sequence[ToolCall]) -> str:

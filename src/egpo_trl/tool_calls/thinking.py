@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 _WHITE_SPACE = " \t\r\n\f\v"  # what the mask of the chain of thought skips too
 THINKING_MODES = ("required", "optional", "off")
 
-# Tag pairs that released reasoning models use; the first pair that a tokenizer or its chat template knows is taken.
+# Tag pairs that released reasoning models use; the first pair that a chat template holds, or else the tokenizer, is taken.
 KNOWN_THINK_TAGS = (
     ("<|channel|>analysis<|message|>", "<|end|>"),  # gpt-oss
     ("<|channel>thought\n", "<channel|>"),  # Gemma 4
@@ -26,14 +26,13 @@ _TOKENS = re.compile(r"<[^<>]+>|\[[^\[\]]+\]|◁[^◁▷]+▷")  # of which tags
 
 
 def find_think_tags(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str] | None:
-    """The think tags that a tokenizer has as tokens or that its chat template holds, `None` if there are none."""
+    """The think tags that a chat template holds, or that its tokenizer has as tokens; `None` if there are none."""
     added = set(tokenizer.get_added_vocab())
     template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
     template = template.replace("\\n", "\n")  # as a string in the template is written
-    for tags in KNOWN_THINK_TAGS:
-        if added.issuperset(_TOKENS.findall("".join(tags))) or all(tag in template for tag in tags):
-            return tags
-    return None
+    written = (tags for tags in KNOWN_THINK_TAGS if all(tag in template for tag in tags))
+    tokens = (tags for tags in KNOWN_THINK_TAGS if added.issuperset(_TOKENS.findall("".join(tags))))
+    return next(written, None) or next(tokens, None)
 
 
 class Split(NamedTuple):

@@ -36,6 +36,7 @@ class Conversation:
         self._steps: dict[int, _Step] = {}  # by position of their message
         self._unanswered: list[dict[str, Any]] = []  # calls of the last step that have no result yet
         self._num_calls = 0
+        self._ids: set[str] = set()  # of calls so far
 
     @property
     def names(self) -> set[str]:
@@ -73,7 +74,7 @@ class Conversation:
             content (`Any`, *optional*, defaults to `""`):
                 Text beside them.
             ids (`Sequence[Any]`, *optional*):
-                Their ids in the record, which results refer to; the row numbers the calls anew.
+                Their ids in the record, which results refer to. Those that are missing or repeated are made anew.
         """
         text = text_of(content) or ""
         self._add_to_step(text, text, calls, ids)
@@ -93,11 +94,20 @@ class Conversation:
         step.texts += [text] if text.strip() else []
         message["content"] = "\n".join(part for part in (message["content"], content) if part)
         for call, given in zip_longest(calls, ids[: len(calls)]):
-            call_id = f"call_{self._num_calls}"
-            self._num_calls += 1
+            call_id = self._id_of_call(given)
             self._unanswered.append({"tool_call_id": call_id, "name": call.name, "given": given})
             function = {"name": call.name, "arguments": dump_json(call.arguments)}
             message.setdefault("tool_calls", []).append({"id": call_id, "type": "function", "function": function})
+
+    def _id_of_call(self, given: Any) -> str:
+        """The id of a call as the record gives it, if it is one and no other call has it; else a new one."""
+        call_id = given
+        while not isinstance(call_id, str) or not call_id.strip() or call_id in self._ids:
+            call_id = f"call_{self._num_calls}"
+            self._num_calls += call_id in self._ids
+        self._num_calls += 1
+        self._ids.add(call_id)
+        return call_id
 
     def add_result(self, content: Any, name: Any = None, given: Any = None) -> None:
         """Add a tool result: of the unanswered call with the id `given`, else of the function `name`, else the first."""

@@ -4,6 +4,7 @@ Meta's page "Llama 3.1: prompt format" puts `<|python_tag|>` before calls of bui
 models write it before JSON too, and `; ` between two calls.
 """
 
+import re
 from collections.abc import Collection, Sequence
 
 from ..calls import MAX_CALLS, Answer, InvalidJSON, State, ToolCall, call_from_object, decode_json
@@ -12,6 +13,7 @@ from ..syntax import Syntax, write_json
 from .pythonic import read_pythonic
 
 _ARGUMENT_KEYS = ("arguments", "parameters")
+_SEPARATOR = re.compile(r"\s*;\s*(?=[\[{])")
 _PYTHON_TAG = "<|python_tag|>"
 _MALFORMED = Answer(State.MALFORMED, reason="malformed_call")
 
@@ -44,13 +46,14 @@ def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: 
     if start < 0 or not (tag or has_fragment(text, function_names)):
         return read_text(text, function_names)
     calls: list[ToolCall] = []
-    end = start
+    end: int | None = None
+    following: int | None = start
     try:
-        while not calls or (text.startswith(";", end) and len(calls) <= MAX_CALLS):
-            value, end = decode_json(text, end if not calls else _skip(text, end + 1))
-            items = value if isinstance(value, list) else [value]
-            calls += [call_from_object(item, _ARGUMENT_KEYS) for item in items] if items else [call_from_object(None)]
-            end = _skip(text, end)
+        while following is not None and len(calls) <= MAX_CALLS:
+            value, end = decode_json(text, following)
+            items = value if isinstance(value, list) and value else [value]
+            calls += [call_from_object(item, _ARGUMENT_KEYS) for item in items]
+            following = _after_semicolon(text, end)
     except (InvalidJSON, ValueError):
         return _MALFORMED
     if len(calls) > MAX_CALLS:
@@ -70,10 +73,10 @@ def _read_builtin(text: str) -> Answer:
     return Answer(State.CALL, tuple(ToolCall(a, b.arguments) for a, b in zip(names, answer.calls, strict=True)))
 
 
-def _skip(text: str, position: int) -> int:
-    while position < len(text) and text[position].isspace():
-        position += 1
-    return position
+def _after_semicolon(text: str, position: int) -> int | None:
+    """Where another object starts behind a semicolon, if one does."""
+    match = _SEPARATOR.match(text, position)
+    return None if match is None else match.end()
 
 
 def _write(calls: Sequence[ToolCall]) -> str:
