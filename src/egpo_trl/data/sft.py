@@ -173,11 +173,12 @@ class Conversations:
         if self.thought_column is not None and self.thought_column not in columns:
             raise ValueError(f"thought_column: the rows have no column {self.thought_column!r}, only {columns}.")
         required = ["prompt", "reference", *({"answer"} & set(columns))]
-        known = check_rows(rows, name, required).filter(lambda row: not lacks_answer(row), desc="Looking for answers")
-        if len(known) < len(rows):
+        whole = check_rows(rows, name, required, (), bad_rows)
+        known = whole.filter(lambda row: not lacks_answer(row), desc="Looking for answers")
+        if len(known) < len(whole):
             logger.warning(
                 "%d of %d rows are left out: their right answer is a text that follows a tool result, and the column "
-                "'answer' does not hold it.", len(rows) - len(known), len(rows),
+                "'answer' does not hold it.", len(whole) - len(known), len(whole),
             )  # fmt: skip
         if not len(known):
             raise ValueError("no row has an answer to train on: see the column 'answer' in docs/data.md.")
