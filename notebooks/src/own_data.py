@@ -177,5 +177,5 @@ Image(draw_curves({"EGPO": read_log("runs/own-data")}, "runs/own-data/learning_c
 # %% [markdown]
 # ## The same as one command
 #
-# `egpo-trl convert jsonl my_data.jsonl --output rows.jsonl`, `egpo-trl clean --config CONFIG` for the AST evaluation and
+# `egpo-trl convert my_data.jsonl --output rows.jsonl`, `egpo-trl clean --config CONFIG` for the AST evaluation and
 # duplicates, and `egpo-trl train --config RECIPE --dataset_name CLEAN_ROWS`, with a report at the end.

@@ -5,15 +5,15 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict, Features, Json, List, Value, load_dataset, load_from_disk
+from datasets import Dataset, Features, Json, List, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 
+from ..demo.names import DEMO, DEMO_MULTI_TURN
 from ..tool_calls.native import REASONING_FIELDS
 from .duplicates import without_ids
 from .prompts import DEFAULT_THINK_TAGS, to_messages
+from .records import Unconvertible, load_saved, read_records
 
-DEMO = "demo"
-DEMO_MULTI_TURN = "demo-multiturn"
 _TEXT = Value("string")
 _CALL = {"id": _TEXT, "type": _TEXT, "function": {"name": _TEXT, "arguments": _TEXT}}
 _MESSAGE = {"role": _TEXT, "content": _TEXT, "tool_calls": [_CALL], "tool_call_id": _TEXT, "name": _TEXT}
@@ -62,16 +62,25 @@ def load_rows(name: str, config: str | None = None, split: str = "train", num_de
             return _load_file(name, split)
         except (ValueError, DatasetsError, StopIteration) as error:
             told = error.__cause__ or error
-            reason = "it is empty" if isinstance(told, StopIteration) else told
+            reason = "it is empty" if isinstance(told, StopIteration) else _broken_line(path) or told
             raise ValueError(f"dataset_name: {name!r} cannot be read: {reason}") from error
     if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
-        loaded: Any = load_from_disk(name)
-        if isinstance(loaded, DatasetDict):
-            if split not in loaded:
-                raise ValueError(f"{name!r} has the splits {sorted(loaded)}, not {split!r}.")
-            loaded = loaded[split]
-        return loaded
+        return load_saved(name, split)
     return load_dataset(name, config, split=split)
+
+
+def _broken_line(path: Path) -> str | None:
+    """The first line of a JSON-lines file that does not hold an object, with what is wrong."""
+    if path.suffix != ".jsonl":
+        return None
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                if line.strip() and not isinstance(json.loads(line.decode()), dict):
+                    return f"line {number} is not a JSON object"
+            except (ValueError, RecursionError) as error:
+                return f"line {number} is not a JSON object: {error}"
+    return None
 
 
 def _load_file(name: str, split: str) -> Dataset:
@@ -98,8 +107,6 @@ def _load_file(name: str, split: str) -> Dataset:
 
 def _records(name: str, columns: Collection[str], version: Any) -> Iterator[dict[str, Any]]:
     """Records of a JSON file; the version tells `datasets` that a file is another than that it has in its cache."""
-    from .records import Unconvertible, read_records
-
     for record in read_records(name):
         if isinstance(record, Unconvertible):
             raise record

@@ -1,4 +1,4 @@
-"""Rollouts with executed tools, turn for turn and token for token those of TRL's tool loop, without a trainer."""
+"""Runs rollouts with executed tools, token for token as TRL's tool loop does, without a trainer."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -24,27 +24,7 @@ MAX_TOOL_ROUNDS = 16  # where the configuration of a run sets no limit
 
 @dataclass
 class Rollout:
-    """
-    A row served by a model that called tools.
-
-    Args:
-        row (`Mapping[str, Any]`):
-            The row.
-        environment (`Any`):
-            Its environment, in the state that the calls left.
-        tools (`Mapping[str, Callable]`):
-            Methods of the environment that the row offers, by name.
-        schemas (`list[dict]`):
-            Their schemas, as the model sees them.
-        prompt_ids (`list[int]`):
-            Token ids of the prompt.
-        messages (`list[dict]`):
-            Turns of the assistant, and tool results.
-        completion_ids (`list[int]`):
-            Token ids of all of them.
-        tool_mask (`list[int]`):
-            1 at tokens that the model wrote, 0 at those of tool results.
-    """
+    """A row served by a model that called tools."""
 
     row: Mapping[str, Any]
     environment: Any
@@ -74,22 +54,7 @@ def tool_suffix_ids(
     results: Sequence[Mapping[str, Any]],
     chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> list[int]:
-    """
-    Token ids between the end of a turn with calls and the next turn: the results, and what opens that turn.
-
-    Args:
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Tokenizer.
-        results (`Sequence[dict]`):
-            Tool messages.
-        chat_template_kwargs (`Mapping`, *optional*):
-            Further arguments of the chat template, among them `chat_template` where the tokenizer's own does not
-            write the beginning of a conversation the same whatever follows.
-
-    Returns:
-        `list[int]`:
-            Token ids.
-    """
+    """Token ids between the end of a turn with calls and the next turn: the results, and what opens that turn."""
     call = {"type": "function", "function": {"name": results[0]["name"], "arguments": {}}}
     before: list[dict[str, Any]] = [
         {"role": "user", "content": "dummy"},
@@ -117,39 +82,7 @@ def run_rollouts(
     limits: ToolLimits = DEFAULT_LIMITS,
     syntax: str = "auto",
 ) -> list[Rollout]:
-    """
-    Let a model serve rows with the tools of their environments.
-
-    Args:
-        model ([`~transformers.PreTrainedModel`]):
-            Model.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Its tokenizer; where nobody has a response template for it, it gets one.
-        rows (`Sequence[Mapping[str, Any]]`):
-            Rows with an `environment`.
-        environments (`Mapping[str, Callable]`):
-            Factories by the name that rows give.
-        max_completion_length (`int`):
-            Longest rollout in tokens, results included.
-        max_tool_rounds (`int`):
-            How often calls are executed.
-        chat_template_kwargs (`Mapping`, *optional*):
-            Further arguments of the chat template.
-        temperature (`float`, *optional*, defaults to `0.0`):
-            Sampling temperature; 0 is greedy.
-        batch_size (`int`, *optional*, defaults to `32`):
-            Prompts a batch.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the sampling.
-        limits ([`ToolLimits`], *optional*):
-            Seconds that a call may take, and characters of a result.
-        syntax (`str`, *optional*, defaults to `"auto"`):
-            Syntax of the calls that are executed.
-
-    Returns:
-        `list[Rollout]`:
-            One for each row, in order.
-    """
+    """Let a model serve rows with the tools of their environments."""
     ensure_response_template(tokenizer)
     rendering = dict(chat_template_kwargs or {})
     if not is_chat_template_prefix_preserving(tokenizer):
@@ -236,7 +169,7 @@ def judge_rollouts(
         model ([`~transformers.PreTrainedModel`]):
             Model to evaluate.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Its tokenizer; where nobody has a response template for it, it gets one.
+            Its tokenizer; it gets a response template where it has none.
         rows (`Sequence[Mapping[str, Any]]`):
             Trajectory rows.
         reward ([`TrajectoryReward`]):

@@ -1,4 +1,4 @@
-"""Suites of canonical rows, judged as training judges them: the embedded world, and rows of your own."""
+"""Suites of canonical rows, judged as in training: the embedded world, and rows of your own."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class RewardSuite(Suite):
     comparison: str = field(
         default="exact", metadata={"help": "How calls are compared.", "choices": tuple(COMPARISONS)}
     )
-    allow_text: bool = field(default=False, metadata={"help": "Whether text may stand beside calls."})
+    allow_text: bool = field(default=False, metadata={"help": "Whether text may accompany calls."})
     dots_as_underscores: bool = field(default=False, metadata={"help": "Whether a.b and a_b are the same function."})
 
     def __post_init__(self) -> None:

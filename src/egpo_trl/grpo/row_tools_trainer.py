@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from ..data.ast_evaluation import schema_problem
 from ..data.rendering import PromptRenderer
 from ..data.rows import Check, Problem, column_names_of
 from ..data.template_form import TemplateForm, in_form
+from ..demo.names import model_folder
 from ..rollouts.policy import Policy, PolicyReward
 from ..rollouts.response_templates import ensure_response_template, parsing_what_is_written, turn_reader
 from ..rollouts.think_spans import ThinkTags
@@ -63,7 +65,7 @@ class RowToolsTrainer(GRPOTrainer):
 
     def __init__(
         self,
-        model: str | PreTrainedModel,
+        model: str | Path | PreTrainedModel,
         reward_funcs: Any = None,
         args: LeanGRPOConfig | None = None,
         train_dataset: Any = None,
@@ -84,6 +86,8 @@ class RowToolsTrainer(GRPOTrainer):
                 f"TRL {trl.__version__} has no GRPOTrainer.{missing[0]}, which {type(self).__name__} overrides. Install "
                 "trl==1.16.*."
             )
+        if isinstance(model, str | Path):
+            model = model_folder(model)
         if args is None:
             model_name = model if isinstance(model, str) else get_config_model_id(model.config)
             args = self._config_class(f"{model_name.split('/')[-1]}-{self._name}")
@@ -141,6 +145,7 @@ class RowToolsTrainer(GRPOTrainer):
 
     def _check(self, train_dataset: Any, eval_dataset: Any) -> None:
         """Last step of construction: raise for what would end a run, or mislead it, later. Subclasses extend it."""
+        check_trainable(self.model)
         for dataset in named_datasets(train_dataset, eval_dataset).values():
             self._check_row_tools(dataset)
 
@@ -352,3 +357,12 @@ class RowToolsTrainer(GRPOTrainer):
 def _reward_problem(reward: PolicyReward, policy: Policy, row: Mapping[str, Any]) -> Problem | None:
     found = reward.row_problem(row, policy)
     return None if found is None else Problem(*found)
+
+
+def check_trainable(model: Any) -> None:
+    """Raise a `ValueError` if no weight of a model would be trained."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            "No weight of the model is trainable: every parameter is frozen, so nothing would be learned. Load an adapter "
+            "with is_trainable=True, pass a peft_config (use_peft: true), or unfreeze the model."
+        )

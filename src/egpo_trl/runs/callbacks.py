@@ -1,4 +1,4 @@
-"""Callbacks of a run: one short line on screen a log, and a log file that can be watched."""
+"""Callbacks of a run: one short line on screen for each log, and a log file that can be watched."""
 
 import json
 import os
@@ -59,7 +59,7 @@ class LogFileCallback(TrainerCallback):
     Writes every log into `log.jsonl` in the output folder, on disk as soon as it is made.
 
     `trainer_state.json` is written with checkpoints and at the end only. When a run is resumed, the file is written anew
-    from the state of the checkpoint, so that steps which are trained again do not stand in it twice.
+    from the state of the checkpoint, so that steps which are trained again are in it once.
     """
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -54,7 +54,7 @@ def types_by_schema(template: Mapping[str, Any]) -> bool:
     """Whether the calls of a response template hold plain text, which only the schema of a function gives a type."""
     field = template.get("fields", {}).get("tool_calls", {})
     parser = field.get("content_args", {}).get("value_parser") or {}
-    return field.get("content") == "xml-inline" and parser.get("name", "text") == "text"
+    return bool(field.get("content") == "xml-inline" and parser.get("name", "text") == "text")
 
 
 class NativeReader:

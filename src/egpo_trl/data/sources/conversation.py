@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from ...tool_calls.calls import InvalidJSON, ToolCall, load_json
+from ...tool_calls.calls import InvalidJSON, ToolCall
+from ...tool_calls.syntaxes.pythonic import read_literal
 from ..assistant_text import read_assistant
-from ..json_schema import to_tools
+from ..function_text import load_long_json, read_functions
 from ..records import Unconvertible
 
 Row = dict[str, Any]
+_TEXT_PARTS = ("text", "input_text", "output_text")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
@@ -20,7 +23,7 @@ class Conversation:
     Messages as they come; [`rows`] then makes one canonical row of each assistant step.
 
     A step is all that the assistant says before somebody else speaks: calls and texts of messages in a row are one
-    message with all calls and the texts beside them, so that every call stands before its result.
+    message with all calls and texts, so that every call comes before its result.
 
     Args:
         tools (`list[dict]`):
@@ -55,7 +58,7 @@ class Conversation:
         """Add an assistant message, in the record at `position`, whose calls may stand in its text."""
         text = self._text("assistant", content, position)
         calls, beside = self.read_calls(text, position)
-        self._add_to_step(beside if calls else text, beside, calls)
+        self._add_to_step(beside, beside, calls)
 
     def read_calls(self, text: str, position: int) -> tuple[Sequence[ToolCall], str]:
         """Calls in a text and the text beside them, see [`~egpo_trl.data.assistant_text.read_assistant`]."""
@@ -171,31 +174,35 @@ def dump_json(value: Any) -> str:
 
 
 def text_of(content: Any) -> str | None:
-    """Text of a message's content: a string, or a list of parts of which those of type `text` count."""
+    """Text of a message's content: a string, or a list of parts that are all text."""
     if isinstance(content, list) and all(isinstance(part, Mapping) for part in content):
-        texts = [part.get("text") for part in content if part.get("type", "text") == "text"]
+        texts = [part.get("text") for part in content if part.get("type", "text") in _TEXT_PARTS]
         content = "\n".join(text for text in texts if isinstance(text, str)) if len(texts) == len(content) else None
     return content if isinstance(content, str) else None
 
 
 def tools_of(record: Mapping[str, Any], field: str = "tools") -> list[dict[str, Any]]:
-    """Functions of a record: a list, or a JSON string of one; raises [`Unconvertible`]."""
+    """Functions of a record: a list, or a text that [`read_functions`] knows; raises [`Unconvertible`]."""
     if record.get(field) is None:
         raise Unconvertible(field, "is missing")
     try:
-        return to_tools(json_field(record, field))
+        return read_functions(record[field])
+    except InvalidJSON as error:
+        raise Unconvertible(field, f"is not JSON: {error}") from None
     except ValueError as error:
         raise Unconvertible(field, str(error)) from None
 
 
 def json_field(record: Mapping[str, Any], field: str) -> Any:
-    """Value of a field that may be written as a JSON string; raises [`Unconvertible`]."""
+    """Value of a field that may be written as a JSON string, or as Python writes it; raises [`Unconvertible`]."""
     value = record.get(field)
     if value is None:
         raise Unconvertible(field, "is missing")
     if not isinstance(value, str):
         return value
     try:
-        return load_json(value)
+        return load_long_json(value)
     except InvalidJSON as error:
+        with suppress(ValueError):
+            return read_literal(value)
         raise Unconvertible(field, f"is not JSON: {error}") from None
