@@ -432,6 +432,50 @@ def test_the_mean_weight_of_vespo_is_that_of_live_rows(tmp_path, tiny_tokenizer,
     assert "vespo/phi_seq_mean" not in dead
 
 
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"loss_type": "vespo"}, ["vespo/phi_seq_mean"]),
+        ({"importance_sampling_level": "sequence", "loss_type": "grpo"}, ["low_mean", "high_mean", "region_mean"]),
+        ({"importance_sampling_level": "sequence", "loss_type": "dapo"}, ["low_mean", "high_mean", "region_mean"]),
+        ({"importance_sampling_level": "sequence", "loss_type": "cispo", "epsilon_high": 1.05}, ["cispo_clip_ratio"]),
+    ],
+)
+@pytest.mark.parametrize("updates", [{}, STOCK_UPDATES])
+def test_means_over_sequences_keep_their_meaning_with_advantages_by_token(
+    tmp_path, tiny_tokenizer, options, names, updates
+):
+    """The bonus leaves the sign of an advantage as it is, and so what is clipped, or how a sequence weighs."""
+    options = {"epsilon": 0.05, **options}
+    batch = off_policy(make_batch(tiny_tokenizer, advantages=[1.5, 0.0, -0.7, 0.9, 0.0, -0.4]))
+    batch["old_per_token_logps"][1] = 0.0  # a row without an advantage is on-policy for TRL too
+    batch["old_per_token_logps"][4] = 0.0
+    logs = []
+    for egpo_lambda, kept in ((0.4, updates), (0.0, STOCK_UPDATES)):
+        trainer = build(tmp_path, tiny_tokenizer, egpo_lambda=egpo_lambda, **options, **kept)
+        on_policy = trainer._get_per_token_logps_and_entropies(
+            trainer.model,
+            torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+            torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+            batch["completion_ids"].shape[1],
+            compute_entropy=True,
+        )[0].detach()
+        dead = (batch["advantages"] == 0).unsqueeze(1)
+        old = torch.where(dead, on_policy * batch["completion_mask"], batch["old_per_token_logps"])
+        log: dict[str, float] = {}
+        trainer._compute_loss(trainer.model, {**batch, "old_per_token_logps": old})
+        trainer.log(log)
+        logs.append(log)
+    whole_vespo = options["loss_type"] == "vespo" and not updates
+    for name in names:
+        name = name if name in logs[0] else f"clip_ratio/{name}"
+        expected = logs[1][name]
+        if whole_vespo:  # the mean of the rows that were computed; the others weigh 1
+            expected = (6 * expected - 2) / 4
+        assert logs[0][name] == pytest.approx(expected, rel=1e-6), name
+    assert any(logs[1].get(name, logs[1].get(f"clip_ratio/{name}")) > 0 for name in names)
+
+
 def test_float32_gradients_differ_by_rounding(tmp_path, tiny_tokenizer, monkeypatch):
     """What docs/speed.md says of float32: sums over other shapes round otherwise."""
     monkeypatch.undo()  # of the fixture that makes the models compute in float64

@@ -35,6 +35,7 @@ def build_trainer(
     calls = ToolCallReward(
         syntax=syntax,
         comparison=script.comparison,
+        thinking=script.thinking,
         allow_text=script.allow_text,
         dots_as_underscores=script.dots_as_underscores,
     )
@@ -136,6 +137,8 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
             print(f"note: {note}", flush=True)
     args.disable_tqdm = True  # ours is the only display of progress, in a notebook too
     trainer = build_trainer(script, args, model_args, rows.train, held_out)
+    if ("trajectory" in rows.train.column_names) == ("trajectory" in held_out.column_names):
+        held_out = trainer.check_rows("held-out rows", held_out)  # else they are judged by whole rollouts
     interrupt = InterruptCallback()
     trainer.remove_callback(PrinterCallback)
     for callback in (ConsoleCallback(), LogFileCallback(), LearningWatch(), interrupt):
