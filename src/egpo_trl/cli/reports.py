@@ -1,6 +1,7 @@
 """`egpo-trl curves | report`."""
 
 import argparse
+import webbrowser
 from collections.abc import Sequence
 
 from .parsing import one_message
@@ -46,7 +47,7 @@ def curves(argv: Sequence[str] | None = None) -> None:
 
 def report(argv: Sequence[str] | None = None) -> None:
     """
-    Write the report of a run as one HTML file.
+    Write the report of one or several runs as one HTML file.
 
     Args:
         argv (`Sequence[str]`, *optional*):
@@ -57,13 +58,23 @@ def report(argv: Sequence[str] | None = None) -> None:
     """
     from pathlib import Path
 
-    from ..reports.html_report import write_html_report
+    from ..reports.html_report import write_report
 
     parser = argparse.ArgumentParser(
-        "egpo-trl report", description="Write the report of a run, finished or not, as one HTML file."
+        "egpo-trl report",
+        description="Write the report of a run, finished or not, or of several side by side, as one HTML file.",
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="output folder of the run")
-    parser.add_argument("--output", type=Path, help="file to write; default: report.html in the run")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="output folder of a run, or NAME=RUN,RUN,… for seeds")
+    parser.add_argument("--group", metavar="PATTERN", help="as for egpo-trl curves")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="file to write; default: report.html in the run, or comparison.html in the first",
+    )
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
     options = parser.parse_args(argv)
     with one_message("report"):
-        print(write_html_report(options.run, options.output))
+        path = write_report(options.runs, options.output, options.group)
+    print(path)
+    if options.open:
+        webbrowser.open(path.resolve().as_uri())

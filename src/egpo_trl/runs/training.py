@@ -92,6 +92,7 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     from ..reports.html_report import write_html_report
     from ..reports.run_log import read_log
     from .callbacks import ConsoleCallback, LogFileCallback
+    from .rollout_log import RolloutLogCallback
 
     resume = check_checkpoint(args.resume_from_checkpoint)
     train, held_out = prepare_rows(script, args)
@@ -103,6 +104,7 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ConsoleCallback())
     trainer.add_callback(LogFileCallback())
+    trainer.add_callback(RolloutLogCallback(trainer))
     if script.bfcl_eval_steps:
         trainer.add_callback(make_bfcl_callback(script, trainer))
 
