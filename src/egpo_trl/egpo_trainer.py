@@ -18,6 +18,7 @@ from .environments.trajectories import check_trajectory_datasets
 from .grpo.compact_forward import ForwardWork
 from .grpo.lean_trainer import LeanTrainer
 from .grpo.live_rows import loss_mask
+from .reports.model_card import ModelCardMixin
 from .rewards.tool_call import ToolCallReward
 from .rewards.trajectory import TrajectoryReward
 from .rollouts.think_spans import ThinkTags
@@ -36,7 +37,7 @@ _TRL_HOOKS = (
 )
 
 
-class EGPOTrainer(LeanTrainer):
+class EGPOTrainer(ModelCardMixin, LeanTrainer):
     """
     Trainer for EGPO, "Reasoning through Exploration: A Reinforcement Learning Framework for Robust Function Calling"
     (arXiv 2508.05118).

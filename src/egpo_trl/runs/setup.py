@@ -2,7 +2,6 @@
 
 import heapq
 import json
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,21 +162,8 @@ def check_checkpoint(path: str | None) -> str | bool | None:
 
 def record_config(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig") -> None:
     """Write every field of a run and the versions of its libraries into its output folder; tokens are masked."""
-    from importlib.metadata import PackageNotFoundError, version
-
+    from ..reports.model_card import changed_fields, library_versions
     from ..reports.run_log import save_config
 
     values = {**vars(model_args), **args.to_dict(), **vars(script)}
-    changed = []
-    for part in (script, args, model_args):
-        for one in fields(part):
-            default = one.default if one.default_factory is MISSING else one.default_factory()
-            if getattr(part, one.name) != default:
-                changed.append(one.name)
-    versions = {}
-    for name in ("egpo-trl", "trl", "transformers", "torch", "peft", "accelerate"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:  # the package is used from its sources
-            continue
-    save_config(values, changed, versions, Path(args.output_dir))
+    save_config(values, changed_fields(script, args, model_args), library_versions(), Path(args.output_dir))

@@ -70,6 +70,10 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
     from ..data.sft import NO_CALL_TEXT, to_sft_dataset
     from ..demo.policy import demo_policy_path
     from ..demo.world import NO_TOOL_ANSWER
+    from ..reports.model_card import ModelCardMixin
+
+    class Trainer(ModelCardMixin, SFTTrainer):  # type: ignore[misc]
+        """TRL's trainer with our model card."""
 
     rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_train_split, script.num_demo_rows)
     default_text = NO_TOOL_ANSWER if script.dataset_name == DEMO else NO_CALL_TEXT
@@ -86,7 +90,7 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
         "dtype": model_args.dtype,
         **(args.model_init_kwargs or {}),
     }
-    trainer = SFTTrainer(
+    trainer = Trainer(
         model=str(demo_policy_path()) if is_demo else model_args.model_name_or_path,
         args=args,
         train_dataset=conversations,
@@ -96,4 +100,5 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     trainer.save_model()
     trainer.save_state()
+    trainer.create_model_card(dataset_name=script.dataset_name)
     trainer.accelerator.print(f"model: {args.output_dir}")

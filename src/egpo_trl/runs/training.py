@@ -148,6 +148,7 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
         after = evaluate_held_out(trainer, held_out, environments)
         save_summary(after, output / "after.json")
         places["before and after"] = output / "after.json"
+    trainer.create_model_card()  # again, now with scores and curves
     if is_main:
         places["report"] = write_html_report(output)
         print_report(before, after, places)
