@@ -31,15 +31,15 @@ def project_urls(repository: str) -> dict[str, str]:
     }
 
 
-def absolute_links(markdown: str, repository: str, folder: str = "") -> str:
+def absolute_links(markdown: str, repository: str, folder: str = "", only: str = "") -> str:
     """
     Markdown of a page in a folder of the repository, for readers elsewhere: links and pictures lead into the repository,
-    or, without an address, links become their text and pictures are left out.
+    or, without an address, links become their text and pictures are left out. `only` limits it to targets that start so.
     """
 
     def replace(match: re.Match[str]) -> str:
         is_picture, text, target = bool(match[1]), match[2], match[3]
-        if re.match(r"[a-z]+:", target):
+        if re.match(r"[a-z]+:", target) or not target.startswith(only):
             return match[0]
         if not repository or target.startswith("#"):
             return "" if is_picture else text

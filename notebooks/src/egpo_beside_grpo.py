@@ -2,6 +2,8 @@
 # jupyter:
 #   egpo:
 #     executed: true
+#     machine: CPU
+#     shows: what the bonus does, and how large it is
 #   kernelspec:
 #     display_name: Python 3
 #     language: python

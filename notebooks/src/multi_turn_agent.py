@@ -2,6 +2,8 @@
 # jupyter:
 #   egpo:
 #     executed: true
+#     machine: CPU
+#     shows: "tools that are executed: results, turns, state"
 #   kernelspec:
 #     display_name: Python 3
 #     language: python

@@ -2,6 +2,8 @@
 # jupyter:
 #   egpo:
 #     executed: true
+#     machine: CPU
+#     shows: from a JSONL of tools and calls to a trained, evaluated model
 #   kernelspec:
 #     display_name: Python 3
 #     language: python

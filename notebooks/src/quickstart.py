@@ -2,6 +2,8 @@
 # jupyter:
 #   egpo:
 #     executed: true
+#     machine: CPU
+#     shows: rows, training, curves, completions before and after
 #   kernelspec:
 #     display_name: Python 3
 #     language: python

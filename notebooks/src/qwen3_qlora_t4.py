@@ -2,6 +2,8 @@
 # jupyter:
 #   egpo:
 #     executed: false
+#     machine: T4
+#     shows: "Qwen3-1.7B in 4 bits (not run by us: no GPU at hand)"
 #     extras: '[quantization]'
 #     accelerator: GPU
 #   kernelspec:

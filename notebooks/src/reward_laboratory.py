@@ -2,6 +2,8 @@
 # jupyter:
 #   egpo:
 #     executed: true
+#     machine: CPU
+#     shows: type a completion; see state, reason and spans
 #   kernelspec:
 #     display_name: Python 3
 #     language: python

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from generate_excerpts import excerpt, refresh
@@ -73,10 +74,11 @@ def test_files_that_are_named(path):
 
 @by_name
 def test_one_line_says_where_the_repository_is(path):
-    from build_notebooks import REPOSITORY
+    from repository import address
 
-    for address in re.findall(r"https://github\.com/[\w.-]*egpo[\w./-]*", path.read_text()):
-        assert address.startswith(REPOSITORY), address
+    for found in re.findall(r"https://github\.com/[\w.-]*egpo[\w./-]*", path.read_text()):
+        assert address(), found
+        assert found.startswith(address()), found
 
 
 # Python
@@ -271,10 +273,25 @@ def test_equations_are_shown_without_a_script(site):
     assert "\\frac" not in page
 
 
-def test_links_out_of_the_docs_lead_into_the_repository(site):
-    from build_notebooks import REPOSITORY
+@pytest.mark.parametrize("public", ["", "https://github.com/someone/egpo-trl"])
+def test_links_out_of_the_docs_lead_into_the_repository(public, monkeypatch):
+    import site_hooks
 
-    assert f'href="{REPOSITORY}/blob/main/notebooks/own_data.ipynb"' in (site / "getting_started.html").read_text()
+    monkeypatch.setattr(site_hooks, "address", lambda: public)
+    link = f"[`x`]({public}/blob/main/notebooks/x.ipynb)" if public else "`x`"
+    assert site_hooks.convert_page("See [`x`](../notebooks/x.ipynb), [y](y.md#z), `[a](../b)`.") == (
+        f"See {link}, [y](y.md#z), `[a](../b)`."
+    )
+    config = site_hooks.on_config(SimpleNamespace())
+    assert (config.repo_url, config.repo_name) == ((public, "someone/egpo-trl") if public else (None, None))
+
+
+def test_the_site_links_nowhere_without_an_address(site):
+    from repository import address
+
+    if not address():
+        assert "](../" not in (site / "getting_started.html").read_text()
+        assert "md-source" not in (site / "index.html").read_text()
 
 
 def test_pages_that_the_navigation_does_not_name_are_added():
