@@ -95,11 +95,15 @@ def code(notebook: NotebookNode) -> list[str]:
 
 
 def _drop_bars(notebook: NotebookNode) -> None:
-    """Leave out progress bars: widgets would be saved as they stood at the beginning, others say what the logs say."""
+    """Leave out progress bars and widgets, which need a kernel; the table of a training stays, without its bar."""
 
     def is_bar(output: NotebookNode) -> bool:
         data = output.get("data", {})
-        return _WIDGET in data or "<progress" in data.get("text/html", "")
+        page = data.get("text/html", "")
+        if "<progress" in page and "<table" in page:
+            data["text/html"] = page[page.index("<table") :]
+            return False
+        return _WIDGET in data or "<progress" in page
 
     for cell in notebook.cells:
         if cell.cell_type == "code":

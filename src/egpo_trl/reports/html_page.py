@@ -57,15 +57,24 @@ def _environment() -> Environment:
     return environment
 
 
-def write_page(context: Mapping[str, Any], path: Path) -> Path:
-    """Render `report.html.jinja` with a context into a file that is either whole or not there."""
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A template with a context, every text escaped."""
+    return _environment().get_template(template).render(**context)
+
+
+def page_text(context: Mapping[str, Any]) -> str:
+    """The whole page of a report."""
     scripts = [_file(name) for name in _SCRIPTS]
     # Should anything ever slip through the escaping, the policy still forbids every other script and every request.
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src {' '.join(map(_hash, scripts))}"
     styles = [_file(name) for name in ("uPlot.min.css", "report.css")]
-    template = _environment().get_template("report.html.jinja")
+    return render("report.html.jinja", {**context, "policy": policy, "scripts": scripts, "styles": styles})
+
+
+def write_page(context: Mapping[str, Any], path: Path) -> Path:
+    """Write a page into a file that is either whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(template.render(**context, policy=policy, scripts=scripts, styles=styles), encoding="utf-8")
+    partial.write_text(page_text(context), encoding="utf-8")
     partial.replace(path)
     return path

@@ -87,17 +87,21 @@ def write_html_report(run: str | Path, output: str | Path | None = None) -> Path
         ValueError: If one of its files is broken.
     """
     files = read_files(Path(run))
-    context = {
+    return write_page(report_context(files), Path(output) if output is not None else files.folder / "report.html")
+
+
+def report_context(files: RunFiles, budget: int = _BUDGET) -> dict[str, Any]:
+    """What the template of the report shows of a run; the rollouts take at most `budget` characters."""
+    return {
         "title": f"Run {files.name}",
         "subtitle": _subtitle(files),
         "tiles": _tiles(files),
         "tables": [table for table in (_held_out_table(files),) if table],
         "charts": [*_charts(make_panels({files.name: files.log})), *_reason_chart(files.log)],
         "verdicts": _verdict_table(files),
-        "rollouts": files.rollouts(_BUDGET),
+        "rollouts": files.rollouts(budget),
         "details": [_metric_table(files.log), *_configuration(files)],
     }
-    return write_page(context, Path(output) if output is not None else files.folder / "report.html")
 
 
 def write_comparison_report(runs: Mapping[str, Sequence[str | Path]], output: str | Path) -> Path:

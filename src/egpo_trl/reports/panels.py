@@ -29,6 +29,16 @@ PANELS: tuple[tuple[str, str, tuple[Metric, ...]], ...] = (
         (Metric("reward", "training", "Reward"), Metric("eval_reward", "held out", "Reward, held out")),
     ),
     (
+        "Held-out rows",
+        "share",
+        (
+            Metric("eval_exact_match/greedy", "exact match, greedy", "Exact match, greedy"),
+            Metric("eval_exact_match/sampled", "exact match, sampled", "Exact match, sampled"),
+            Metric("eval_strict_success/greedy", "strict success, greedy", "Strict success, greedy"),
+            Metric("eval_strict_success/sampled", "strict success, sampled", "Strict success, sampled"),
+        ),
+    ),
+    (
         "Entropy",
         "nats per token",
         (

@@ -112,6 +112,9 @@ class EGPOScriptArguments:
     report: bool = field(
         default=True, metadata={"help": "Measure exact match on held-out rows before and after training."}
     )
+    report_steps: int = field(
+        default=0, metadata={"help": "Steps between measurements of the held-out rows during training; 0 is never."}
+    )
     bfcl_eval_steps: int = field(
         default=0, metadata={"help": "Steps between evaluations on a fixed subset of BFCL; 0 is never."}
     )

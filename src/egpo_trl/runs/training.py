@@ -1,10 +1,9 @@
 """The main job: rows and a config in, a trained model, its curves and a report out."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .held_out import evaluate_held_out, make_bfcl_callback
+from .held_out import make_bfcl_callback
 from .script_arguments import EGPOScriptArguments
 from .setup import check_before_loading, check_checkpoint, model_path, prepare_rows, record_config, single_steps
 
@@ -84,27 +83,24 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
         model_args ([`~trl.ModelConfig`]):
             Model, quantization and adapters.
     """
-    from transformers import PrinterCallback
-
     from ..environments import load_environments
-    from ..reports.before_after import print_report, save_summary
+    from ..reports.before_after import print_report
     from ..reports.curves import draw_curves
     from ..reports.html_report import write_html_report
     from ..reports.run_log import read_log
-    from .callbacks import ConsoleCallback, LogFileCallback
-    from .rollout_log import RolloutLogCallback
+    from .held_out_callback import HeldOutCallback
+    from .watching import watch
 
     resume = check_checkpoint(args.resume_from_checkpoint)
     train, held_out = prepare_rows(script, args)
     for warning in check_before_loading(script, args, model_args, train):
         if args.process_index == 0:
             print(f"note: {warning}", flush=True)
-    args.disable_tqdm = True  # ours is the only display of progress, in a notebook too
+    args.disable_tqdm = True  # ours is the only display of progress
+    if {"wandb", "trackio"} & set(args.report_to or ()) and not args.log_completions:
+        args.log_completions, args.num_completions_to_print = True, 0  # the table of rollouts with their reasons
     trainer = build_trainer(script, args, model_args, train, held_out)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(ConsoleCallback())
-    trainer.add_callback(LogFileCallback())
-    trainer.add_callback(RolloutLogCallback(trainer))
+    watch(trainer)
     if script.bfcl_eval_steps:
         trainer.add_callback(make_bfcl_callback(script, trainer))
 
@@ -117,17 +113,14 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
         print("report: skipped, it runs on one process. Use eval_strategy: steps for held-out reward.", flush=True)
     if is_main:
         record_config(script, args, model_args)
-        for name in ("after.json",) if resume else ("before.json", "after.json"):  # of an earlier run in this folder
-            (output / name).unlink(missing_ok=True)
-    before_file = output / "before.json"
-    before = None
+        if not can_report:
+            for name in ("before.json", "after.json"):  # of an earlier run in this folder
+                (output / name).unlink(missing_ok=True)
+    measured = None
     if can_report:
-        print(f"Measuring {criterion} on {len(held_out)} held-out rows before training …", flush=True)
-        if resume and before_file.exists():
-            before = json.loads(before_file.read_text(encoding="utf-8"))
-        else:
-            before = evaluate_held_out(trainer, held_out, environments)
-            save_summary(before, before_file)
+        print(f"Measuring {criterion} on {len(held_out)} held-out rows before and after training …", flush=True)
+        measured = HeldOutCallback(trainer, held_out, script.report_steps, environments)
+        trainer.add_callback(measured)
 
     trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
@@ -142,13 +135,10 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
             places["curves"] = draw_curves(log, output / "learning_curves.png", title=name)
         except ValueError as error:  # a run too short to have logged a step
             print(f"curves: {error}")
-    after = None
-    if can_report and before is not None:
-        print(f"Measuring {criterion} after training …", flush=True)
-        after = evaluate_held_out(trainer, held_out, environments)
-        save_summary(after, output / "after.json")
+    if measured is not None and measured.after is not None:
         places["before and after"] = output / "after.json"
     trainer.create_model_card()  # again, now with scores and curves
     if is_main:
         places["report"] = write_html_report(output)
+        before, after = (measured.before, measured.after) if measured is not None else (None, None)
         print_report(before, after, places)
