@@ -13,7 +13,7 @@ RUN apt-get update \
     && python3 -m venv /opt/egpo
 WORKDIR /opt/egpo-trl
 # The versions that the tests ran with, first: they change less often than the source.
-COPY pyproject.toml setup.py constraints.txt README.md CHANGELOG.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md CHANGELOG.md LICENSE ./
 RUN pip install --no-cache-dir ${PIP_ARGS} -c constraints.txt torch trl transformers peft accelerate datasets
 COPY scripts ./scripts
 COPY docs ./docs

@@ -1,23 +1,32 @@
-"""Forward and backward pass of an optimizer step beside stock TRL, over lengths and shares of rows without advantage.
+"""Forward and backward pass of an optimizer step beside stock TRL, over prompt lengths and shares of dead groups.
 
     python benchmarks/update_speed.py --output docs/images/update_speed.png
 
-Both trainers split, and ours sorts, the same generation batch in `_prepare_inputs` and run the micro-batches of one
-optimizer step. They take turns within one process, the order changing from repeat to repeat; the ratios are medians over
-pairs. A second stock trainer shows how far the machine's noise goes. Peak memory is what a forked process needs for one
-step beyond what it holds after a step on a few tokens, which pays for everything that happens once.
+The shapes are those of function calling: long prompts, groups of 8 rollouts of one prompt, completions lognormal around 100
+tokens, and groups whose rewards are all equal. Both trainers split, and ours sorts, the same generation batch in
+`_prepare_inputs` and run the micro-batches of one optimizer step. They take turns within one process, the order changing
+from repeat to repeat; the ratios are medians over pairs. A second stock trainer shows how far the machine's noise goes.
+
+On a CPU TRL's head scores the positions of the prompt too, on CUDA it does not. `head on completions` gives the ratio with
+a head that skips them in both trainers. Peak memory is what a forked process needs for one step beyond what it holds after
+a step on a few tokens, which pays for everything that happens once.
 """
 
 import argparse
+import contextlib
 import ctypes
+import itertools
 import multiprocessing
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
+import trl.trainer.utils
 from datasets import Dataset
 from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 from trl import GRPOConfig, GRPOTrainer
@@ -26,8 +35,8 @@ from egpo_trl import EGPOConfig, EGPOTrainer
 from egpo_trl.demo.policy import demo_policy_path
 
 ROWS, MICRO_BATCHES, GROUP = 32, 4, 8
-SHARES = (0.0, 0.25, 0.5, 0.75)
-LENGTHS = ("equal", "lognormal")
+SHARES = (0.0, 0.5)
+PROMPTS = (36, 100, 300, 600, 1200, 2400)
 STOCK, OURS, CONTROL = "GRPOTrainer", "EGPOTrainer", "GRPOTrainer again"
 M_MMAP_THRESHOLD = -3  # of glibc's mallopt
 
@@ -65,23 +74,23 @@ def build(name: str, options: argparse.Namespace) -> GRPOTrainer:
 Batch = dict[str, torch.Tensor]
 
 
-def make_batch(lengths: str, share: float, options: argparse.Namespace, seed: int = 1) -> Batch:
-    """A generation batch of groups of rollouts, of which a share has the advantage 0, padded as TRL pads it."""
+def make_batch(prompt_length: int, share: float, options: argparse.Namespace, seed: int = 1) -> Batch:
+    """A generation batch of groups of rollouts, of which a share is dead, padded as TRL pads it."""
     generator = torch.Generator().manual_seed(seed)
-    if lengths == "equal":
-        completions = torch.full((ROWS,), options.length)
-        prompts = torch.full((ROWS,), options.prompt_length)
-    else:
-        spread = torch.randn(ROWS, generator=generator).mul(0.8).exp() * options.length / 2
-        completions = spread.round().long().clamp(options.length // 8, 2 * options.length)
-        prompts = torch.randint(options.prompt_length // 2, options.prompt_length + 1, (ROWS // GROUP,))
-        prompts = prompts.repeat_interleave(GROUP)
+    spread = torch.randn(ROWS, generator=generator).mul(options.spread).exp() * options.length
+    completions = spread.round().long().clamp(8, 4 * options.length)
+    shortest, groups = round(prompt_length * 2 / 3), ROWS // GROUP
+    prompts = torch.randint(shortest, prompt_length + prompt_length - shortest + 1, (groups,), generator=generator)
+    prompt_ids = torch.randint(300, 800, (groups, int(prompts.max())), generator=generator).repeat_interleave(
+        GROUP, dim=0
+    )
+    prompts = prompts.repeat_interleave(GROUP)
     advantages = torch.randn(ROWS, generator=generator)
-    advantages[: round(share * ROWS)] = 0.0
+    advantages[: round(share * groups) * GROUP] = 0.0
     prompt_mask = (torch.arange(int(prompts.max())).flip(0) < prompts[:, None]).long()
     completion_mask = (torch.arange(int(completions.max())) < completions[:, None]).long()
     return {
-        "prompt_ids": torch.randint(300, 800, prompt_mask.shape, generator=generator), "prompt_mask": prompt_mask,
+        "prompt_ids": prompt_ids, "prompt_mask": prompt_mask,
         "completion_ids": torch.randint(300, 800, completion_mask.shape, generator=generator),
         "completion_mask": completion_mask, "advantages": advantages, "num_items_in_batch": completion_mask.sum(),
     }  # fmt: skip
@@ -131,6 +140,13 @@ def peak_memory(trainer: GRPOTrainer, batch: Batch) -> float:
     return peak
 
 
+@contextlib.contextmanager
+def head_on_completions() -> Iterator[None]:
+    """TRL's head leaves out positions without a label, as it does on CUDA."""
+    with mock.patch.object(trl.trainer.utils, "_use_triton", return_value=True):
+        yield
+
+
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
     import matplotlib
 
@@ -138,19 +154,24 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4))
-    for index, lengths in enumerate(LENGTHS):
-        cells = [row for row in rows if row["lengths"] == lengths]
-        places = [x + (index - 0.5) * 0.38 for x in range(len(SHARES))]
-        for axes, values in ((left, [1 / c["wall"] for c in cells]), (right, [c["memory"] for c in cells])):
-            bars = axes.bar(places, values, 0.36, label=f"{lengths} lengths")
-            axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+    for share in dict.fromkeys(row["share"] for row in rows):
+        cells = [row for row in rows if row["share"] == share]
+        lengths = [row["prompt"] for row in cells]
+        label = f"{share:.0%} of the groups dead"
+        left.plot(lengths, [1 / row["cpu"] for row in cells], marker="o", label=label)
+        right.plot(lengths, [row["memory"] for row in cells], marker="o", label=label)
+        for row in cells:
+            left.annotate(f"{1 / row['cpu']:.1f}", (row["prompt"], 1 / row["cpu"]), fontsize=8, xytext=(0, 5),
+                          textcoords="offset points", ha="center")  # fmt: skip
     for axes, title in ((left, "Speed-up, forward + backward (× stock TRL)"), (right, "Peak memory (× stock TRL)")):
         axes.axhline(1.0, color="0.4", linewidth=0.8, linestyle="--")
         axes.set_title(title, fontsize=10)
-        axes.set_xticks(range(len(SHARES)), [f"{share:.0%}" for share in SHARES])
-        axes.set_xlabel("rows with an advantage of 0")
+        axes.set_xscale("log")
+        axes.set_xticks(lengths, [str(length) for length in lengths])
+        axes.minorticks_off()
+        axes.set_xlabel("tokens of the prompt")
+        axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.margins(y=0.12)
     left.legend(frameon=False, fontsize=8)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,38 +180,39 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--prompt_length", type=int, default=48)
-    parser.add_argument("--length", type=int, default=128, help="equal length; lognormal ones have half this median")
-    parser.add_argument("--hidden_size", type=int, default=128)
-    parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--vocab_size", type=int, default=2048)
-    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="shares of rows without advantage")
-    parser.add_argument("--lengths", nargs="+", default=LENGTHS, choices=LENGTHS)
-    parser.add_argument("--output", type=Path, help="picture to draw, of all lengths and shares")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--prompts", type=int, nargs="+", default=PROMPTS, help="mean tokens of the prompts")
+    parser.add_argument("--length", type=int, default=100, help="median tokens of the completions")
+    parser.add_argument("--spread", type=float, default=0.4, help="standard deviation of their logarithm")
+    parser.add_argument("--hidden_size", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--vocab_size", type=int, default=8192)
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="shares of dead groups")
+    parser.add_argument("--output", type=Path, help="picture to draw")
     options = parser.parse_args()
     torch.set_num_threads(1)
     trainers = {name: build(name, options) for name in (STOCK, OURS, CONTROL)}
-    cells = [(name, share, make_batch(name, share, options)) for name in options.lengths for share in options.shares]
-    memory = [{name: peak_memory(trainers[name], batch) for name in (STOCK, OURS)} for *_, batch in cells]
     results = []
-    print("| lengths | rows without advantage | stock s | ours s | time ratio | CPU time ratio | stock again, CPU | "
-          "speed-up | stock MiB | ours MiB | memory ratio |\n|" + "---|" * 11)  # fmt: skip
-    for (lengths, share, batch), peak in zip(cells, memory, strict=True):
-        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in trainers}
-        for repeat in range(options.repeats + 1):
+    print("| prompt | dead groups | stock s | ours s | CPU time ratio | stock again | head on completions | speed-up | "
+          "stock MiB | ours MiB | memory ratio |\n|" + "---|" * 11)  # fmt: skip
+    for prompt, share in itertools.product(options.prompts, options.shares):
+        batch = make_batch(prompt, share, options)
+        step(trainers[OURS], batch)  # pays for the check of the packing
+        peak = {name: peak_memory(trainers[name], batch) for name in (STOCK, OURS)}
+        cpu: dict[str, list[float]] = {name: [] for name in trainers}
+        for repeat in range(options.repeats):
             for name in list(trainers) if repeat % 2 else list(trainers)[::-1]:
-                seconds[name].append(step(trainers[name], batch))
-        seconds = {name: values[1:] for name, values in seconds.items()}  # the first one warms up
+                cpu[name].append(step(trainers[name], batch)[1])
+        with head_on_completions():
+            compact = step(trainers[OURS], batch)[1] / step(trainers[STOCK], batch)[1]
 
-        def ratio(name: str, clock: int, seconds: dict[str, list[tuple[float, float]]] = seconds) -> float:
-            pairs = zip(seconds[name], seconds[STOCK], strict=True)
-            return statistics.median(value[clock] / stock[clock] for value, stock in pairs)
+        def ratio(name: str, cpu: dict[str, list[float]] = cpu) -> float:
+            return statistics.median(a / b for a, b in zip(cpu[name], cpu[STOCK], strict=True))
 
-        stock, ours = (statistics.median(value[0] for value in seconds[name]) for name in (STOCK, OURS))
-        results.append({"lengths": lengths, "wall": ratio(OURS, 0), "memory": peak[OURS] / peak[STOCK]})
-        print(f"| {lengths} | {share:.0%} | {stock:.3f} | {ours:.3f} | {ratio(OURS, 0):.3f} | {ratio(OURS, 1):.3f} | "
-              f"{ratio(CONTROL, 1):.3f} | {1 / ratio(OURS, 0):.2f} | {peak[STOCK]:.0f} | {peak[OURS]:.0f} | "
+        stock, ours = (statistics.median(cpu[name]) for name in (STOCK, OURS))
+        results.append({"prompt": prompt, "share": share, "cpu": ratio(OURS), "memory": peak[OURS] / peak[STOCK]})
+        print(f"| {prompt} | {share:.0%} | {stock:.2f} | {ours:.2f} | {ratio(OURS):.3f} | {ratio(CONTROL):.3f} | "
+              f"{compact:.3f} | {1 / ratio(OURS):.1f} | {peak[STOCK]:.0f} | {peak[OURS]:.0f} | "
               f"{peak[OURS] / peak[STOCK]:.2f} |", flush=True)  # fmt: skip
     if options.output:
         plot(results, options.output)

@@ -21,14 +21,15 @@ ROOMS: dict[str, set[str]] = {
     "rewards": {"environments", "rollouts"},
     "demo": {"environments"},
     "data": {"demo"},
-    "grpo": {"data", "rollouts"},
+    "tools": {"data", "rollouts"},
+    "grpo": {"data", "demo", "rollouts"},
     "sampling": {"data", "demo"},
     "cleaning": {"sampling", "data", "demo"},
     "evaluation": {"sampling", "rewards", "environments", "rollouts", "data", "demo", "reports"},
     ROOT: {"grpo", "rewards", "environments", "rollouts", "data"},
-    "runs": {"reports", "rollouts", "environments", "rewards", "demo", "data", "grpo", "sampling", "cleaning",
+    "runs": {"reports", "rollouts", "environments", "rewards", "demo", "data", "tools", "grpo", "sampling", "cleaning",
              "evaluation", ROOT},
-    "cli": {"reports", "data", "sampling", "cleaning", "evaluation", "runs", ROOT},
+    "cli": {"reports", "data", "demo", "tools", "sampling", "cleaning", "evaluation", "runs", ROOT},
 }  # fmt: skip
 
 

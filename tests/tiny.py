@@ -29,7 +29,7 @@ BASE = {
     "use_cpu": True,
 }
 
-STOCK_UPDATES = {"trim_padding": "never", "drop_zero_advantages": "never", "sort_by_length": "never"}
+STOCK_UPDATES = dict.fromkeys(("trim_padding", "drop_zero_advantages", "sort_by_length", "share_prefixes"), "never")
 
 
 def checksum_reward(prompts, completions, completion_ids, **_: Any) -> list[float]:

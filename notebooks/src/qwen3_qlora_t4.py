@@ -147,4 +147,4 @@ Image("runs/qlora-qwen3-1.7b/learning_curves.png")
 # the unquantized one is named.
 
 # %%
-# !egpo-trl merge runs/qlora-qwen3-1.7b --base Qwen/Qwen3-1.7B --dtype float16 --output merged
+# !egpo-trl merge runs/qlora-qwen3-1.7b --base Qwen/Qwen3-1.7B --dtype float16 --output_dir merged

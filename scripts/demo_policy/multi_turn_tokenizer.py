@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from egpo_trl.demo.multi_turn_world import NUMBERS, make_scenarios, schemas
 from egpo_trl.demo.world import AMOUNTS
-from egpo_trl.rollouts.response_templates import hermes_template
+from egpo_trl.rollouts.response_templates import turn_template
 
 
 def build_multi_turn_tokenizer() -> PreTrainedTokenizerFast:
@@ -31,5 +31,5 @@ def build_multi_turn_tokenizer() -> PreTrainedTokenizerFast:
             for parameter, kind in schema["function"]["parameters"]["properties"].items():
                 signatures.append(f"{name}({parameter}?: {kind['type']}, {parameter}: low|normal|high)")
     tokenizer = train_tokenizer(texts, "\n".join(signatures))
-    tokenizer.response_template = hermes_template(tokenizer)
+    tokenizer.response_template = turn_template(tokenizer)
     return tokenizer

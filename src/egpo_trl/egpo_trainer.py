@@ -43,8 +43,8 @@ class EGPOTrainer(ModelCardMixin, LeanGRPOTrainer):
     ```
 
     Args:
-        model (`str` or [`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
-            Policy, as for [`~trl.GRPOTrainer`].
+        model (`str` or `Path` or [`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
+            Policy, as for [`~trl.GRPOTrainer`]; `"demo"` and `"demo-multiturn"` are the embedded ones.
         reward_funcs (`RewardFunc | list[RewardFunc]`, *optional*):
             Reward functions, as for [`~trl.GRPOTrainer`]. A [`ToolCallReward`] that leaves its syntax or think tags
             open takes them from the tokenizer, and so does a [`TrajectoryReward`], which needs an

@@ -19,7 +19,7 @@ EXAMPLE = ROOT / "configs" / "clean" / "example.yaml"
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("judge_backend", "vllm", "judge_backend must be one of openai, transformers, none, got 'vllm'"),
+        ("judge_backend", "jax", "judge_backend must be one of openai, transformers, vllm, none, got 'jax'"),
         ("output_format", "csv", "output_format must be one of"),
         ("fsync", "sometimes", "fsync must be one of"),
         ("structured_output", "yes", "structured_output must be one of"),

@@ -25,7 +25,7 @@ def run(folder: str, url: str) -> None:
 def processes():
     """A server process that has imported everything and forks the runs: a kill costs no import."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "egpo_trl.cleaning.pipeline", "egpo_trl.sampling.endpoint", "openai"])
+    context.set_forkserver_preload([__name__, "egpo_trl.cleaning.pipeline", "egpo_trl.cleaning.judges", "openai"])
     return context
 
 

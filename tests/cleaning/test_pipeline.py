@@ -12,7 +12,8 @@ from datasets import Dataset
 from egpo_trl.cleaning import CleaningConfig, CleaningStopped, Reply, clean
 from egpo_trl.data.loading import load_rows
 from egpo_trl.data.rows import check_rows
-from egpo_trl.sampling.errors import JudgeUnavailable, RejectedQuestion, TransientJudgeError
+from egpo_trl.demo.world import make_rows
+from egpo_trl.sampling.errors import EndpointUnavailable, RejectedRequest, TransientEndpointError
 from tests.cleaning.world_judge import ScriptedJudge, Truth, corrupted_rows, no_unknown_function, verdict_text
 
 
@@ -73,7 +74,7 @@ def test_manifest_and_journal(tmp_path):
     assert manifest["counts"] == report.counts
     assert manifest["usage"] == {"requests": 12, "tokens": 120}
     assert manifest["config"]["max_regenerations"] == 3
-    assert "egpo_trl" in manifest["versions"]
+    assert "egpo-trl" in manifest["versions"]
     header, *records = map(json.loads, (tmp_path / "journal.jsonl").read_text().splitlines())
     assert header["input"] == manifest["input"]["sha256"]
     last = {record["row"]: record for record in records}
@@ -304,13 +305,19 @@ class BrokenJudge(ScriptedJudge):
 
 @pytest.mark.parametrize(
     "failure",
-    [TransientJudgeError("503"), RejectedQuestion("400"), JudgeUnavailable("401"), RuntimeError("bug"), "so what"],
+    [
+        TransientEndpointError("503"),
+        RejectedRequest("400"),
+        EndpointUnavailable("401"),
+        RuntimeError("bug"),
+        "so what",
+    ],
 )
 def test_the_budget_holds_over_resumptions_of_runs_that_stop_by_themselves(tmp_path, failure):
     """Each run asks a few questions that lead to no verdict and ends; all of them count."""
     right, _ = corrupted_rows(40)
     judge = BrokenJudge(failure)
-    fields = {"max_requests": 30, "max_retries": 2, "backoff_seconds": 0, "concurrency": 2}
+    fields = {"max_requests": 30, "max_retries": 2, "concurrency": 2}
     for _ in range(30):
         with contextlib.suppress(CleaningStopped, RuntimeError):
             run(tmp_path, right, judge, **fields)
@@ -397,3 +404,14 @@ def test_inside_a_running_loop(tmp_path):
         return run(tmp_path, wrong, ScriptedJudge(Truth(right)))
 
     assert asyncio.run(cell()).counts["llm"]["corrected"] == 2
+
+
+def test_a_run_without_a_judge_does_not_replace_what_a_judge_said(tmp_path):
+    rows = make_rows(4)
+    clean(CleaningConfig(output_dir=str(tmp_path), judge_backend="none"), rows=rows)
+    clean(CleaningConfig(output_dir=str(tmp_path), judge_backend="none"), rows=rows)
+    (tmp_path / "journal.jsonl").write_text("{}\n")
+    before = (tmp_path / "manifest.json").read_bytes()
+    with pytest.raises(ValueError, match=r"holds the verdicts of a judge.*Name another output_dir"):
+        clean(CleaningConfig(output_dir=str(tmp_path), judge_backend="none"), rows=rows)
+    assert (tmp_path / "manifest.json").read_bytes() == before

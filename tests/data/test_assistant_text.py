@@ -36,6 +36,18 @@ GLAIVE = """<functioncall> {"name": "get_weather", "arguments": '{"city": "Rome"
         ("get_weather(city='Rome')", ""),
         ("```python\nget_weather(city='Rome')\n```", ""),
         ("<think>\nhm\n</think>\n\n[get_weather(city='Rome')]", ""),
+        (f"<TOOLCALL>[{OBJECT}]</TOOLCALL>", ""),  # When2Call, Nemotron
+        (f"It needs the city.\n<call>[{OBJECT}]</call>", "It needs the city."),  # BUTTON
+        (f"<tool_calls>[{OBJECT}]</tool_calls>", ""),
+        (f"<function_call>{OBJECT}</function_call>", ""),
+        (f"[TOOL_CALLS] [{OBJECT}]</s>", ""),  # Mistral
+        (f"<|python_tag|>{OBJECT}<|eom_id|>", ""),  # Llama 3.1
+        ('Thought: The city.\nAction: get_weather\nAction Input: {"city": "Rome"}', "The city."),  # ReAct
+        ("Action: get_weather\nAction Input: {'city': 'Rome'}", ""),
+        ("<answer>[get_weather(city='Rome')]</answer>", ""),
+        ('{"action": "get_weather", "action_input": {"city": "Rome"}}', ""),
+        ('{"tool": "get_weather", "args": {"city": "Rome"}}', ""),
+        ('{"type": "tool_use", "name": "get_weather", "input": {"city": "Rome"}}', ""),
     ],
 )
 def test_calls(text, beside):
@@ -63,6 +75,8 @@ def test_several_calls_and_odd_names():
         "The get_weather function (see above) helps.",
         "if (a == b) think(er)",
         "```python\nprint(1)\n```",
+        "Final Answer: yes is what I would say.",
+        '{"name": "Rome", "input": "none"}',
     ],
 )
 def test_texts(text):
@@ -70,8 +84,17 @@ def test_texts(text):
     assert not looks_like_call(text, NAMES)
 
 
-def test_a_think_block_is_no_part_of_a_text():
-    assert read_assistant("<think>hm</think>\n\nIt is sunny.", NAMES) == ((), "It is sunny.")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>hm</think>\n\nIt is sunny.",
+        "All is known. <final>It is sunny.</final>",
+        "<think>hm</think><answer>It is sunny.</answer>",
+        "Thought: I know now.\nFinal Answer: It is sunny.",
+    ],
+)
+def test_a_thought_is_not_part_of_a_text(text):
+    assert read_assistant(text, NAMES) == ((), "It is sunny.")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +113,7 @@ def test_a_think_block_is_no_part_of_a_text():
         ('{"name": "launch_rocket", "arguments": {}}', "'launch_rocket', which is not among the functions"),
         ('{"name": "get_weather", "arguments": [1]}', "must be an object"),
         (f"[{', '.join([OBJECT] * 200)}]", "more than 128"),
-        ("<think>done</think>\n", "nothing behind its think block"),
+        ("<think>done</think>\n", "nothing after its think block"),
         (" ", "has no content"),
         ("<think>and so on", "unclosed_think_block"),
         (f"<think><think></think>{OBJECT}", "several_think_blocks"),
@@ -103,6 +126,13 @@ def test_a_think_block_is_no_part_of_a_text():
         ("[TOOL_CALLS] [...]", "cannot be read"),
         ("<|python_tag|>x", "cannot be read"),
         ("<function=get_weather>{}</function>", "cannot be read"),
+        ('I would send {"name": "launch", "arguments": {}} there.', "cannot be read"),  # of an unknown function too
+        ("I would use {'tool': 'get_weather', 'args': {}} there.", "cannot be read"),
+        ("Action: get_weather", "cannot be read"),
+        ("Action: get_weather\nAction Input: Rome", "cannot be read"),
+        ("Action: think\nAction Input: {}\nObservation: x\nAction: think\nAction Input: {}", "several actions"),
+        ("<TOOLCALL>[]</TOOLCALL>", "0 calls"),
+        ("<call>soon", "a tag is missing"),
         (f"<tool_call>{OBJECT}</tool_call> and get_weather(city='Oslo')", "cannot be read"),
     ],
 )
@@ -121,8 +151,9 @@ def test_call_objects():
     "text",
     ["<tool_call>" * 90_000, "<functioncall>" * 90_000, "[" * 900_000, "f(" * 400_000, "think(1" * 100_000, " " * 900_000,
      "<tool_call>" + "{'a': " * 90_000 + "</tool_call>", "a" * 900_000 + "(", '"name": "' * 90_000, "```\n" * 200_000,
-     "<functioncall> {\"name\": \"f\", \"arguments\": '" + "' " * 300_000, "<think>" * 100_000],
-    ids=range(12),
+     "<functioncall> {\"name\": \"f\", \"arguments\": '" + "' " * 300_000, "<think>" * 100_000, "Action: f\n" * 90_000, "Action: f" + "\n" * 900_000, "<call>" * 120 + "x" * 900_000,
+     "[TOOL_CALLS]" * 70_000, "<answer>" * 100_000 + "</answer>", '"name": "arguments":' * 40_000],
+    ids=range(18),
 )  # fmt: skip
 def test_hostile_texts_take_no_time(text):
     names = {f"{'x' * index}.think" for index in range(500)}

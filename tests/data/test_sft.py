@@ -142,9 +142,12 @@ def test_errors(tmp_path):
         to_conversation(ROWS[0], "chatml")
     with pytest.raises(ValueError, match="rendered string"):
         to_conversation({**ROWS[0], "prompt": "hi"})
-    for argument, message in (("none.jsonl", r"there is no file 'none\.jsonl'"), ("demo", r"must end in \.parquet")):
+    for rows, file, message in (
+        ("none.jsonl", "x.jsonl", r"there is no file 'none\.jsonl'"),
+        ("demo", "x.txt", r"must end in \.jsonl or \.parquet"),
+    ):
         with pytest.raises(SystemExit, match=message):
-            main(["sft-data", "--dataset_name", argument, "--output", str(tmp_path / "x.txt")])
+            main(["sft-data", "--dataset_name", rows, "--output", str(tmp_path / file)])
 
 
 @pytest.mark.parametrize("prompt_style", ["native", "paper"])

@@ -66,16 +66,17 @@ class Arithmetic:
         for index in order:
             if self.stop_after is not None and sum(self.asked.values()) >= self.stop_after:
                 raise self.stopped()
-            request = requests[index]
-            key = f"{request.row['prompt']} / {request.seed}"
-            self.asked[key] += 1
-            if self.log is not None:
-                with self.log.open("a") as file:
-                    file.write(json.dumps(key) + "\n")
-            if self.refuse and self.refuse in request.row["prompt"]:
-                yield index, Completion("", num_prompt_tokens=99, finish_reason="prompt_too_long")
-            else:
-                yield index, Completion(str(sum(map(ord, key)) % 1000), (1, 2), 7)
+            yield index, self.complete(requests[index])
+
+    def complete(self, request):
+        key = f"{request.row['prompt']} / {request.seed}"
+        self.asked[key] += 1
+        if self.log is not None:
+            with self.log.open("a") as file:
+                file.write(json.dumps(key) + "\n")
+        if self.refuse and self.refuse in request.row["prompt"]:
+            return Completion("", num_prompt_tokens=99, finish_reason="prompt_too_long")
+        return Completion(str(sum(map(ord, key)) % 1000), (1, 2), 7)
 
     def stopped(self):
         from egpo_trl.sampling.sampler import SamplingStopped

@@ -1,4 +1,4 @@
-"""Conversations in rounds: journalled before they go on, resumed after anything, nothing sampled twice."""
+"""Conversations: journalled before they continue, resumed after anything, nothing sampled twice."""
 
 import json
 import multiprocessing
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from egpo_trl.evaluation.evaluate import evaluate
-from egpo_trl.evaluation.records import Scored
 from egpo_trl.sampling.completion import Completion, digest
 from egpo_trl.sampling.config import EvaluationConfig
 from egpo_trl.sampling.sampler import SamplingStopped, request_seed
@@ -20,7 +19,7 @@ STEPS = 4 * (1 + 2 + 3)
 
 
 def config(folder, **fields):
-    return EvaluationConfig(model="m", output=str(folder), **{"temperature": 1.0, "num_samples": 3, **fields})
+    return EvaluationConfig(model="m", output_dir=str(folder), **{"temperature": 1.0, "num_samples": 3, **fields})
 
 
 def scores_of(folder):
@@ -49,6 +48,30 @@ def test_every_conversation_comes_to_its_end(tmp_path):
 def test_how_many_are_under_way_changes_nothing(tmp_path, live):
     evaluate(CountingSuite(), config(tmp_path / "a"), Arithmetic())
     evaluate(CountingSuite(), config(tmp_path / "b", live_conversations=live), Arithmetic())
+    assert scores_of(tmp_path / "a") == scores_of(tmp_path / "b")
+
+
+class OneIsSlow(Arithmetic):
+    """Keeps the first request for last, and takes requests that are added meanwhile."""
+
+    def sample(self, requests):
+        self.order = []
+        answered = 1
+        while answered < len(requests):
+            self.order.append(requests[answered].row["prompt"])
+            yield answered, self.complete(requests[answered])
+            answered += 1
+        self.order.append(requests[0].row["prompt"])
+        yield 0, self.complete(requests[0])
+
+
+@pytest.mark.parametrize("live", [2, 5, 1024])
+def test_no_conversation_waits_for_another(tmp_path, live):
+    evaluate(CountingSuite(), config(tmp_path / "a"), Arithmetic())
+    sampler = OneIsSlow()
+    evaluate(CountingSuite(), config(tmp_path / "b", live_conversations=live), sampler)
+    assert sampler.order[-1].startswith("start 0 ")
+    assert len(sampler.order) == 3 * STEPS  # one call of the sampler, all others at their end before the slow one
     assert scores_of(tmp_path / "a") == scores_of(tmp_path / "b")
 
 
@@ -160,59 +183,6 @@ def test_changed_data_and_changed_questions_are_refused(tmp_path):
         evaluate(Asks(), config(tmp_path), Arithmetic())
 
 
-def test_what_is_not_sampled_is_worth_nothing(tmp_path):
-    sampler = Arithmetic(refuse="start 4 ")
-    done = evaluate(CountingSuite(broken="item-2"), config(tmp_path), sampler)
-    scores = {(one["id"], one["sample"]): one for one in scores_of(tmp_path)}
-    for sample in range(3):
-        assert scores["item-4", sample]["score"] == scores["item-2", sample]["score"] == 0
-        assert scores["item-4", sample]["reason"] == "prompt_too_long"
-        assert scores["item-2", sample]["reason"] == "conversation_failed"
-    notes = " ".join(done.summary.notes)
-    assert "3 prompts are longer than the model's context: not sampled, worth 0" in notes
-    assert "3 conversations failed, worth 0. The first: KeyError: 'what the model wrote'" in notes
-
-
-def test_what_a_suite_may_not_do(tmp_path):
-    class Forgets(CountingSuite):
-        def score(self, samples, output_dir):
-            return super().score(samples, output_dir)[1:]
-
-    class Repeats(CountingSuite):
-        def score(self, samples, output_dir):
-            return super().score([*samples, samples[0]], output_dir)
-
-    class Exaggerates(CountingSuite):
-        def score(self, samples, output_dir):
-            return [Scored(s.item.id, "", s.number, 7.0, "") for s in samples]
-
-    class Empty(CountingSuite):
-        def items(self):
-            return []
-
-    class Twice(CountingSuite):
-        def items(self):
-            return super().items() * 2
-
-    class Mute(CountingSuite):
-        def conversation(self, item):
-            return
-            yield
-
-    for number, (kind, message) in enumerate(
-        (
-            (Forgets, "did not judge sample"),
-            (Repeats, "twice"),
-            (Exaggerates, "not between 0 and 1"),
-            (Empty, "has no items"),
-            (Twice, "several items under the id 'item-0'"),
-            (Mute, "asks nothing"),
-        )
-    ):
-        with pytest.raises(ValueError, match=message):
-            evaluate(kind(), config(tmp_path / str(number)), Arithmetic())
-
-
 def test_a_sampler_that_leaves_requests_out(tmp_path):
     class Forgetful(Arithmetic):
         def sample(self, requests):
@@ -236,26 +206,3 @@ def test_seeds_and_digests():
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": 2})
     with pytest.raises(ValueError, match="finish_reason"):
         Completion("", finish_reason="tired")
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"num_samples": 2, "temperature": 0.0}, "greedy samples are all equal"),
-        ({"num_samples": 0}, "num_samples must be at least 1"),
-        ({"backend": "jax"}, "backend must be one of transformers, vllm, openai"),
-        ({"top_p": 0.0}, "top_p must be above 0"),
-        ({"request_timeout": 0}, "request_timeout must be positive"),
-        ({"think_tags": ["<think>"]}, "an opening and a closing tag"),
-        ({"chat_template_kwargs": "{"}, "chat_template_kwargs must be a JSON object"),
-        ({"vllm_kwargs": "[1]"}, "vllm_kwargs must be a JSON object"),
-        ({"backend": "openai", "endpoint_api": "completions"}, "name the model's tokenizer"),
-        ({"base_url": "http://me:secret@host/v1"}, "must not hold credentials"),
-        ({"prompt_style": "paper", "chat_template_kwargs": '{"enable_thinking": false}'}, "contradicts"),
-    ],
-)
-def test_fields_out_of_range(tmp_path, fields, message):
-    with pytest.raises(ValueError, match=message):
-        config(tmp_path, **fields)
-    with pytest.raises(ValueError, match="output must name a folder"):
-        EvaluationConfig(model="m", output="")

@@ -203,7 +203,7 @@ def test_what_is_computed(tmp_path, tiny_tokenizer, monkeypatch):
         ({"entropy_coef": 0.1}, (6, 9 + 12), (6, 9 + 12)),
         (STOCK_UPDATES, (6, wide), (6, wide)),
     ):
-        trainer = build(tmp_path, tiny_tokenizer, **options)
+        trainer = build(tmp_path, tiny_tokenizer, **{"share_prefixes": "never", **options})
         shapes = shapes_of(trainer, monkeypatch)
         trainer._compute_loss(trainer.model, batch)
         trainer.model.eval()
@@ -352,7 +352,7 @@ def test_old_log_probabilities_of_live_rows_only(tmp_path, tiny_tokenizer, monke
     shapes = shapes_of(None, monkeypatch)
     train(
         tmp_path, tiny_tokenizer, Spy, reward=mixed_reward, num_iterations=2, gradient_accumulation_steps=2,
-        per_device_train_batch_size=4, max_steps=1,
+        per_device_train_batch_size=4, max_steps=1, share_prefixes="never",
     )  # fmt: skip
     (batch,) = seen
     live = batch["advantages"] != 0
@@ -380,6 +380,7 @@ def test_reference_and_old_policy_score_live_rows_only(tmp_path, tiny_tokenizer,
     options = {
         "reward": mixed_reward, "num_iterations": 2, "beta": 0.1, "max_steps": 3, "dataset": prompts_only(),
         "gradient_accumulation_steps": 2, "per_device_train_batch_size": 4, "peft_config": peft_config,
+        "share_prefixes": "never",
     }  # fmt: skip
     start = tmp_path / "start"
     if peft_config is None:  # the reference model is loaded from a folder

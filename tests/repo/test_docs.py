@@ -15,9 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 from generate_excerpts import excerpt, refresh
-from generate_reference import parser_of
 
-from egpo_trl.cli import COMMANDS
+from egpo_trl.cli import COMMANDS, command_parser
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -141,12 +140,8 @@ def commands(path: Path) -> list[list[str]]:
 
 @cache
 def options_of(command: str) -> set[str]:
-    """Options of `egpo-trl COMMAND`; a plan also takes the fields of a recipe."""
-    parser = parser_of(command)
-    names = {name for action in parser._actions for name in action.option_strings}
-    if hasattr(parser, "dataclass_types"):
-        names.add("--config")
-    return names | (options_of("train") if command == "plan" else set())
+    """Options of `egpo-trl COMMAND`."""
+    return {name for action in command_parser(command)._actions for name in action.option_strings}
 
 
 def check_options(words: list[str], known: set[str]) -> None:
@@ -179,7 +174,9 @@ def check_command(words: list[str]) -> None:
             has_suites = rest[0] == "evaluate" and len(rest) > 1 and rest[1].islower()
             check_options(rest[1:], options_of(" ".join(rest[: 1 + has_suites])))
         if rest[0] == "curves":  # a value such as '-1$' would be taken for an option
-            check_parses(parser_of("curves"), ["NAME=RUN,RUN", *rest[1:]])  # `commands` leaves out words like this
+            check_parses(
+                command_parser("curves"), ["NAME=RUN,RUN", *rest[1:]]
+            )  # `commands` leaves out words like this
     elif program == "make":
         assert rest[0] in TARGETS, rest[0]
     elif program == "accelerate":
@@ -318,7 +315,7 @@ def test_the_reference_has_every_field_metric_and_reason():
     for name in (*METRICS, *REASONS):
         assert f"| `{name}` |" in text
     for command in re.findall(r"^### `egpo-trl (.+)`$", text, re.MULTILINE):
-        for action in parser_of(command)._actions:
-            if not isinstance(action, argparse._HelpAction):
+        for action in command_parser(command)._actions:
+            if action.dest not in ("help", "help_all"):
                 shown = action.option_strings[0].removeprefix("--") if action.option_strings else action.dest
                 assert re.search(rf"`(?:--)?{re.escape(shown)}`|`{action.metavar}`", text), (command, shown)

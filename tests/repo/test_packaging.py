@@ -14,7 +14,7 @@ from repository import absolute_links, badge, project_urls
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = "https://github.com/someone/egpo-trl"
-BUILD = "from setuptools import build_meta as b; print(b.build_sdist('.out')); print(b.build_wheel('.out'))"
+BUILD = "from hatchling import build as b; print(b.build_sdist('.out')); print(b.build_wheel('.out'))"
 
 
 @pytest.fixture(scope="module", params=["", PUBLIC], ids=["no address", "public"])
@@ -50,9 +50,11 @@ def test_the_sdist_holds_what_a_clone_holds(built):
 def test_the_wheel_holds_all_that_the_package_reads(built):
     for path in (ROOT / "src").rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts and ".egg-info" not in str(path):
-            assert path.relative_to(ROOT / "src").as_posix() in built[1]
+            assert path.relative_to(ROOT / "src").as_posix() in built[1], path
+    for path in (ROOT / "configs").rglob("*.yaml"):
+        assert f"egpo_trl/{path.relative_to(ROOT).as_posix()}" in built[1], path
     shared = {name.partition(".data/data/share/doc/egpo-trl/")[2] for name in built[1]}
-    assert {"CHANGELOG.md", "README.md", "docs/training.md"} <= shared
+    assert {"CHANGELOG.md", "docs/training.md", "docs/images/quickstart.png"} <= shared
     assert any(name.endswith("licenses/src/egpo_trl/reports/page/uPlot.LICENSE") for name in built[1])
 
 

@@ -51,7 +51,7 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
     ).split()
     clean = ["--judge_backend", "none", "--num_demo_rows", "20", "--output_dir", "clean"]
     short = ["--num_rows", "8", "--max_new_tokens", "8", "--dtype", "float32"]
-    more = {"train": tiny, "clean": clean, "evaluate": short, "compare": ["--output", "comparison"]}
+    more = {"train": tiny, "clean": clean, "evaluate": short, "compare": ["--output_dir", "comparison"]}
     Path("runs").mkdir()
     Path("runs/quickstart").symlink_to(demo_policy_path())  # what `make quickstart` leaves
     ran = []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from egpo_trl import ToolCallReward
-from egpo_trl.tool_calls.completions import READERS
+from egpo_trl.tool_calls.completions import SYNTAXES
 
 TOOLS = json.dumps([{"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}}}])
 REFERENCES = {"call": '[{"name": "f", "arguments": {"a": 1}}]', "text": "[]"}
@@ -29,7 +29,7 @@ def test_state_and_reason(case):
 def test_every_option_survives_the_corpus():
     for case in CORPUS:
         text = completion_of(case)
-        for syntax in (*READERS, "auto"):
+        for syntax in (*SYNTAXES, "auto"):
             for options in ({"allow_text": True}, {"thinking": "optional"}, {"comparison": "bfcl", "thinking": "off"}):
                 start = time.process_time()
                 verdict = ToolCallReward(syntax=syntax, **options).judge(text, REFERENCES["call"], TOOLS)

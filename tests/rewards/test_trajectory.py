@@ -261,7 +261,8 @@ def test_a_batch_with_reasons_and_steps():
     assert scores == [1.0, 0.0, 0.0]
     assert extra == {"reason": ["correct", "missing_call", "text_instead_of_call"], "failed_step": [0, 2, 1]}
     assert metrics["reason/correct"] == metrics["reason/missing_call"] == pytest.approx(1 / 3)
-    assert set(metrics) == {f"reason/{reason}" for reason in TRAJECTORY_REASONS}
+    assert set(metrics) == {"calls/surplus", *(f"reason/{reason}" for reason in TRAJECTORY_REASONS)}
+    assert metrics["calls/surplus"] == 0
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from egpo_trl.rollouts.response_templates import ensure_response_template, hermes_template, parsing_that_cannot_fail
+from egpo_trl.rollouts.response_templates import ensure_response_template, parsing_what_is_written, turn_template
 from tests.conftest import trl_template
 from tests.scripted import deepseek
 
@@ -41,12 +41,12 @@ def test_templates_that_have_one_are_left_alone(tiny_tokenizer):
     known = copy.deepcopy(tiny_tokenizer)
     known.chat_template = trl_template("qwen3")
     own = copy.deepcopy(tiny_tokenizer)
-    own.response_template = hermes_template(own)
+    own.response_template = turn_template(own)
     template = own.response_template
     pythonic = copy.deepcopy(tiny_tokenizer)
     pythonic.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
     unread = copy.deepcopy(tiny_tokenizer)
-    unread.chat_template = trl_template("deepseekv3")
+    unread.chat_template = trl_template("muse_glimmer")
     for tokenizer in (known, own, pythonic, unread, None):
         ensure_response_template(tokenizer)
     assert getattr(known, "response_template", None) is None
@@ -57,18 +57,18 @@ def test_templates_that_have_one_are_left_alone(tiny_tokenizer):
 
 def test_without_think_tags_there_is_no_reasoning(tiny_tokenizer):
     tokenizer = copy.deepcopy(tiny_tokenizer)
-    tokenizer.response_template = hermes_template(tokenizer, ["<why>", "</why>"])
+    tokenizer.response_template = turn_template(tokenizer, ["<why>", "</why>"])
     parsed = tokenizer.parse_response(f"<why>x</why>{WRITTEN}<|im_end|>", prefix=prompt_of(tokenizer))
     assert (parsed["reasoning_content"], parsed["tool_calls"]) == ("x", [CALL])
 
 
 def test_parsing_cannot_fail(tiny_tokenizer):
     tokenizer = copy.deepcopy(tiny_tokenizer)
-    tokenizer.response_template = hermes_template(tokenizer)
+    tokenizer.response_template = turn_template(tokenizer)
     deep = "<tool_call>" + "[" * 100_000 + "</tool_call>"
     with pytest.raises(RecursionError):
         tokenizer.parse_response(deep, prefix="")
-    with parsing_that_cannot_fail(tokenizer), pytest.raises(ValueError, match="RecursionError"):
+    with parsing_what_is_written(tokenizer), pytest.raises(ValueError, match="RecursionError"):
         tokenizer.parse_response(deep, prefix="")
     with pytest.raises(RecursionError):
         tokenizer.parse_response(deep, prefix="")

@@ -9,9 +9,9 @@ from transformers import AutoTokenizer
 from trl import ModelConfig
 
 from egpo_trl.demo.policy import demo_policy_path
+from egpo_trl.grpo.config import check_batch
 from egpo_trl.runs.launch_checks import (
     Launch,
-    check_batch,
     check_launch,
     check_lengths,
     check_number_of_rows,
@@ -22,7 +22,7 @@ from egpo_trl.runs.launch_checks import (
     engine_of,
 )
 from egpo_trl.runs.script_arguments import EGPOScriptArguments
-from egpo_trl.runs.setup import check_before_loading, longest_prompt_length
+from egpo_trl.runs.setup import RunRows, check_before_loading, prompt_lengths
 from egpo_trl.runs.training import build_trainer
 from egpo_trl.sampling.models import context_length
 from tests.tiny import config, prompts_only, tool_rows
@@ -207,11 +207,11 @@ def test_longest_prompt(tiny_tokenizer):
         )
         for row in rows
     ]
-    assert longest_prompt_length(rows, tiny_tokenizer, False) == max(lengths)
-    assert longest_prompt_length(rows, tiny_tokenizer, True) > max(lengths)
-    assert longest_prompt_length(prompts_only(16), tiny_tokenizer, True) == max(lengths)
+    assert max(prompt_lengths(rows, tiny_tokenizer, False, longest=8)) == max(lengths)
+    assert max(prompt_lengths(rows, tiny_tokenizer, True, longest=8)) > max(lengths)
+    assert max(prompt_lengths(prompts_only(16, longest=8)), tiny_tokenizer, True) == max(lengths)
     texts = Dataset.from_list([{"prompt": "Play Bach."}, {"prompt": "Play Bach in order."}])
-    assert longest_prompt_length(texts, tiny_tokenizer, False) == len(
+    assert max(prompt_lengths(texts, tiny_tokenizer, False, longest=8)) == len(
         tiny_tokenizer("Play Bach in order.")["input_ids"]
     )
 
@@ -222,9 +222,10 @@ def test_all_checks_run_before_the_model_is_loaded(tmp_path):
     (tmp_path / "no_weights" / "config.json").write_text((demo_policy_path() / "config.json").read_text())
     arguments = ModelConfig(model_name_or_path=str(tmp_path / "no_weights"))
     script = EGPOScriptArguments()
-    assert check_before_loading(script, config(tmp_path), arguments, tool_rows()) == []
+    rows = RunRows(*[tool_rows()] * 4)
+    assert check_before_loading(script, config(tmp_path), arguments, rows) == (rows, [])
     with pytest.raises(ValueError, match="leaves no room"):
-        check_before_loading(script, config(tmp_path, max_completion_length=1024), arguments, tool_rows())
+        check_before_loading(script, config(tmp_path, max_completion_length=1024), arguments, rows)
 
 
 def test_context_length_of_a_config():

@@ -1,156 +1,92 @@
-"""A judge behind a real server that fails in about 30 % of the requests, in every way that servers do."""
+"""The client of endpoints: which failures it sends again, what it counts, and what it never reads."""
 
-import json
-import time
-from email.utils import formatdate
+import asyncio
 
 import pytest
 
-from egpo_trl.cleaning import CleaningConfig, CleaningStopped, clean
-from egpo_trl.sampling.endpoint import read_body, response_format, retry_after
-from egpo_trl.sampling.errors import TransientJudgeError
-from tests.cleaning.judge_server import FAULTS, JudgeServer
-from tests.cleaning.test_pipeline import dropped_of, rows_of
-from tests.cleaning.world_judge import Truth, corrupted_rows, no_unknown_function
+from egpo_trl.sampling.config import EndpointConfig
+from egpo_trl.sampling.endpoint import EndpointClient
+from egpo_trl.sampling.errors import EndpointUnavailable, RejectedRequest, TransientEndpointError
+from egpo_trl.sampling.limits import Limits
+from tests.cleaning.judge_server import JudgeServer
+from tests.cleaning.world_judge import Truth
 
 
-def config(folder, server, **fields):
-    return CleaningConfig(**{
-        "output_dir": str(folder), "base_url": server.url, "judge_model": "judge", "backoff_seconds": 0.01,
-        "max_backoff_seconds": 0.05, "request_timeout": 1.0, "max_retries": 12, **fields,
-    })  # fmt: skip
+def read(body):
+    if b"choices" not in body:
+        raise ValueError("the body is not a completion")
+    return body
 
 
-def test_thirty_percent_of_the_requests_fail(tmp_path):
-    right, wrong = corrupted_rows(150)
-    with JudgeServer(Truth(right), fault_share=0.3) as server:
-        report = clean(config(tmp_path, server, output_format="jsonl"), wrong, evaluate_row=no_unknown_function)
-    assert set(server.made) == set(FAULTS)
-    assert 0.2 < sum(server.made.values()) / len(server.log) < 0.4
-    assert [json.loads(row["reference"]) for row in rows_of(report)] == [json.loads(row["reference"]) for row in right]
-    assert report.counts["llm"] == {"rows": 150, "corrected": 50, "dropped": {}}
-    assert len(server.answered) == 200
-    assert set(server.answered.values()) == {1}
-    assert json.loads(report.manifest.read_text())["usage"]["requests"] == len(server.log)
+def ask(server, limits, **fields):
+    """One request."""
 
-
-def test_what_is_sent(tmp_path, monkeypatch):
-    right, _ = corrupted_rows(1)
-    monkeypatch.setenv("SECRET", "sesame")
-    with JudgeServer(Truth(right)) as server:
-        report = clean(
-            config(tmp_path, server, api_key_env="SECRET", chat_template_kwargs='{"enable_thinking": false}'),
-            right,
-            evaluate_row=no_unknown_function,
+    async def run():
+        config = EndpointConfig(
+            base_url=server.url, **{"request_timeout": 1.0, "max_response_bytes": 10_000, **fields}
         )
-    (body,) = server.bodies
-    assert (body["model"], body["temperature"], body["max_tokens"], body["seed"]) == ("judge", 0.0, 1024, 0)
-    assert body["chat_template_kwargs"] == {"enable_thinking": False}
-    assert body["response_format"]["json_schema"]["schema"]["required"] == ["correct", "reason", "corrected"]
-    assert [message["role"] for message in body["messages"]] == ["system", "user"]
-    assert right[0]["tools"] in body["messages"][1]["content"]
-    assert response_format("none") is None
-    assert response_format("json_object") == {"type": "json_object"}
-    for file in tmp_path.iterdir():
-        assert b"sesame" not in file.read_bytes()
-    assert report.counts["ast"]["rows"] == 1
+        client = EndpointClient(config, limits, read, "do without")
+        try:
+            return await client.complete(model="m", messages=[{"role": "user", "content": "?"}])
+        finally:
+            await client.close()
+
+    return asyncio.run(run())
 
 
-def test_retry_after_is_kept_to_by_everybody(tmp_path):
-    right, _ = corrupted_rows(4)
-    with JudgeServer(Truth(right), fault_share=1.0, faults=("429 with retry-after",)) as server:
-        server.random.random = lambda: 0.0 if len(server.log) == 1 else 1.0
-        clean(config(tmp_path, server, concurrency=1, backoff_seconds=0), right, evaluate_row=no_unknown_function)
-    assert len(server.log) == 5
-    assert server.times[1] - server.times[0] >= 0.05
-    date = formatdate(time.time() + 60, usegmt=True)
-    assert 50 < retry_after({"retry-after": date}) <= 60
-    assert retry_after({"retry-after-ms": "1500", "retry-after": "7"}) == 1.5
-    for value in ("soon", "nan", "inf", "Wed, 99 Foo 2026"):
-        assert retry_after({"retry-after": value}) is None
-    assert retry_after({"retry-after": "-3"}) == 0
-    assert retry_after({}) is None
-
-
-def test_requests_per_minute(tmp_path):
-    right, _ = corrupted_rows(5)
-    with JudgeServer(Truth(right)) as server:
-        clean(config(tmp_path, server, requests_per_minute=300), right, evaluate_row=no_unknown_function)
-    assert server.times[-1] - server.times[0] >= 0.6  # 0.8 s as they are sent
+def failing(fault, times):
+    server = JudgeServer(Truth([]), fault_share=1.0, faults=(fault,), hang=1.5)
+    server.question = lambda body: ""
+    server.body_for = lambda body: b'{"choices": []}'
+    server.random.random = lambda: 0.0 if len(server.log) <= times else 1.0
+    return server
 
 
 @pytest.mark.parametrize(
-    ("fault", "fields", "message"),
+    "fault",
+    ["429", "429 with retry-after", "500", "503", "time-out", "drip", "closed", "truncated body", "non-JSON body",
+     "huge body", "compressed"],
+)  # fmt: skip
+def test_failures_that_may_pass_are_sent_again_and_counted(fault):
+    limits = Limits()
+    with failing(fault, 2) as server:
+        assert ask(server, limits) == b'{"choices": []}'
+        assert limits.requests == len(server.log) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "message"),
     [
-        ("401", {}, r"takes no questions: row 0 .*status 401.*api_key_env"),
-        ("404", {}, r"takes no questions: row 0 .*status 404"),
-        ("400", {}, r"judge failed at row 0 .*status 400.*on_judge_failure: drop"),
-        ("500", {"max_retries": 2}, r"judge failed at row 0 .*status 500"),
-        ("time-out", {"max_retries": 1, "request_timeout": 0.1}, r"no answer within 0\.1 s"),
-        ("drip", {"max_retries": 0, "request_timeout": 0.3}, r"no answer within 0\.3 s"),
-        ("huge body", {"max_retries": 0}, r"longer than max_response_bytes \(1000000\)"),
-        ("500 with a huge body", {"max_retries": 0}, r"longer than max_response_bytes \(1000000\)"),
-        ("compressed", {"max_retries": 0}, r"the body is compressed"),
-        ("closed", {"max_retries": 1}, r"connection failed"),
-        ("429 with retry-after", {"max_retry_after": 0.01}, r"asks to wait 0 s, longer than max_retry_after"),
+        ("500", TransientEndpointError, "status 500"),
+        ("429", EndpointUnavailable, "The server is busy"),
+        ("closed", TransientEndpointError, "connection failed"),
+        ("non-JSON body", TransientEndpointError, "connection failed: the body is not a completion"),
+        ("drip", TransientEndpointError, "no answer within 1 s"),
     ],
 )
-def test_a_judge_that_fails_for_good(tmp_path, fault, fields, message):
-    right, _ = corrupted_rows(3)
-    with JudgeServer(Truth(right), fault_share=1.0, faults=(fault,), hang=0.3) as server:
-        with pytest.raises(CleaningStopped, match=message) as stopped:
-            clean(config(tmp_path, server, concurrency=1, **fields), right, evaluate_row=no_unknown_function)
-        assert "0 of 3 rows are judged; run the same command again" in str(stopped.value)
-        server.fault_share = 0.0
-        report = clean(config(tmp_path, server, **fields), right, evaluate_row=no_unknown_function)
-    assert report.counts["ast"]["rows"] == 3
-
-
-def test_rows_that_the_judge_rejects_can_be_dropped(tmp_path):
-    right, _ = corrupted_rows(3)
-    with JudgeServer(Truth(right), fault_share=1.0, faults=("422",)) as server:
-        report = clean(config(tmp_path, server, on_judge_failure="drop"), right, evaluate_row=no_unknown_function)
-    assert report.counts["llm"]["dropped"] == {"judge_failed": 3}
-    assert "status 422" in dropped_of(report)[0]["detail"]
-    with JudgeServer(Truth(right), fault_share=1.0, faults=("401",)) as server, pytest.raises(CleaningStopped):
-        clean(config(tmp_path / "b", server, on_judge_failure="drop"), right, evaluate_row=no_unknown_function)
-
-
-def test_nobody_listens(tmp_path):
-    right, _ = corrupted_rows(2)
-    with JudgeServer(Truth(right)) as server:
-        pass
-    with pytest.raises(CleaningStopped, match="connection failed"):
-        clean(config(tmp_path, server, max_retries=1), right, evaluate_row=no_unknown_function)
+def test_retries_end(fault, kind, message):
+    limits = Limits()
+    with failing(fault, 99) as server:
+        with pytest.raises(kind, match=message):
+            ask(server, limits, max_retries=1)
+        assert limits.requests == len(server.log) == 2
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        b"", b"[]", b"null", b"{}", b'{"choices": {}}', b'{"choices": [1]}', b'{"choices": [{"message": []}]}',
-        b'{"choices": [{"message": {"content": ["a"]}}]}', b"[" * 100_000, b"1" * 100_000, b"\xff\xfe\x00",
-    ],
-    ids=range(11),
-)  # fmt: skip
-def test_hostile_bodies(body):
-    with pytest.raises(TransientJudgeError):
-        read_body(body, 0)
+    ("status", "kind"), [("400", RejectedRequest), ("422", RejectedRequest), ("401", EndpointUnavailable)]
+)
+def test_refusals_are_not_sent_again(status, kind):
+    with failing(status, 99) as server:
+        with pytest.raises(kind, match=f"status {status}"):
+            ask(server, Limits())
+        assert len(server.log) == 1
 
 
-def test_tokens_are_estimated_where_the_server_does_not_count():
-    def body(usage):
-        return json.dumps({"choices": [{"message": {"content": "x" * 30}}], "usage": usage}).encode()
-
-    assert read_body(body({"total_tokens": 7}), 270).tokens == 7
-    for usage in (None, {}, {"total_tokens": True}, {"total_tokens": -1}, {"total_tokens": "7"}, []):
-        assert read_body(body(usage), 270).tokens == 100
-
-
-def test_missing_key(tmp_path, monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    fields = {"output_dir": str(tmp_path), "judge_model": "judge"}
-    with pytest.raises(ValueError, match="api_key_env: the environment variable OPENAI_API_KEY is not set"):
-        clean(CleaningConfig(**fields), corrupted_rows(1)[0], evaluate_row=no_unknown_function)
-    monkeypatch.setitem(__import__("sys").modules, "openai", None)
-    with pytest.raises(ValueError, match=r"pip install 'egpo-trl\[judge\]'"):
-        clean(CleaningConfig(**fields), corrupted_rows(1)[0], evaluate_row=no_unknown_function)
+def test_a_retry_after_of_an_hour_ends_at_once(monkeypatch):
+    with failing("429", 99) as server:
+        monkeypatch.setattr(
+            server.RequestHandlerClass, "misbehave", lambda self, fault: self.reply(429, b"{}", Retry_After="3600")
+        )
+        with pytest.raises(EndpointUnavailable, match=r"Retry-After: 3600"):
+            ask(server, Limits())
+        assert len(server.log) == 1

@@ -3,9 +3,13 @@
 import asyncio
 import json
 import socket
+import time
 
 import pytest
+from transformers import AutoTokenizer
 
+from egpo_trl.cli import main
+from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import make_rows
 from egpo_trl.evaluation.evaluate import evaluate
 from egpo_trl.evaluation.row_suites import DemoSuite
@@ -13,6 +17,7 @@ from egpo_trl.sampling.config import EvaluationConfig
 from egpo_trl.sampling.endpoint_sampler import EndpointSampler
 from egpo_trl.sampling.rendering import PromptRenderer
 from egpo_trl.sampling.sampler import PromptFormat, Request, SamplingStopped
+from tests.evaluation.fakes import CountingSuite
 from tests.sampling.completion_server import CompletionServer
 
 FAULTS = (
@@ -23,8 +28,8 @@ FAULTS = (
 
 def config(server, folder="out", **fields):
     return EvaluationConfig(**{
-        "model": "served", "output": str(folder), "backend": "openai", "base_url": server.url, "backoff_seconds": 0.01,
-        "max_backoff_seconds": 0.05, "request_timeout": 1.0, "max_retries": 12, "max_response_bytes": 1_000_000, **fields,
+        "model": "served", "output": str(folder), "backend": "openai", "base_url": server.url,
+        "request_timeout": 1.0, "max_retries": 12, "max_response_bytes": 1_000_000, **fields,
     })  # fmt: skip
 
 
@@ -113,6 +118,10 @@ def test_prompts_rendered_here(tmp_path, tiny_tokenizer):
         plain = EndpointSampler(config(server))
         ((_, completion),) = plain.sample([Request({"prompt": "rendered already"})])
         assert server.bodies[1]["prompt"] == "rendered already"
+        demo = EndpointSampler(config(server, endpoint_api="completions", tokenizer="demo"))
+        ((_, completion),) = demo.sample([Request(row)])
+        policy = AutoTokenizer.from_pretrained(demo_policy_path())
+        assert server.bodies[2]["prompt"] == PromptRenderer(PromptFormat(tokenizer=policy))(row)
     assert sampler.identity["template"]
     assert plain.identity["template"] is None
 
@@ -130,10 +139,10 @@ def test_the_papers_style(tmp_path):
     [
         ("401", {}, r"takes no requests; check model, base_url and api_key_env: status 401"),
         ("404", {}, r"takes no requests.*status 404"),
-        ("400", {}, r"refused a prompt \(--on_rejection score_0 would go on\): status 400"),
+        ("400", {}, r"refused a prompt \(--on_rejection score_0 scores it 0 and continues\): status 400"),
         ("500", {"max_retries": 1}, r"failed again and again: status 500"),
         ("time-out", {"max_retries": 0, "request_timeout": 0.1}, r"no answer within 0\.1 s"),
-        ("429 with retry-after", {"max_retry_after": 0.01}, r"is busy: the server asks to wait"),
+        ("429 with retry-after", {"max_retries": 1}, r"takes no requests.*The server is busy: lower concurrency"),
         ("huge body", {"max_retries": 0}, r"longer than max_response_bytes"),
     ],
 )
@@ -145,7 +154,7 @@ def test_an_endpoint_that_fails_for_good_can_be_gone_on_with(tmp_path, fault, fi
         server.fault_share = 1.0
         with pytest.raises(SamplingStopped, match=message) as stopped:
             evaluate(DemoSuite(num_rows=6), config(server, tmp_path, concurrency=1, **fields))
-        assert "3 completions are in the journal; run the same command again to go on" in str(stopped.value)
+        assert "3 completions are in the journal; run the same command again to continue" in str(stopped.value)
         server.fault_share, answered = 0.0, len(server.log)
         done = evaluate(DemoSuite(num_rows=6), config(server, tmp_path))
         assert len(server.log) - answered == 3
@@ -165,22 +174,59 @@ def test_refused_prompts(tmp_path, monkeypatch):
         assert completion.finish_reason == "prompt_too_long"
 
 
+def test_a_server_without_a_tool_parser(tmp_path, monkeypatch):
+    """What a plain `vllm serve` answers to a request with tools, whatever is done about single prompts."""
+    told = {"message": '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'}
+    with CompletionServer(lambda body: "x", fault_share=1.0, faults=("400",)) as server:
+        handler = server.RequestHandlerClass
+        monkeypatch.setattr(
+            handler, "misbehave", lambda self, _: self.reply(400, json.dumps({"error": told}).encode())
+        )
+        words = ["evaluate", "demo", "--model", "m", "--output", str(tmp_path), "--backend", "openai", "--base_url"]
+        for policy in ("stop", "score_0"):
+            with pytest.raises(SystemExit, match=r"does not read tool calls. Give --tool_choice none, .*400"):
+                main([*words, server.url, "--num_rows", "2", "--on_rejection", policy])
+
+
+def test_conversations_share_connections_that_stay_open(tmp_path):
+    """Steps that follow each other, while one reply is slow: no conversation waits for it, and none opens a connection."""
+    connections = []
+
+    def answer(body):
+        prompt = body["prompt"]
+        if prompt.startswith("start 0 "):
+            time.sleep(0.5)
+        return str(len(prompt) % 10)
+
+    with CompletionServer(answer) as server:
+        verify = server.verify_request
+        server.verify_request = lambda *args: connections.append(args) or verify(*args)
+        fields = {"temperature": 1.0, "num_samples": 2, "concurrency": 4}
+        evaluate(CountingSuite(), config(server, tmp_path / "a", **fields, live_conversations=5))
+        evaluate(CountingSuite(), config(server, tmp_path / "b", **{**fields, "concurrency": 1}))
+    assert len(connections) <= 4 + 1
+    first = [json.loads(question) for question in server.log[: len(server.log) // 2]]
+    assert len(first) == 48
+    scores = [(tmp_path / name / "scores.jsonl").read_text() for name in "ab"]
+    assert scores[0] == scores[1]
+
+
 def test_nobody_listens(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     options = {"model": "m", "output": str(tmp_path), "backend": "openai", "base_url": url, "max_retries": 1}
     with pytest.raises(SamplingStopped, match=r"(?s)failed again and again: connection failed.*0 completions"):
-        evaluate(DemoSuite(num_rows=2), EvaluationConfig(**options, backoff_seconds=0.01))
+        evaluate(DemoSuite(num_rows=2), EvaluationConfig(**options))
 
 
 def test_without_a_key_or_a_client(monkeypatch, tmp_path):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ValueError, match="OPENAI_API_KEY is not set"):
-        EndpointSampler(EvaluationConfig(model="m", output="o", backend="openai"))
+        EndpointSampler(EvaluationConfig(model="m", output_dir="o", backend="openai"))
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
     with pytest.raises(ValueError, match=r"pip install 'egpo-trl\[judge\]', or use backend transformers or vllm"):
-        EndpointSampler(EvaluationConfig(model="m", output="o", backend="openai"))
+        EndpointSampler(EvaluationConfig(model="m", output_dir="o", backend="openai"))
 
 
 def test_inside_a_running_loop_and_left_early():

@@ -7,9 +7,10 @@ import pytest
 
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import make_rows
-from egpo_trl.evaluation.evaluate import evaluate, make_sampler
+from egpo_trl.evaluation.evaluate import evaluate
 from egpo_trl.evaluation.row_suites import DemoSuite
 from egpo_trl.sampling import vllm_sampler
+from egpo_trl.sampling.backends import make_sampler
 from egpo_trl.sampling.config import EvaluationConfig
 from egpo_trl.sampling.rendering import PromptRenderer
 from egpo_trl.sampling.sampler import Request
@@ -62,7 +63,7 @@ def vllm(monkeypatch):
 
 
 def config(folder, **fields):
-    return EvaluationConfig(model="demo", output=str(folder), backend="vllm", **fields)
+    return EvaluationConfig(model="demo", output_dir=str(folder), backend="vllm", **fields)
 
 
 def test_what_vllm_is_given(vllm, monkeypatch, tmp_path):
@@ -97,7 +98,7 @@ def test_adapters_are_vllms_own(vllm, tmp_path):
         f'{{"base_model_name_or_path": "{demo_policy_path()}", "peft_type": "LORA", "r": 64, "task_type": "CAUSAL_LM", '
         '"rank_pattern": {"q_proj": 128}}'
     )
-    sampler = make_sampler(EvaluationConfig(model=str(tmp_path), output=str(tmp_path), backend="vllm"))
+    sampler = make_sampler(EvaluationConfig(model=str(tmp_path), output_dir=str(tmp_path), backend="vllm"))
     assert LLM.made[0].options["model"] == str(demo_policy_path())
     assert (LLM.made[0].options["enable_lora"], LLM.made[0].options["max_lora_rank"]) == (True, 128)
     list(sampler.sample([Request(make_rows(1)[0])]))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from egpo_trl.tool_calls.bare_json import read_bare_json
 from egpo_trl.tool_calls.calls import State, ToolCall
+from egpo_trl.tool_calls.syntaxes.bare_json import read_bare_json
 
 CALL = '{"name": "f", "parameters": {"a": 1}}'
 F = ToolCall("f", {"a": 1})
@@ -15,6 +15,9 @@ F = ToolCall("f", {"a": 1})
         (CALL, [F]),
         (f"\n {CALL}\n", [F]),
         (f"[{CALL}]", [F]),
+        (f"<|python_tag|>{CALL}", [F]),
+        (f"{CALL}; {CALL}", [F, F]),
+        ("<|python_tag|>search.call(query=\"a\")", [ToolCall("search", {"query": "a"})]),
         (f"[{CALL},\n {CALL}]", [F, F]),
         ('{"parameters": {}, "name": "a.b"}', [ToolCall("a.b", {})]),
         ('{"name": "f", "arguments": {"a": {"b": [1, null, true, 1.5, "é"]}}}', [ToolCall("f", {"a": {"b": [1, None, True, 1.5, "é"]}})]),
@@ -37,13 +40,13 @@ def test_text(text):
     "text",
     [
         "", "  ", "[]", "{}", "[[]]", "[1]", CALL[:-1], CALL + "}", f"[{CALL}", f"[{CALL},]",
-        f"{CALL}\n{CALL}", f"{CALL}; {CALL}", f"Sure: {CALL}", f"{CALL} done", '{"name": "f"}', '{"parameters": {}}',
+        f"{CALL}\n{CALL}", f"{CALL};", f"{CALL} {CALL}", f"Sure: {CALL}", f"{CALL} done", '{"name": "f"}', '{"parameters": {}}',
         '{"name": "f", "parameters": {}, "arguments": {}}', '{"name": "f", "parameters": {}, "id": 1}',
         '{"name": "f", "parameters": []}', '{"name": "", "parameters": {}}', '{"name": 1, "parameters": {}}',
         '{"name": "f", "parameters": {"a": NaN}}', '{"name": "f", "parameters": {"a": 1e999}}',
         '{"name": "f", "parameters": {"a": 1, "a": 1}}', "{'name': 'f', 'parameters': {}}", f"```json\n{CALL}\n```",
         '{"name": "f", "parameters": "{}"}', "{" * 100_000, '{"name": "f", "parameters": ' + "[" * 10_000 + "]" * 10_000 + "}",
-        f"<|python_tag|>{CALL}", f"<tool_call>{CALL}</tool_call>", '{"name": "f", "parameters": {"a": "\\ud800"}}',
+        f"<|python_tag|>{CALL} x", f"<tool_call>{CALL}</tool_call>", '{"name": "f", "parameters": {"a": "\\ud800"}}',
     ],
 )  # fmt: skip
 def test_malformed(text):

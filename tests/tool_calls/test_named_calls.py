@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from egpo_trl.tool_calls.calls import ToolCall
 from egpo_trl.tool_calls.named_calls import read_named_calls, write_calls
-from egpo_trl.tool_calls.pythonic import read_literal
+from egpo_trl.tool_calls.syntaxes.pythonic import read_literal
 
 
 @pytest.mark.parametrize(

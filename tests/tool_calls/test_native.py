@@ -9,8 +9,8 @@ import pytest
 
 from egpo_trl import ToolCallReward
 from egpo_trl.tool_calls.calls import State, ToolCall
-from egpo_trl.tool_calls.completions import find_syntax
 from egpo_trl.tool_calls.native import NativeReader, find_response_template
+from egpo_trl.tool_calls.template_syntax import find_syntax
 from tests.conftest import trl_template
 
 TOOLS = [
@@ -146,16 +146,17 @@ def test_json_inside_a_native_call_is_strict(tiny_tokenizer):
 
 @pytest.mark.parametrize(
     ("template", "syntax"),
-    [("qwen2_5", "hermes"), ("qwen3", "hermes"), ("qwen3_instruct_2507", "hermes"), ("qwen3_5_think", "native"),
-     ("glm4moe", "native"), ("gptoss", "native"), ("gemma4", "native"), ("lfm2_2_5", "pythonic"), ("llama3_1", "json"),
-     ("llama3_2", "json"), ("phi3", "pythonic"), ("deepseek_r1_distill", "pythonic")],
+    [("qwen2_5", "hermes"), ("qwen3", "hermes"), ("qwen3_instruct_2507", "hermes"), ("qwen3_5_think", "qwen_xml"),
+     ("nemotron_3_nano", "qwen_xml"), ("glm4moe", "glm"), ("gptoss", "harmony"), ("gemma4", "gemma"), ("lfm2", "pythonic"),
+     ("lfm2_2_5", "pythonic"), ("llama3_1", "json"), ("llama3_2", "json"), ("phi3", "pythonic"), ("deepseekv3", "deepseek"),
+     ("deepseek_r1_distill", "deepseek")],
 )  # fmt: skip
 def test_the_syntax_is_found_by_letting_the_template_write_a_call(tiny_tokenizer, template, syntax):
     assert find_syntax(with_template(tiny_tokenizer, template)) == syntax
 
 
 def test_a_syntax_that_nothing_reads(tiny_tokenizer):
-    tokenizer = with_template(tiny_tokenizer, "deepseekv3")
+    tokenizer = with_template(tiny_tokenizer, "muse_glimmer")
     with pytest.raises(ValueError, match="which nothing here reads"):
         ToolCallReward().bind(tokenizer)
     with pytest.raises(ValueError, match="needs a response template"):

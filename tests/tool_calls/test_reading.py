@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from egpo_trl.tool_calls.calls import State, ToolCall, parse_reference, parse_tools
-from egpo_trl.tool_calls.hermes import read_hermes
-from egpo_trl.tool_calls.pythonic import read_pythonic
+from egpo_trl.tool_calls.syntaxes.hermes import read_hermes
+from egpo_trl.tool_calls.syntaxes.pythonic import read_pythonic
 
 CALL, TEXT, MALFORMED = State
 

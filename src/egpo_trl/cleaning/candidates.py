@@ -1,4 +1,4 @@
-"""An answer that is up for judgement: the calls of a reference, or a text."""
+"""Candidates: answers to be judged, as calls or as a text."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -11,15 +11,7 @@ from ..tool_calls.calls import MAX_CALLS, InvalidJSON, check_value, parse_refere
 
 @dataclass(frozen=True)
 class Candidate:
-    """
-    An answer as calls, or as text.
-
-    Args:
-        calls (`list[dict]`):
-            Calls as JSON values, `{"name", "arguments"}`; empty where the answer is text.
-        text (`str`, *optional*):
-            The text, where the answer is one and it is known.
-    """
+    """An answer as calls, or as text."""
 
     calls: list[dict[str, Any]]
     text: str | None = None
@@ -36,7 +28,7 @@ class Candidate:
 
     @property
     def value(self) -> list[dict[str, Any]] | str:
-        """The answer as a verdict writes it: a list of calls, or a string; an empty list is text nobody wrote down."""
+        """The answer as a verdict writes it: a list of calls, or a string; an empty list is a text that is not known."""
         return self.calls or self.text or []
 
 
@@ -47,22 +39,7 @@ def from_row(row: Mapping[str, Any]) -> Candidate:
 
 
 def from_value(value: Any, names: Collection[str] = ()) -> Candidate:
-    """
-    The answer that a judge proposes.
-
-    Args:
-        value (`Any`):
-            JSON value: a list of calls, or a string. A string that is all calls (JSON, or `[f(a=1)]`) stands for them.
-        names (`Collection[str]`, *optional*):
-            Names of the row's functions: a text in which one of them is called is refused.
-
-    Returns:
-        [`Candidate`]:
-            The answer. An empty list is text that nobody has written down.
-
-    Raises:
-        ValueError: If it is anything else.
-    """
+    """The answer that a judge proposes: a list of calls, or a text, which may be written calls but must not contain one."""
     if isinstance(value, str):
         if not value.strip():
             raise ValueError("must not be blank")

@@ -1,34 +1,37 @@
-"""The LLM stage for one row: evaluate, correct, evaluate again, and drop past the last regeneration."""
+"""Judges one row: evaluates and corrects it until it is right or the last regeneration failed."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..tool_calls.calls import parse_row_tools, parse_tools
 from .asking import Interviewer, NoVerdict
 from .candidates import Candidate, from_row, from_value
-from .journal import Record
 from .prompts import JudgePrompts
 
 NOT_CORRECTED = "not_corrected"  # the last correction allowed was judged wrong as well
 NO_CORRECTION = "no_correction"  # the judge says that there is no right answer
-INVALID_VERDICT = "invalid_verdict"  # the replies were no verdicts until the tries were used up
-JUDGE_FAILED = "judge_failed"  # the question failed for good, and the config says to drop the row then
+INVALID_VERDICT = "invalid_verdict"  # the replies were not verdicts until the tries were used up
+JUDGE_FAILED = "judge_failed"  # the question failed for good, and the config says to drop the row
+
+
+@dataclass
+class Record:
+    """What is known about a row; the last record of a row in the journal holds all of it."""
+
+    row: int
+    id: str | None = None
+    # For each evaluation its number (`attempt`; 0 is the answer as it came), whether the answer was `correct`, the judge's
+    # `reason`, and the answer as `corrected`.
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    outcome: str | None = None  # "kept", "corrected" or "dropped"; `None` while further evaluations are due
+    reason: str | None = None  # why the row was dropped
+    requests: int = 0  # of the whole run when the record was written
+    tokens: int = 0
 
 
 def final_candidate(row: Mapping[str, Any], record: Record) -> Candidate:
-    """
-    The answer that a row has after the evaluations of a record: the last one that was or is to be judged.
-
-    Args:
-        row (`Mapping[str, Any]`):
-            Canonical row.
-        record ([`Record`]):
-            Its record.
-
-    Returns:
-        [`Candidate`]:
-            The answer.
-    """
+    """The answer that a row has after the evaluations of a record: the last one that was or is to be judged."""
     corrections = [attempt["corrected"] for attempt in record.attempts if attempt["corrected"] is not None]
     return from_value(corrections[-1]) if corrections else from_row(row)
 
@@ -41,32 +44,12 @@ async def evaluate(
     max_regenerations: int,
     save: Callable[[Record], None],
 ) -> None:
-    """
-    Evaluate a row until it has an outcome, going on from its record.
-
-    Args:
-        row (`Mapping[str, Any]`):
-            Canonical row.
-        record ([`Record`]):
-            What is known about it; changed in place.
-        interviewer ([`Interviewer`]):
-            Asks the judge.
-        prompts ([`JudgePrompts`]):
-            The question.
-        max_regenerations (`int`):
-            Corrections that are evaluated.
-        save (`Callable`):
-            Called with the record after each verdict, before the next question is asked; its costs start again at 0.
-
-    Raises:
-        JudgeError: If a question failed for good.
-        BudgetSpent: If the budget leaves no request.
-    """
+    """Evaluate a row until its record has an outcome; `save` is called after each verdict, before the next question."""
     names = parse_tools(parse_row_tools(row.get("tools"))).keys()
     while record.outcome is None:
         candidate = final_candidate(row, record)
         try:
-            verdict = await interviewer.ask(prompts.render(row, candidate), candidate, record, names)
+            verdict = await interviewer.ask(prompts.render(row, candidate), candidate, names)
         except NoVerdict as error:
             drop(record, INVALID_VERDICT, str(error))
             save(record)
@@ -90,7 +73,7 @@ async def evaluate(
 
 
 def drop(record: Record, reason: str, detail: str) -> None:
-    """Give a row up that the judge did not judge; the detail stands as reason of an attempt without a verdict."""
+    """Drop a row that the judge did not judge; the detail becomes the reason of an attempt without a verdict."""
     record.attempts.append(
         {"attempt": len(record.attempts), "correct": None, "reason": detail[:500], "corrected": None}
     )

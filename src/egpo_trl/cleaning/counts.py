@@ -1,4 +1,4 @@
-"""Rows after each stage, with reasons, in the form of the paper's Table 2."""
+"""Counts rows after each stage, in the form of the paper's Table 2."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,19 +9,7 @@ from rich.table import Table
 
 @dataclass
 class StageCount:
-    """
-    What a stage did.
-
-    Args:
-        name (`str`):
-            Stage, as the table shows it.
-        rows (`int`):
-            Rows that passed.
-        corrected (`int`):
-            Those of them that it changed.
-        dropped (`Counter[str]`):
-            Rows that it dropped, by reason.
-    """
+    """Rows that passed a stage, those that it changed, and those that it dropped, by reason."""
 
     name: str
     rows: int = 0
@@ -35,19 +23,7 @@ class StageCount:
 
 
 def counts_table(counts: dict[str, dict[str, Any]], titles: dict[str, str]) -> Table:
-    """
-    The summary table of a run.
-
-    Args:
-        counts (`dict[str, dict]`):
-            For each stage `rows`, `corrected` and `dropped` by reason.
-        titles (`dict[str, str]`):
-            Title of each stage.
-
-    Returns:
-        [`~rich.table.Table`]:
-            Stage, rows left, corrected, dropped, and the share of the input that is left.
-    """
+    """The summary table of a run."""
     table = Table(title="Rows after each stage")
     table.add_column("stage")
     for name in ("rows", "of input", "corrected", "dropped"):

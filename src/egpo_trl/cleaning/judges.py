@@ -1,10 +1,21 @@
-"""What a judge is to the pipeline: something that answers a question, or says how it failed."""
+"""The protocol of judges, and two of them: an endpoint and a model in this process."""
 
+import asyncio
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..sampling.completion import Completion
+from ..sampling.endpoint import EndpointClient
+from ..sampling.errors import RejectedRequest
+from ..sampling.limits import Limits
+from ..sampling.sampler import Request, Sampler
 from .config import CleaningConfig
+from .verdicts import VERDICT_SCHEMA
+
+_CHARACTERS_PER_TOKEN = 3  # for servers that do not count: a low number, so that a budget is not exceeded
 
 
 @dataclass(frozen=True)
@@ -38,41 +49,132 @@ class Judge(Protocol):
             messages (`Sequence[Mapping[str, str]]`):
                 System and user message.
             seed (`int`):
-                Differs when a question is asked again because its reply was no verdict.
+                Differs when a question is asked again because its reply was not a verdict.
 
         Returns:
             [`Reply`]:
                 The reply.
 
         Raises:
-            JudgeError: If there is none.
+            EndpointError: If there is none.
         """
 
     async def close(self) -> None:
-        """Let connections go."""
+        """Close connections."""
 
 
-def make_judge(config: CleaningConfig) -> Judge:
-    """
-    The judge that a configuration names.
+def _identity(config: CleaningConfig, *names: str) -> dict[str, Any]:
+    common = ("judge_backend", "judge_model", "temperature", "max_tokens", "judge_seed", "chat_template_kwargs")
+    return {name: getattr(config, name) for name in (*common, *names)}
 
-    Args:
-        config ([`CleaningConfig`]):
-            Its backend must not be `"none"`.
 
-    Returns:
-        [`Judge`]:
-            The judge.
+class EndpointJudge:
+    """A judge at an OpenAI-compatible endpoint; its client counts each request in `limits`, retries included."""
 
-    Raises:
-        ValueError: If a field is missing.
-    """
-    if config.judge_model is None:
-        raise ValueError("judge_model must name the model that judges, or set judge_backend to none.")
-    if config.judge_backend == "openai":
-        from ..sampling.endpoint import EndpointJudge
+    def __init__(self, config: CleaningConfig, limits: Limits) -> None:
+        self._config = config
+        self._client = EndpointClient(config, limits, read_reply, "set judge_backend to transformers or none")
+        self._fields: dict[str, Any] = {
+            "model": config.judge_model,
+            "temperature": config.temperature,
+            "max_tokens": config.max_tokens,
+        }
+        form = response_format(config.structured_output)
+        if form is not None:
+            self._fields["response_format"] = form
+        if config.chat_template_kwargs:
+            self._fields["extra_body"] = {"chat_template_kwargs": config.chat_template_kwargs}
 
-        return EndpointJudge(config)
-    from .local_model import TransformersJudge
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What the verdicts depend on; not the address, which may differ from run to run for the same model."""
+        return _identity(self._config, "structured_output")
 
-    return TransformersJudge(config)
+    async def ask(self, messages: Sequence[Mapping[str, str]], seed: int) -> Reply:
+        """Ask the endpoint; see [`Judge`]."""
+        text, counted = await self._client.complete(**self._fields, messages=list(messages), seed=seed)
+        if counted is None:
+            characters = sum(len(message["content"]) for message in messages) + len(text)
+            counted = math.ceil(characters / _CHARACTERS_PER_TOKEN)
+        return Reply(text, counted)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+def response_format(kind: str) -> dict[str, Any] | None:
+    """The `response_format` field of a request for a verdict; not strict, since arguments are objects of any form."""
+    if kind == "json_schema":
+        return {"type": kind, "json_schema": {"name": "verdict", "schema": VERDICT_SCHEMA, "strict": False}}
+    return {"type": kind} if kind == "json_object" else None
+
+
+def read_reply(body: bytes) -> tuple[str, int | None]:
+    """Text of a chat completion and its tokens, where the server counts them; raises `ValueError` for a broken body."""
+    try:
+        value = json.loads(body)
+        text = value["choices"][0]["message"]["content"]
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        raise ValueError("the body is not JSON") from None
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise ValueError("the body is not a chat completion") from None
+    if not isinstance(text, str):
+        raise ValueError("the completion has no text")
+    usage = value.get("usage")
+    counted = usage.get("total_tokens") if isinstance(usage, dict) else None
+    is_count = isinstance(counted, int) and not isinstance(counted, bool) and counted >= 0
+    return text, counted if is_count else None
+
+
+class LocalJudge:
+    """A model in this process as judge: the questions that wait are sampled together, in a thread."""
+
+    def __init__(self, config: CleaningConfig, sampler: Sampler) -> None:
+        self._config, self._sampler = config, sampler
+        self._waiting: list[tuple[Request, asyncio.Future[Completion]]] = []
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What the verdicts depend on."""
+        return _identity(self._config)
+
+    async def ask(self, messages: Sequence[Mapping[str, str]], seed: int) -> Reply:
+        """Answer with the next batch; see [`Judge`]."""
+        future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        self._waiting.append((Request({"prompt": list(messages)}, seed), future))
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._answer())
+        completion = await future
+        length, written = completion.num_prompt_tokens or 0, len(completion.completion_ids)
+        if completion.finish_reason == "error":
+            raise RejectedRequest(completion.text)
+        too_long = completion.finish_reason == "prompt_too_long"
+        if too_long or (completion.finish_reason == "length" and written < self._config.max_tokens):
+            raise RejectedRequest(
+                f"{length} tokens and a reply of max_tokens ({self._config.max_tokens}) exceed the model's context"
+            )
+        return Reply(completion.text, length + written)
+
+    async def _answer(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(0)  # lets the rows that were just answered ask their next question
+            size = self._config.judge_batch_size
+            batch, self._waiting = self._waiting[:size], self._waiting[size:]
+            try:
+                found = await asyncio.to_thread(lambda asked: dict(self._sampler.sample(asked)), [r for r, _ in batch])
+            except Exception as error:
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            for index, (_, future) in enumerate(batch):
+                if not future.done():
+                    future.set_result(found[index])
+
+    async def close(self) -> None:
+        """Wait for the batch in hand, and release the model."""
+        if self._worker is not None:
+            await self._worker
+        self._sampler.close()

@@ -4,27 +4,33 @@ import asyncio
 import concurrent.futures
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from ..sampling.errors import JudgeError, JudgeUnavailable
-from ..sampling.pace import Budget, BudgetSpent
+from ..sampling.errors import BudgetSpent, EndpointError, EndpointUnavailable
+from ..sampling.limits import Limits
+from ..utils.journal import Journal
 from .asking import Interviewer
 from .config import CleaningConfig
-from .correction import JUDGE_FAILED, drop, evaluate
-from .journal import Journal, Record
+from .correction import JUDGE_FAILED, Record, drop, evaluate
 from .judges import Judge
 from .prompts import JudgePrompts
 from .survey import Survey
 
 
 class CleaningStopped(RuntimeError):
-    """A run that ended before all rows were judged; running it again goes on where it was."""
+    """A run that ended before all rows were judged; running it again continues it."""
 
 
 def _due(rows: Iterable[Mapping[str, Any]], unfit: bytes, journal: Journal) -> Iterator[tuple[int, Any]]:
     for index, row in enumerate(rows):
-        if not unfit[index] and not journal.is_finished(index):
+        if not unfit[index] and not is_finished(journal.get(index)):
             yield index, row
+
+
+def is_finished(record: Mapping[str, Any] | None) -> bool:
+    """Whether the record of a row says its outcome."""
+    return record is not None and record["outcome"] is not None
 
 
 def run_llm_stage(
@@ -34,31 +40,15 @@ def run_llm_stage(
     judge: Judge,
     prompts: JudgePrompts,
     config: CleaningConfig,
+    limits: Limits,
     on_finished: Callable[[], None] = lambda: None,
 ) -> None:
     """
-    Judge all rows that the journal does not know the outcome of.
+    Judge all rows whose outcome is not in the journal; closes the judge at the end.
 
-    Args:
-        rows (`Iterable[Mapping[str, Any]]`):
-            Rows of the input.
-        surveyed ([`Survey`]):
-            What is known about them.
-        journal ([`Journal`]):
-            Gets every verdict.
-        judge ([`Judge`]):
-            The judge; closed at the end.
-        prompts ([`JudgePrompts`]):
-            The question.
-        config ([`CleaningConfig`]):
-            Concurrency, limits, tries.
-        on_finished (`Callable`, *optional*):
-            Called for each row that got its outcome.
-
-    Raises:
-        CleaningStopped: If the budget is spent or the judge fails for good.
+    Raises [`CleaningStopped`] if the budget is spent or the judge fails for good.
     """
-    work = _judge_all(rows, surveyed, journal, judge, prompts, config, on_finished)
+    work = _judge_all(rows, surveyed, journal, judge, prompts, config, limits, on_finished)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -75,28 +65,28 @@ async def _judge_all(
     judge: Judge,
     prompts: JudgePrompts,
     config: CleaningConfig,
+    limits: Limits,
     on_finished: Callable[[], None],
 ) -> None:
-    budget = Budget(config.max_requests, config.max_total_tokens, journal.requests, journal.tokens)
-    interviewer = Interviewer(judge, config, budget)
+    interviewer = Interviewer(judge, config.judge_seed, config.max_retries, limits)
     due = _due(rows, surveyed.unfit, journal)
     problems: list[Exception] = []
 
     def save(record: Record) -> None:
-        journal.append(record)
-        record.requests = record.tokens = 0
+        record.requests, record.tokens = limits.requests, limits.tokens
+        journal.append(asdict(record))
 
     async def work() -> None:
         for index, row in due:  # the workers share one iterator
             if problems:
                 return
             row_id = row.get("id")
-            record = journal.read(index) or Record(index, None if row_id is None else str(row_id))
-            record.requests = record.tokens = 0  # those before are counted
+            known = journal.get(index) or {"row": index, "id": None if row_id is None else str(row_id)}
+            record = Record(**known)
             try:
                 await evaluate(row, record, interviewer, prompts, config.max_regenerations, save)
-            except JudgeError as error:
-                if config.on_judge_failure == "stop" or isinstance(error, JudgeUnavailable):
+            except EndpointError as error:
+                if config.on_judge_failure == "stop" or isinstance(error, EndpointUnavailable):
                     problems.append(_stopped(f"row {index} (id {row_id!r}): {error}", error))
                     break
                 drop(record, JUDGE_FAILED, str(error))
@@ -108,31 +98,31 @@ async def _judge_all(
                 problems.append(error)
                 break
             finally:
-                if record.requests:  # what a question cost that got no verdict counts too
+                if record.outcome is None:  # what was spent without a verdict counts too
                     with contextlib.suppress(OSError):  # a journal that cannot be written has stopped the run already
                         save(record)
             on_finished()
         if problems:
-            interviewer.close()  # answers in flight still reach the journal
+            limits.close()  # answers in flight still reach the journal
 
     try:
         await asyncio.gather(*(work() for _ in range(config.concurrency)))
     finally:
         await judge.close()
     if problems:
-        done = f"{journal.finished:,} of {surveyed.fit:,} rows are judged"
+        done = f"{sum(map(is_finished, journal)):,} of {surveyed.fit:,} rows are judged"
         if isinstance(problems[0], CleaningStopped):
-            raise CleaningStopped(f"{problems[0]}\n{done}; run the same command again to go on.") from problems[0]
+            raise CleaningStopped(f"{problems[0]}\n{done}; run the same command again to continue.") from problems[0]
         raise problems[0]
 
 
 def _stopped(message: str, error: Exception) -> CleaningStopped:
     if isinstance(error, BudgetSpent):
-        return CleaningStopped(f"The budget is used up: {message}. Raise it to go on.")
-    if isinstance(error, JudgeUnavailable):
+        return CleaningStopped(f"The budget is used up: {message}. Raise it to continue.")
+    if isinstance(error, EndpointUnavailable):
         return CleaningStopped(
             f"The judge takes no questions: {message}. Check judge_model, base_url and api_key_env."
         )
     return CleaningStopped(
-        f"The judge failed at {message}. Check the server; on_judge_failure: drop gives such rows up instead."
+        f"The judge failed at {message}. Check the server; on_judge_failure: drop drops such rows instead."
     )

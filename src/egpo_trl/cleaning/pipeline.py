@@ -1,32 +1,35 @@
 """The cleaning pipeline of the paper: rows in, LLM evaluation, AST evaluation, rows out with a manifest."""
 
-import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from .. import __version__
 from ..data.loading import load_rows
+from ..sampling.backends import make_sampler
+from ..sampling.config import SamplingConfig
+from ..sampling.limits import Limits
 from ..utils.files import WholeFile, checksum, with_answer, write_json
+from ..utils.journal import Journal
 from ..utils.progress import progress_bar
+from ..utils.versions import versions
 from .candidates import from_row
 from .config import CleaningConfig
-from .correction import final_candidate
+from .correction import Record, final_candidate
 from .counts import StageCount, counts_table
-from .journal import Journal
-from .judges import Judge, make_judge
-from .llm_stage import CleaningStopped, run_llm_stage
+from .judges import EndpointJudge, Judge, LocalJudge
+from .llm_stage import CleaningStopped, is_finished, run_llm_stage
 from .prompts import load_prompts
+from .report import Samples, write_report
 from .selection import Row, RowEvaluation, Selection, call_is_needed, check_call_needed
 from .survey import MALFORMED, Survey, malformation, survey
 
 __all__ = ["CleaningReport", "CleaningStopped", "clean"]
 
+JOURNAL = "journal.jsonl"
 _TITLES = {
     "input": "Input",
     "form": "Well-formed rows",
@@ -34,35 +37,24 @@ _TITLES = {
     "llm": "After LLM evaluation",
     "ast": "After AST evaluation",
 }
-_VERSIONS = ("datasets", "pyarrow", "jsonschema", "openai", "transformers", "bfcl-eval")
+_VERSIONS = ("egpo-trl", "datasets", "pyarrow", "jsonschema", "openai", "transformers", "bfcl-eval")
 
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """
-    What a cleaning run produced.
-
-    Args:
-        rows (`Path`):
-            File with the cleaned rows.
-        dropped (`Path`):
-            JSON-lines file with the dropped ones, each with `stage`, `reason` and `detail`.
-        manifest (`Path`):
-            JSON file with input, config, versions and counts.
-        counts (`dict[str, dict]`):
-            For each stage `rows`, `corrected` and `dropped` by reason.
-    """
+    """The files of a cleaning run, and for each stage `rows`, `corrected` and `dropped` by reason."""
 
     rows: Path
     dropped: Path
     manifest: Path
     counts: dict[str, dict[str, Any]]
+    report: Path
 
     def print(self, console: Console | None = None) -> None:
         """Print the counts after each stage, and where the files are."""
         console = console or Console()
         console.print(counts_table(self.counts, _TITLES))
-        for name in ("rows", "dropped", "manifest"):
+        for name in ("rows", "dropped", "manifest", "report"):
             console.print(f"{name}: {getattr(self, name)}", highlight=False, soft_wrap=True, markup=False)
 
 
@@ -71,6 +63,20 @@ def _default_evaluation(call_needed: str | None = None) -> RowEvaluation:
     if call_needed is None:
         return evaluation
     return lambda row: evaluation(row, call_needed=call_is_needed(row, call_needed))
+
+
+def make_judge(config: CleaningConfig, limits: Limits) -> Judge:
+    """The judge that a configuration names."""
+    if config.judge_model is None:
+        raise ValueError("judge_model must name the model that judges, or set judge_backend to none.")
+    if config.judge_backend == "openai":
+        return EndpointJudge(config, limits)
+    sampling = SamplingConfig(
+        model=config.judge_model, backend=config.judge_backend, temperature=config.temperature,
+        max_new_tokens=config.max_tokens, batch_size=config.judge_batch_size,
+        chat_template_kwargs=config.chat_template_kwargs, vllm_kwargs=config.vllm_kwargs,
+    )  # fmt: skip
+    return LocalJudge(config, make_sampler(sampling))
 
 
 def clean(
@@ -83,14 +89,14 @@ def clean(
     """
     Clean canonical rows as in the paper: LLM evaluation with correction, then AST evaluation.
 
-    A run that was ended in any way, `kill -9` included, goes on where it was when it is called again, and gives the
-    output of a run that was not. Only what had been sent and not been answered is sent again.
+    A run that was ended in any way, `kill -9` included, continues when it is called again, and gives the output of an
+    uninterrupted run. Only what had been sent and not been answered is sent again.
 
     Args:
         config ([`CleaningConfig`]):
             Input, judge, limits and output.
         rows (`Iterable[Mapping]`, *optional*):
-            Rows to clean in place of `config.dataset_name`. They are read several times, so no generator.
+            Rows to clean in place of `config.dataset_name`. They are read several times, so a generator will not do.
         judge ([`Judge`], *optional*):
             Judge in place of the one that `config` names.
         evaluate_row (`Callable`, *optional*):
@@ -134,20 +140,35 @@ def clean(
     check_call_needed(rows, config.call_needed)
     evaluation = evaluate_row if config.ast_evaluation else None
     if not with_llm:
+        if (folder / JOURNAL).exists():
+            raise ValueError(
+                f"output_dir: {folder} holds the verdicts of a judge ({JOURNAL}), and judge_backend 'none' would replace "
+                "its result. Name another output_dir, restore the judge, or move the journal away."
+            )
         return _write(config, rows, surveyed, selection, None, evaluation, {})
     prompts = load_prompts(config.system_prompt_file, config.user_prompt_file)
-    judge = judge or make_judge(config)
+    limits = Limits(config.requests_per_minute, config.max_requests, config.max_total_tokens)
+    judge = judge or make_judge(config, limits)
     belongs_to = {
         "input": surveyed.fingerprint,
         "judge": dict(judge.identity),
         "prompts": prompts.fingerprint,
         "max_regenerations": config.max_regenerations,
     }
-    with Journal(folder / "journal.jsonl", belongs_to, surveyed.rows, config.fsync) as journal:
+    path = folder / JOURNAL
+    with Journal(path, belongs_to, lambda record: record["row"], "judge all rows again", config.fsync) as journal:
+        limits.requests, limits.tokens = _spent(journal)
+        done = sum(map(is_finished, journal))
         with progress_bar(show_progress) as progress:
-            task = progress.add_task("LLM evaluation", total=surveyed.fit, completed=journal.finished)
-            run_llm_stage(rows, surveyed, journal, judge, prompts, config, lambda: progress.advance(task))
+            task = progress.add_task("LLM evaluation", total=surveyed.fit, completed=done)
+            run_llm_stage(rows, surveyed, journal, judge, prompts, config, limits, lambda: progress.advance(task))
         return _write(config, rows, surveyed, selection, journal, evaluation, belongs_to)
+
+
+def _spent(journal: Journal) -> tuple[int, int]:
+    """Requests and tokens of the run so far: they only grow, so the largest are the last."""
+    spent = [(record["requests"], record["tokens"]) for record in journal]
+    return max(spent, default=(0, 0))
 
 
 def _write(
@@ -159,12 +180,13 @@ def _write(
     evaluate_row: RowEvaluation | None,
     belongs_to: Mapping[str, Any],
 ) -> CleaningReport:
-    """Put input and journal together, in the order of the input, and evaluate the answers."""
+    """Join input and journal in the order of the input, and evaluate the answers."""
     folder = Path(config.output_dir)
     manifest = folder / "manifest.json"
-    manifest.unlink(missing_ok=True)  # it describes the files beside it, which are about to change
+    manifest.unlink(missing_ok=True)  # it describes the other files, which are about to change
     features = with_answer(getattr(rows, "features", None))
     stages = {name: StageCount(name) for name in _TITLES}
+    samples = Samples()
     with (
         WholeFile(folder / f"rows.{config.output_format}", features) as kept,
         WholeFile(folder / "dropped.jsonl") as dropped,
@@ -173,6 +195,7 @@ def _write(
         def drop(stage: str, reason: str, detail: str | None, row: Row) -> None:
             stages[stage].dropped[reason] += 1
             dropped.write({**row, "stage": stage, "reason": reason, "detail": detail})
+            samples.add(stage, reason, row, detail=detail)
 
         for index, row in enumerate(rows):
             stages["input"].rows += 1
@@ -186,48 +209,45 @@ def _write(
                 drop("selection", unwanted, selection.detail(row), row)
                 continue
             stages["selection"].rows += 1
-            record = None if journal is None else journal.read(index)
+            known = None if journal is None else journal.get(index)
+            record = None if known is None else Record(**known)
             answer = from_row(row) if record is None else final_candidate(row, record)
             if record is not None and record.outcome == "dropped":
                 drop("llm", str(record.reason), record.attempts[-1]["reason"], row)
                 continue
             corrected = record is not None and record.outcome == "corrected"
+            before = row
             row = {**row, "answer": None, **(answer.columns() if corrected else {"answer": answer.text})}
             stages["llm"].rows += 1
             stages["llm"].corrected += corrected
+            if corrected and record is not None:
+                samples.add("llm", "corrected", row, before=before, detail=record.attempts[0]["reason"])
             reason = None if evaluate_row is None else evaluate_row(row)
             if reason is not None:
-                drop("ast", reason, None, row)
+                drop("ast", reason, getattr(reason, "detail", None), row)
                 continue
             stages["ast"].rows += 1
             kept.write(row)
+            samples.add("kept", "kept", row)
     used = {
         "selection": bool(selection.checks),
         "llm": journal is not None,
         "ast": evaluate_row is not None,
     }
     counts = {name: stage.as_dict() for name, stage in stages.items() if used.get(name, True)}
+    report = folder / "report.html"
+    write_report(report, config.dataset_name, counts, _TITLES, samples)
     write_json(
         {
             "format": 1,
             "input": {"dataset_name": config.dataset_name, "rows": surveyed.rows, "sha256": surveyed.fingerprint},
             "verdicts": dict(belongs_to),
             "config": config.as_dict(),
-            "versions": _versions(),
+            "versions": versions(*_VERSIONS),
             "counts": counts,
-            "usage": None if journal is None else {"requests": journal.requests, "tokens": journal.tokens},
+            "usage": None if journal is None else dict(zip(("requests", "tokens"), _spent(journal), strict=True)),
             "output": {path.name: checksum(path) for path in (kept.path, dropped.path)},
         },
         manifest,
     )
-    return CleaningReport(kept.path, dropped.path, manifest, counts)
-
-
-def _versions() -> dict[str, str]:
-    found = {"egpo_trl": __version__, "python": platform.python_version()}
-    for name in _VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return CleaningReport(kept.path, dropped.path, manifest, counts, report)

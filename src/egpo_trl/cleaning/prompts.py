@@ -1,4 +1,4 @@
-"""The judge's question: the packaged prompt files, or the user's own."""
+"""Renders the question to the judge from the packaged prompt files or the user's own."""
 
 import hashlib
 import json
@@ -16,15 +16,7 @@ PLACEHOLDERS = ("conversation", "tools", "answer")
 
 @dataclass(frozen=True)
 class JudgePrompts:
-    """
-    System and user message of a question to the judge.
-
-    Args:
-        system (`str`):
-            System message.
-        user (`str`):
-            User message with the placeholders `$conversation`, `$tools` and `$answer`.
-    """
+    """System and user message of a question to the judge."""
 
     system: str
     user: str
@@ -35,19 +27,7 @@ class JudgePrompts:
         return hashlib.sha256(json.dumps([self.system, self.user]).encode()).hexdigest()
 
     def render(self, row: Mapping[str, Any], candidate: Candidate) -> list[dict[str, str]]:
-        """
-        Messages that ask for a verdict.
-
-        Args:
-            row (`Mapping[str, Any]`):
-                Canonical row.
-            candidate ([`Candidate`]):
-                Answer to judge.
-
-        Returns:
-            `list[dict]`:
-                System and user message.
-        """
+        """Messages that ask for a verdict."""
         user = Template(self.user).substitute(
             conversation=render_conversation(row["prompt"]),
             tools=row.get("tools") or "[]",
@@ -74,30 +54,15 @@ def _read(field: str, path: str | None, packaged: str) -> str:
 
 
 def load_prompts(system_file: str | None = None, user_file: str | None = None) -> JudgePrompts:
-    """
-    Load the prompt files of the judge.
-
-    Args:
-        system_file (`str`, *optional*):
-            File with the system message; by default the packaged `templates/system.txt`.
-        user_file (`str`, *optional*):
-            File with the user message; by default the packaged `templates/user.txt`.
-
-    Returns:
-        [`JudgePrompts`]:
-            Both.
-
-    Raises:
-        ValueError: If a file cannot be read, or the user message lacks a placeholder or has one that is unknown.
-    """
+    """Load the prompt files of the judge."""
     system = _read("system_prompt_file", system_file, "system.txt")
     user = _read("user_prompt_file", user_file, "user.txt")
     template = Template(user)
     if not template.is_valid():
-        raise ValueError("user_prompt_file: a $ that begins no placeholder must be written $$.")
+        raise ValueError("user_prompt_file: a $ that does not begin a placeholder must be written $$.")
     found = template.get_identifiers()
     wrong = [f"lacks ${name}" for name in PLACEHOLDERS if name not in found]
-    wrong += [f"has ${name}, which nothing fills" for name in found if name not in PLACEHOLDERS]
+    wrong += [f"has ${name}, which is unknown" for name in found if name not in PLACEHOLDERS]
     if wrong:
         wanted = ", ".join(f"${name}" for name in PLACEHOLDERS)
         raise ValueError(f"user_prompt_file {wrong[0]}. It must have {wanted}; write $$ for a dollar sign.")

@@ -1,4 +1,4 @@
-"""What the config asks of rows beside form and verdict: no duplicates, no benchmark questions, calls where needed."""
+"""Checks rows for duplicates, benchmark questions and calls where they are needed."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -13,16 +13,7 @@ _FIXED = {None: None, "always": True, "never": False}
 
 
 class Selection:
-    """
-    The checks of rows that come before the judge, so that no question is spent on what they drop.
-
-    Args:
-        config ([`CleaningConfig`]):
-            Which of them.
-
-    Raises:
-        ValueError: If `benchmark_questions` names no questions.
-    """
+    """The checks of rows that come before the judge, so that no question is spent on what they drop."""
 
     def __init__(self, config: CleaningConfig) -> None:
         self._leaks: BenchmarkLeaks | None = None
@@ -32,34 +23,19 @@ class Selection:
             except (ValueError, OSError) as error:
                 raise ValueError(f"benchmark_questions: {error}") from error
             self._leaks = BenchmarkLeaks(questions, config.leak_threshold, config.leak_min_words)
-        # A leak that stands twice is a leak twice, not a duplicate.
+        # A leak that comes twice is a leak twice, not a duplicate.
         self.checks: list[RowEvaluation] = [self._leaks] if self._leaks is not None else []
         if config.drop_duplicates:
             self.checks.append(Duplicates())
 
     def detail(self, row: Row) -> str | None:
-        """Which question a row leaks."""
+        """The question that a row leaks."""
         found = self._leaks.find(row) if self._leaks is not None else None
         return None if found is None else f"question {found[0]} (similarity {found[1]:.2f})"
 
 
 def call_is_needed(row: Row, call_needed: str | None) -> bool | None:
-    """
-    Whether a row needs a call.
-
-    Args:
-        row (`Mapping[str, Any]`):
-            The row.
-        call_needed (`str`, *optional*):
-            Field of the config.
-
-    Returns:
-        `bool` or `None`:
-            `None` where nobody knows.
-
-    Raises:
-        ValueError: If the column holds anything but true, false or null.
-    """
+    """Whether a row needs a call; `None` where nobody knows."""
     if call_needed in _FIXED:
         return _FIXED[call_needed]
     value = row.get(str(call_needed))
@@ -69,18 +45,7 @@ def call_is_needed(row: Row, call_needed: str | None) -> bool | None:
 
 
 def check_call_needed(rows: Iterable[Row], call_needed: str | None) -> None:
-    """
-    Check the column that `call_needed` names, in all rows.
-
-    Args:
-        rows (`Iterable[Mapping]`):
-            Rows.
-        call_needed (`str`, *optional*):
-            Field of the config.
-
-    Raises:
-        ValueError: If no row has it, or it holds anything but true, false or null.
-    """
+    """Check the column that `call_needed` names, in all rows."""
     if call_needed in _FIXED:
         return
     known = False

@@ -1,4 +1,4 @@
-"""The first pass over the input: how many rows, their checksum, and which of them are not worth a question."""
+"""Reads the input once: number of rows, checksum, and the rows that are not worth a question."""
 
 import hashlib
 import json
@@ -15,19 +15,7 @@ MALFORMED = 1  # in `Survey.unfit`; higher numbers are the places of the checks'
 
 @dataclass(frozen=True)
 class Survey:
-    """
-    What the input is.
-
-    Args:
-        rows (`int`):
-            Number of rows.
-        fingerprint (`str`):
-            SHA-256 of all rows in order.
-        unfit (`bytes`):
-            One byte for each row: 0 for one that goes on, [`MALFORMED`], or a number that [`reason`] knows.
-        reasons (`tuple[str, ...]`):
-            Reasons of the checks that a row failed.
-    """
+    """The input; `unfit` has a byte for each row: 0, [`MALFORMED`], or a number that [`reason`] knows."""
 
     rows: int
     fingerprint: str
@@ -36,7 +24,7 @@ class Survey:
 
     @property
     def fit(self) -> int:
-        """Number of rows that go on."""
+        """Number of rows that are fit to be judged."""
         return self.unfit.count(0)
 
     def reason(self, index: int) -> str | None:
@@ -46,19 +34,7 @@ class Survey:
 
 
 def malformation(row: Mapping[str, Any], index: int) -> tuple[str, str] | None:
-    """
-    What is wrong with the form of a row.
-
-    Args:
-        row (`Mapping[str, Any]`):
-            Row of the input.
-        index (`int`):
-            Its position.
-
-    Returns:
-        `tuple[str, str]` or `None`:
-            A reason code (`"malformed_"` and the column) and a sentence, or `None` for a row in order.
-    """
+    """A reason code and a sentence for a row that is malformed, `None` for a row in order."""
     fields = [name for name in _FIELDS if name not in _OPTIONAL or name in row]
     for name in fields:
         problem = row_problem(row, index, [name])
@@ -70,19 +46,7 @@ def malformation(row: Mapping[str, Any], index: int) -> tuple[str, str] | None:
 def survey(
     rows: Iterable[Mapping[str, Any]], checks: Iterable[Callable[[Mapping[str, Any]], str | None]] = ()
 ) -> Survey:
-    """
-    Read the input once.
-
-    Args:
-        rows (`Iterable[Mapping[str, Any]]`):
-            Rows.
-        checks (`Iterable[Callable]`, *optional*):
-            Further checks of well-formed rows, in order; each gives a reason to drop the row, or `None`.
-
-    Returns:
-        [`Survey`]:
-            Count, fingerprint and unfit rows.
-    """
+    """Read the input once."""
     checksum = hashlib.sha256()
     checks = tuple(checks)
     unfit = bytearray()

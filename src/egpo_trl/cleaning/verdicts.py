@@ -1,4 +1,4 @@
-"""The judge's verdict: what it must look like, and a reader that accepts nothing else."""
+"""Reads the verdict of a judge, and accepts nothing else."""
 
 import re
 from collections.abc import Collection
@@ -32,22 +32,12 @@ _FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
 
 
 class InvalidVerdict(ValueError):
-    """A reply of the judge that is no verdict."""
+    """A reply of the judge that is not a verdict."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """
-    What the judge said about an answer.
-
-    Args:
-        correct (`bool`):
-            Whether the answer is right.
-        reason (`str`):
-            Why.
-        corrected ([`Candidate`], *optional*):
-            The right answer where this one is wrong; `None` if it is right or the judge knows no right one.
-    """
+    """The judgement of an answer; `corrected` is the right answer where this one is wrong and the judge knows one."""
 
     correct: bool
     reason: str
@@ -61,21 +51,6 @@ def parse_verdict(text: str, judged: Candidate, names: Collection[str] = ()) -> 
     A leading think block and a Markdown fence around the object are allowed; the object itself is strict JSON with the
     keys `correct`, `reason` and `corrected` and no other. Where the answer is right, `corrected` may be missing, empty
     or the answer itself.
-
-    Args:
-        text (`str`):
-            The reply.
-        judged ([`Candidate`]):
-            The answer that it is about.
-        names (`Collection[str]`, *optional*):
-            Names of the row's functions: a correction to a text in which one of them is called is no verdict.
-
-    Returns:
-        [`Verdict`]:
-            The verdict.
-
-    Raises:
-        InvalidVerdict: If the reply is anything else; the message says what is wrong.
     """
     split = split_completion(text, "optional")
     if split.reason is not None:

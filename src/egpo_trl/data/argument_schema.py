@@ -5,15 +5,17 @@ written out, so that a schema cannot refer to itself for ever.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 
 from ..tool_calls.calls import MAX_DEPTH
 from .json_schema import parse_type
 
 MAX_NODES = 10_000  # places of a schema with its references written out
 MAX_WORK = 500_000  # places of a schema times places of the arguments
+_MAX_MESSAGE = 300  # characters of what is told of an error
 _MAX_REFERENCES = 8  # references that lead to each other; a tree deeper than that is not looked at
 _KEPT = (
     "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "minLength",
@@ -36,6 +38,23 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 class InvalidSchema(ValueError):
     """A schema that cannot be compiled."""
+
+
+class Problem(NamedTuple):
+    """What is wrong with arguments: `"missing_argument"`, `"unexpected_argument"`, `"wrong_type"`, `"wrong_value"` or
+    `"too_large"`, and where, in the words of jsonschema."""
+
+    reason: str
+    detail: str
+
+
+def _told(name: str, error: Any) -> str:
+    """Path and message of an error; of those of branches, the one that says most."""
+    error = best_match([error]) or error
+    path = name
+    for part in error.absolute_path:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return f"{path}: {error.message}"[:_MAX_MESSAGE] if path else error.message[:_MAX_MESSAGE]
 
 
 class Arguments:
@@ -64,41 +83,32 @@ class Arguments:
         if any(key in compiled for key in (*_BRANCHES, "not")):
             self._whole = Draft202012Validator(compiled)
 
-    def problem(self, arguments: Mapping[str, Any]) -> str | None:
-        """
-        What is wrong with arguments.
-
-        Args:
-            arguments (`Mapping[str, Any]`):
-                Arguments of a call.
-
-        Returns:
-            `str` or `None`:
-                `"missing_argument"`, `"unexpected_argument"`, `"wrong_type"`, `"wrong_value"`, `"too_large"`, or
-                `None` if nothing is.
-        """
-        if any(name not in arguments for name in self._required):
-            return "missing_argument"
-        if not self._is_open and any(name not in self._schemas for name in arguments):
-            return "unexpected_argument"
-        checked: list[tuple[Any, Any]] = []
+    def problem(self, arguments: Mapping[str, Any]) -> Problem | None:
+        """The first thing that is wrong with arguments, `None` if nothing is."""
+        missing = next((name for name in self._required if name not in arguments), None)
+        if missing is not None:
+            return Problem("missing_argument", f"{missing!r} is required")
+        unexpected = None if self._is_open else next((name for name in arguments if name not in self._schemas), None)
+        if unexpected is not None:
+            return Problem("unexpected_argument", f"{unexpected!r} is not one of {list(self._schemas)}"[:_MAX_MESSAGE])
+        checked: list[tuple[str, Any, Any]] = []
         for name, value in arguments.items():
             if name in self._defaults and repr(value) == self._defaults[name]:
                 continue
             kinds = self._kinds.get(name)
             if kinds is None:
                 if name in self._schemas:
-                    checked.append((self._validator(name), value))
+                    checked.append((name, self._validator(name), value))
             elif kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
-                checked.append((self._validator(name), value))  # 2.0 is an integer too: the validator decides
+                checked.append((name, self._validator(name), value))  # 2.0 is an integer too: the validator decides
         if self._whole is not None:
-            checked.append((self._whole, dict(arguments)))
-        for validator, value in checked:
+            checked.append(("", self._whole, dict(arguments)))
+        for name, validator, value in checked:
             if self._num_nodes * _num_places(value) > MAX_WORK:
-                return "too_large"
+                return Problem("too_large", "checking the arguments would take too long")
             error = next(validator.iter_errors(value), None)
             if error is not None:
-                return _REASONS.get(error.validator, "wrong_value")
+                return Problem(_REASONS.get(error.validator, "wrong_value"), _told(name, error))
         return None
 
     def _validator(self, name: str) -> Any:

@@ -1,6 +1,6 @@
-"""What an assistant message says: calls in any syntax that data sets write them in, or a text without a trace of one.
+"""Reads an assistant message: calls in any syntax that data sets write them in, or a text without a trace of one.
 
-A call that is not seen becomes a row whose right answer is said to be text, so what looks like a call and cannot be read
+A call that is not seen becomes a row whose right answer is said to be text. So what looks like a call and cannot be read
 as one is an error.
 """
 
@@ -9,22 +9,36 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
-from ..tool_calls.calls import MAX_CALLS, InvalidJSON, State, ToolCall, call_from_object, load_json
-from ..tool_calls.hermes import read_hermes
+from ..tool_calls.calls import MAX_CALLS, InvalidJSON, State, ToolCall, call_from_object, decode_json, load_json
 from ..tool_calls.named_calls import read_named_calls
-from ..tool_calls.pythonic import read_literal
+from ..tool_calls.syntaxes.hermes import read_hermes
+from ..tool_calls.syntaxes.pythonic import read_literal
 from ..tool_calls.thinking import split_completion
 
-_TAGGED = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+# Keys under which data sets write the name and the arguments of a call, the usual ones first.
+NAME_KEYS = ("name", "function", "tool", "tool_name", "function_name", "api", "api_name", "action")
+ARGUMENT_KEYS = ("arguments", "parameters", "input", "args", "action_input", "tool_input", "params")
+
+_TAG = re.compile(r"<(tool_?calls?|function_calls?|call)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
+_OPENING = re.compile(r"<(?:tool_?calls?|function_calls?|call)>", re.IGNORECASE)
+_CLOSING = re.compile(r"</(?:tool_?calls?|function_?calls?|call)>", re.IGNORECASE)
+_PREFIX = re.compile(r"\[TOOL_CALLS\]|<\|python_tag\|>")  # all that follows is calls
+_STOP = re.compile(r"(?:</s>|<\|eo[mt]_id\|>|<\|im_end\|>|<\|endoftext\|>)\s*\Z")
 _GLAIVE = "<functioncall>"
 _GLAIVE_CALL = re.compile(r"""\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"arguments"\s*:\s*'(.*)'\s*\}""", re.DOTALL)
+_ACTION = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*(\S[^\n]*)\n\s*Action[ _]Input[ \t]*:", re.MULTILINE)
+_FINAL = re.compile(r"^[ \t]*Final Answer[ \t]*:", re.MULTILINE)
 _FENCED = re.compile(r"\A```\w*[ \t]*\n(.*)\n```\Z", re.DOTALL)
+_ANSWER_TAGS = ("answer", "final", "final_answer")
 _MARKER = re.compile(
-    r"</?(?:tool_?calls?|function_?calls?)\b|<function=|<invoke\b|<[|\uff5c]tool|<\|python_tag\|>|\[TOOL_CALLS\]",
-    re.IGNORECASE,
+    r"</?(?:tool_?calls?|function_?calls?|call)>|<(?:tool_?call|function_?call)s?\b|<function=|<invoke\b"
+    r"|<[|\uff5c]tool|<\|python_tag\|>|\[TOOL_CALLS\]|^[ \t]*Action[ _]Input[ \t]*:",
+    re.IGNORECASE | re.MULTILINE,
 )
-_NAME_KEY = re.compile(r"""["']name["']\s*:\s*["']([^"'\n]{1,200})["']""")
-_ARGUMENTS_KEY = re.compile(r"""["'](?:arguments|parameters)["']\s*:""")
+_NAME_KEY = re.compile(rf"""["'](?:{"|".join(NAME_KEYS)})["']\s*:\s*["']([^"'\n]{{1,200}})["']""")
+_ARGUMENTS_KEY = re.compile(rf"""["'](?:{"|".join(ARGUMENT_KEYS)})["']\s*:""")
+_CALL_KEYS = (re.compile(r"""["']name["']\s*:"""), re.compile(r"""["']arguments["']\s*:"""))
+_ACTION_LINE = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*(\S[^\n]{0,200})$", re.MULTILINE)
 _PYTHONIC = re.compile(r"\b(\w+)\(\s*(?:[)\"'\d{\[]|\w[\w ]*=(?!=))")
 _MAX_PLACES = 1000  # in a text that are compared with the names of the functions
 
@@ -33,9 +47,10 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
     """
     Calls and text of an assistant message.
 
-    Calls are read in `<tool_call>` tags (JSON or Python literals), behind Glaive's `<functioncall>`, and, where they are
-    all of the message but a code fence and call functions of the record, as JSON or as `[f(a=1)]`. A think block in front
-    is left out.
+    Calls are read in tags (`<tool_call>`, `<TOOLCALL>`, `<call>` and their kind: JSON, a list of it, Python literals),
+    after `[TOOL_CALLS]`, `<|python_tag|>` and Glaive's `<functioncall>`, as `Action:` with `Action Input:`, and, where
+    they are all of the message but a code fence and call functions of the record, as JSON or as `[f(a=1)]`. A think block
+    before them is left out, as is the thought before an `<answer>`, `<final>` or `Final Answer:`.
 
     Args:
         text (`str`):
@@ -45,7 +60,7 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
 
     Returns:
         `tuple`:
-            The calls, and the text beside them; without calls, the text.
+            The calls and the text around them; without calls, the text.
 
     Raises:
         ValueError: If the message holds what looks like a call and cannot be read as one.
@@ -53,17 +68,21 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
     said = split_completion(text, "optional")
     if said.reason is not None:
         raise ValueError(f"holds a think block that cannot be read ({said.reason})")
-    said_text = said.answer.strip()
+    said_text = _unwrapped(said.answer.strip())
     if not said_text:
-        raise ValueError("holds nothing behind its think block" if text.strip() else "has no content")
-    if "tool_call>" in said_text:
-        calls, beside = _tagged(said_text)
+        raise ValueError("holds nothing after its think block" if text.strip() else "has no content")
+    if _CLOSING.search(said_text) or _OPENING.search(said_text):
+        calls, beside = _glaive(said_text) if _GLAIVE in said_text else _tagged(said_text)
     elif _GLAIVE in said_text:
         calls, beside = _glaive(said_text)
+    elif _PREFIX.search(said_text):
+        calls, beside = _after_prefix(said_text)
+    elif _ACTION.search(said_text):
+        calls, beside = _react(said_text)
     else:
         calls, beside = _whole(said_text, names), ""
     if not calls:
-        beside = said_text
+        beside = _final_answer(said_text)
     if looks_like_call(beside, names):
         raise ValueError("holds a call, or a piece of one, that cannot be read")
     return calls, beside
@@ -71,8 +90,8 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
 
 def looks_like_call(text: str, names: Collection[str]) -> bool:
     """
-    Whether a text holds a call or a piece of one: a tag or token that marks calls, or a function of the record with
-    arguments behind it.
+    Whether a text holds a call or a piece of one: a tag or token that marks calls, JSON with the keys `name` and
+    `arguments`, or a function of the record with arguments.
 
     Args:
         text (`str`):
@@ -84,12 +103,15 @@ def looks_like_call(text: str, names: Collection[str]) -> bool:
         `bool`:
             `True` if it does.
     """
-    if _MARKER.search(text):
+    if _MARKER.search(text) or all(key.search(text) for key in _CALL_KEYS):
         return True
+    found = []
     if _ARGUMENTS_KEY.search(text):
-        found = (match[1] for match in islice(_NAME_KEY.finditer(text), _MAX_PLACES))
-        if any(name in names for name in found):
-            return True
+        found += [match[1] for match in islice(_NAME_KEY.finditer(text), _MAX_PLACES)]
+    if "Action" in text:
+        found += [match[1].strip() for match in islice(_ACTION_LINE.finditer(text), _MAX_PLACES)]
+    if any(name in names for name in found):
+        return True
     if "(" not in text or not names:
         return False
     endings = {re.split(r"\W", name)[-1] for name in names}
@@ -97,36 +119,88 @@ def looks_like_call(text: str, names: Collection[str]) -> bool:
     return any(text.endswith(tuple(names), 0, end) for end in islice(places, _MAX_PLACES))
 
 
+def _unwrapped(text: str) -> str:
+    """What is between `<answer>` tags, or tags of their kind, that end the text; the text before them is a thought."""
+    for tag in _ANSWER_TAGS:
+        opening, closing = f"<{tag}>", f"</{tag}>"
+        if text.endswith(closing) and text.count(opening) == text.count(closing) == 1:
+            before, _, inside = text.removesuffix(closing).partition(opening)
+            return inside.strip() if not _MARKER.search(before) else text
+    return text
+
+
+def _final_answer(text: str) -> str:
+    """The text after `Final Answer:` in a message that thinks first, as ReAct writes it."""
+    final = _FINAL.search(text)
+    thinks = text.startswith("Thought:") or (final is not None and final.start() == 0)
+    return text[final.end() :].strip() or text if final is not None and thinks else text
+
+
 def _tagged(text: str) -> tuple[tuple[ToolCall, ...], str]:
-    answer = read_hermes(text)
-    if answer.state is State.CALL:
+    answer = read_hermes(text) if "tool_call>" in text else None
+    if answer is not None and answer.state is State.CALL:
         return answer.calls, ""
-    if not 0 < text.count("<tool_call>") <= MAX_CALLS:
+    opened = sum(1 for _ in islice(_OPENING.finditer(text), MAX_CALLS + 1))
+    if not 0 < opened <= MAX_CALLS:
         raise ValueError("holds a call that cannot be read: a tag is missing, or there are too many")
-    blocks = _TAGGED.findall(text)
-    beside = _TAGGED.sub("", text).strip()
-    if not blocks or "tool_call>" in beside:
+    blocks = [match[2] for match in _TAG.finditer(text)]
+    beside = _TAG.sub("", text).strip()
+    if not blocks or _OPENING.search(beside) or _CLOSING.search(beside):
         raise ValueError("holds a call that cannot be read: a tag is missing")
-    return tuple(map(_readable, blocks)), beside
+    return _all_readable(blocks), beside
 
 
 def _glaive(text: str) -> tuple[tuple[ToolCall, ...], str]:
     beside, *blocks = text.split(_GLAIVE, MAX_CALLS + 1)
     if len(blocks) > MAX_CALLS:
         raise ValueError("holds a call that cannot be read: too many calls")
-    for end in ("<|endoftext|>", "</functioncall>"):
-        blocks = [block.strip().removesuffix(end) for block in blocks]
-    return tuple(map(_readable, blocks)), beside.strip()
+    blocks = [_STOP.sub("", block).strip().removesuffix("</functioncall>") for block in blocks]
+    return _all_readable(blocks), beside.strip()
 
 
-def _readable(text: str) -> ToolCall:
+def _after_prefix(text: str) -> tuple[tuple[ToolCall, ...], str]:
+    beside, *blocks = _PREFIX.split(text, MAX_CALLS + 1)
+    return _all_readable([_STOP.sub("", block) for block in blocks]), beside.strip()
+
+
+def _react(text: str) -> tuple[tuple[ToolCall, ...], str]:
+    (found, *more) = islice(_ACTION.finditer(text), 2)
+    given = _STOP.sub("", text[found.end() :]).strip()
+    if more:
+        raise ValueError("holds a call that cannot be read: several actions, with what was seen between them")
+    try:
+        arguments, end = decode_json(given) if given else ({}, 0)
+        if given[end:].strip():
+            raise InvalidJSON("there is text after the action's input")
+    except InvalidJSON as error:
+        arguments = _literal_or_raise(given, error)
+    if not isinstance(arguments, dict):
+        raise ValueError("holds a call that cannot be read: the action's input must be a JSON object")
+    return (ToolCall(found[1].strip(), arguments),), text[: found.start()].strip().removeprefix("Thought:").strip()
+
+
+def _all_readable(blocks: list[str]) -> tuple[ToolCall, ...]:
+    calls = [call for block in blocks for call in _readable(block)]
+    if not 0 < len(calls) <= MAX_CALLS:
+        raise ValueError(f"holds a call that cannot be read: {len(calls)} calls where 1 to {MAX_CALLS} were expected")
+    return tuple(calls)
+
+
+def _readable(text: str) -> list[ToolCall]:
+    """Calls of a block that holds nothing else."""
     try:
         value = _value(text)
-        if not isinstance(value, dict) or not {"arguments", "parameters"} & value.keys():
+        calls = value if isinstance(value, list) else [value]
+        if not all(isinstance(call, dict) and _holds(call, ARGUMENT_KEYS) for call in map(_inner, calls)):
             raise ValueError("a call must have 'name' and 'arguments'")
-        return call_of(value)
+        return list(map(call_of, calls))
     except ValueError as error:
         raise ValueError(f"holds a call that cannot be read: {error}") from None
+
+
+def _inner(call: Any) -> Any:
+    function = call.get("function") if isinstance(call, dict) else None
+    return function if isinstance(function, dict) else call
 
 
 def _value(text: str) -> Any:
@@ -136,11 +210,15 @@ def _value(text: str) -> Any:
     except InvalidJSON as error:
         glaive = _GLAIVE_CALL.fullmatch(text.strip())
         if glaive is not None:
-            return {"name": glaive[1], "arguments": load_json(glaive[2])}
-        try:
-            return read_literal(text.strip())
-        except ValueError:
-            raise error from None
+            return {"name": glaive[1], "arguments": load_json(glaive[2].replace("\\'", "'"))}
+        return _literal_or_raise(text, error)
+
+
+def _literal_or_raise(text: str, error: ValueError) -> Any:
+    try:
+        return read_literal(text.strip())
+    except ValueError:
+        raise error from None
 
 
 def _whole(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
@@ -149,27 +227,29 @@ def _whole(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
     body = fenced[1].strip() if fenced else text
     if body.split("(", 1)[0].strip() in names:
         return read_named_calls(f"[{body}]") or ()
-    calls = read_written_calls(body) or ()
+    calls = read_written_calls(body, names) or ()
     unknown = next((call.name for call in calls if call.name not in names), None)
     if unknown is not None:
         raise ValueError(f"holds a call of {unknown[:40]!r}, which is not among the functions")
     return calls
 
 
-def read_written_calls(text: str) -> tuple[ToolCall, ...] | None:
+def read_written_calls(text: str, names: Collection[str] = ()) -> tuple[ToolCall, ...] | None:
     """
     Calls that are all of a text, as one JSON object, a JSON list of them, or `[f(a=1)]`.
 
     Args:
         text (`str`):
             The text.
+        names (`Collection[str]`, *optional*):
+            Names of functions, whose calls may also be written with other keys, as `{"action": …, "action_input": …}`.
 
     Returns:
         `tuple[ToolCall, ...]` or `None`:
             The calls; `None` for a text that is something else.
 
     Raises:
-        ValueError: If it is JSON with the keys of a call and no call.
+        ValueError: If it is JSON with the keys of a call and not a call.
     """
     text = text.strip()
     if not text.startswith(("[", "{")):
@@ -179,16 +259,30 @@ def read_written_calls(text: str) -> tuple[ToolCall, ...] | None:
     except InvalidJSON:
         return read_named_calls(text)
     items = value if isinstance(value, list) else [value]
-    if not any(map(_is_call, items)):
+    if not any(_is_call(item, names) for item in items):
         return None
     if len(items) > MAX_CALLS:
         raise ValueError(f"has {len(items)} calls, more than {MAX_CALLS}")
     return tuple(map(call_of, items))
 
 
-def _is_call(value: Any) -> bool:
-    function = value.get("function", value) if isinstance(value, dict) else None
-    return isinstance(function, dict) and "name" in function and ("arguments" in function or "parameters" in function)
+def _is_call(value: Any, names: Collection[str]) -> bool:
+    function = _inner(value)
+    if not isinstance(function, dict):
+        return False
+    if "name" in function and ("arguments" in function or "parameters" in function):
+        return True
+    return _first_of(function, NAME_KEYS) in names and _holds(function, ARGUMENT_KEYS)
+
+
+def _holds(value: Mapping[str, Any], keys: Collection[str]) -> bool:
+    return any(key in value for key in keys)
+
+
+def _first_of(value: Mapping[str, Any], keys: Collection[str]) -> Any:
+    """The first of some keys that holds a text, else what the first one holds."""
+    texts = (value[key] for key in keys if isinstance(value.get(key), str))
+    return next(texts, value.get(next(iter(keys))))
 
 
 def call_of(value: Any) -> ToolCall:
@@ -197,21 +291,21 @@ def call_of(value: Any) -> ToolCall:
 
     Args:
         value (`Any`):
-            `{"name", "arguments"}`, with or without the wrapper `{"function": …}`. Arguments may stand under `parameters`,
-            be a JSON string, or be absent where there are none.
+            `{"name", "arguments"}`, with or without the wrapper `{"function": …}`, or its JSON text. Name and arguments
+            may have one of the other keys that data sets use, such as `parameters` or `input`; arguments may be a JSON
+            string, or be absent where there are none.
 
     Returns:
         [`~egpo_trl.tool_calls.calls.ToolCall`]:
             The call.
 
     Raises:
-        ValueError: If it is no such object.
+        ValueError: If it is not such an object.
     """
-    if isinstance(value, Mapping) and isinstance(value.get("function"), Mapping):
-        value = value["function"]
+    value = _inner(load_json(value) if isinstance(value, str) else value)
     if not isinstance(value, Mapping):
         raise ValueError("a call must be an object")
-    arguments = value.get("arguments", value.get("parameters"))
+    arguments: Any = next((value[key] for key in ARGUMENT_KEYS if value.get(key) is not None), {})
     if isinstance(arguments, str):
-        arguments = load_json(arguments) if arguments.strip() else {}
-    return call_from_object({"name": value.get("name"), "arguments": {} if arguments is None else arguments})
+        arguments = _value(arguments) if arguments.strip() else {}
+    return call_from_object({"name": _first_of(value, NAME_KEYS), "arguments": arguments})

@@ -15,6 +15,9 @@ REASONS = (
 )  # fmt: skip
 
 
+_MAX_DETAIL = 300  # characters
+
+
 class _Functions:
     """Functions of one `tools` column, each compiled when a call first needs it."""
 
@@ -33,7 +36,18 @@ def _functions(tools: str) -> _Functions:
     return _Functions(parse_tools(parse_row_tools(tools)))
 
 
-def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> str | None:
+class Reason(str):
+    """One of [`REASONS`], with a sentence about what is wrong as `detail`."""
+
+    detail: str
+
+    def __new__(cls, reason: str, detail: str) -> "Reason":
+        made = super().__new__(cls, reason)
+        made.detail = detail
+        return made
+
+
+def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> Reason | None:
     """
     Evaluate the reference of a row against its functions.
 
@@ -45,8 +59,8 @@ def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> str
             never needs one.
 
     Returns:
-        `str` or `None`:
-            `None` for a row in order, else one of [`REASONS`].
+        [`Reason`] or `None`:
+            `None` for a row in order, else one of [`REASONS`], a string; its `detail` says where and why.
 
     Example:
 
@@ -59,33 +73,40 @@ def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> str
     ... }
     >>> evaluate_row(row)
     'wrong_type'
+    >>> evaluate_row(row).detail
+    "weather(city: 7 is not of type 'string')"
     ```
     """
-    if row_problem(row, 0, ("prompt",)) is not None:
-        return "malformed_prompt"
+    problem = row_problem(row, 0, ("prompt",))
+    if problem is not None:
+        return Reason("malformed_prompt", problem)
     tools = row.get("tools")
     try:
         functions = _functions("[]" if tools is None else tools)
-    except (ValueError, TypeError, AttributeError):
-        return "malformed_tools"
+    except (ValueError, TypeError, AttributeError) as error:
+        return Reason("malformed_tools", str(error))
     try:
         reference = row.get("reference")
         calls = parse_reference(reference if isinstance(reference, str) else "")
-    except ValueError:
-        return "malformed_reference"
+    except ValueError as error:
+        return Reason("malformed_reference", str(error))
     if not calls:
-        return "call_needed" if call_needed and functions.schemas else None
-    if call_needed is False or not functions.schemas:
-        return "call_not_needed"
-    if any(call.name not in functions.schemas for call in calls):
-        return "unknown_function"
+        needed = call_needed and functions.schemas
+        return Reason("call_needed", "the right answer is said to be a text") if needed else None
+    if not functions.schemas:
+        return Reason("call_not_needed", "the row offers no function")
+    if call_needed is False:
+        return Reason("call_not_needed", "the right answer is said to be a call")
+    for call in calls:
+        if call.name not in functions.schemas:
+            return Reason("unknown_function", f"{call.name!r} is not one of {list(functions.schemas)}"[:_MAX_DETAIL])
     for call in calls:
         try:
-            problem = functions.arguments(call.name).problem(call.arguments)
-        except (InvalidSchema, RecursionError):
-            return "invalid_schema"
-        if problem is not None:
-            return problem
+            found = functions.arguments(call.name).problem(call.arguments)
+        except (InvalidSchema, RecursionError) as error:
+            return Reason("invalid_schema", f"{call.name}: {error}"[:_MAX_DETAIL])
+        if found is not None:
+            return Reason(found.reason, f"{call.name}({found.detail})")
     return None
 
 

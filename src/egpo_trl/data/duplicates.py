@@ -40,8 +40,8 @@ class Duplicates:
 
 def row_digest(row: Mapping[str, Any]) -> bytes:
     """
-    Hash of the prompt and the functions of a row, whatever the order of keys, the white space of the JSON and the nulls
-    that Arrow pads with.
+    Hash of the prompt and the functions of a row, whatever the ids of calls, the order of keys, the white space of the
+    JSON and the nulls that Arrow pads with.
 
     Args:
         row (`Mapping[str, Any]`):
@@ -51,7 +51,7 @@ def row_digest(row: Mapping[str, Any]) -> bytes:
         `bytes`:
             16 bytes.
     """
-    prompt = json.dumps(_without_nulls(row.get("prompt")), sort_keys=True, default=str)
+    prompt = json.dumps(without_ids(row.get("prompt")), sort_keys=True, default=str)
     tools = row.get("tools")
     return blake2b(prompt.encode() + _tools_digest("[]" if tools is None else str(tools)), digest_size=16).digest()
 
@@ -63,7 +63,9 @@ def _tools_digest(tools: str) -> bytes:
     return blake2b(tools.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+def without_ids(prompt: Any) -> Any:
+    """A prompt without the ids of calls, which a data set may draw at random, and without nulls."""
+    if isinstance(prompt, Mapping):
+        kept = {key: item for key, item in prompt.items() if item is not None and key not in ("id", "tool_call_id")}
+        return {key: without_ids(item) for key, item in kept.items()}
+    return [without_ids(item) for item in prompt] if isinstance(prompt, list) else prompt

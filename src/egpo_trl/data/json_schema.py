@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from ..tool_calls.calls import MAX_DEPTH
+from ..tool_calls.calls import MAX_DEPTH, load_json
 
 _MAX_SPELLING = 500  # characters of a type's spelling; a longer one describes nothing that can be checked
 _TYPES: dict[str, str | None] = {
@@ -260,14 +260,20 @@ def _move_enum(schema: dict[str, Any]) -> None:
         del schema["enum"]
 
 
+_NAME_KEYS = ("name", "api_name", "apiCode")
+_DESCRIPTION_KEYS = ("description", "api_description")
+_PARAMETER_KEYS = ("parameters", "inputSchema", "input_schema", "arguments", "input_parameters")
+
+
 def to_function_schema(function: Any) -> dict[str, Any]:
     """
     A function schema in the form of the chat-completions API.
 
     Args:
         function (`Any`):
-            Schema with or without the `{"type": "function"}` wrapper. The parameters are a JSON schema in any
-            spelling, or a mapping of each name to its schema (xLAM), under `parameters` or `arguments`.
+            Schema with or without the `{"type": "function"}` wrapper. The parameters are a JSON schema in any spelling, its
+            JSON text, or a mapping of each name to its schema (xLAM), under `parameters`, `inputSchema` (MCP),
+            `input_schema` (Anthropic), `arguments` or `input_parameters`.
 
     Returns:
         `dict`:
@@ -278,21 +284,29 @@ def to_function_schema(function: Any) -> dict[str, Any]:
     """
     wrapped = function.get("function") if isinstance(function, dict) else None
     function = function if wrapped is None else wrapped
-    name = function.get("name") if isinstance(function, dict) else None
+    name = _first(function, _NAME_KEYS) if isinstance(function, dict) else None
     if not isinstance(name, str) or not name:
         raise ValueError("a function has no 'name'")
-    parameters = function.get("parameters")
-    parameters = function.get("arguments") if parameters is None else parameters
+    parameters = _first(function, _PARAMETER_KEYS)
     try:
+        parameters = load_json(parameters or "{}") if isinstance(parameters, str) else parameters
         schema = _parameters({} if parameters is None else parameters)
     except ValueError as error:
         raise ValueError(f"function {name!r}: {error}") from None
     required = function.get("required")
     if isinstance(required, list) and "required" not in schema:
         schema["required"] = [item for item in required if isinstance(item, str)]
-    description = function.get("description")
+    description = _first(function, _DESCRIPTION_KEYS)
     described = {"description": description} if isinstance(description, str) else {}
     return {"type": "function", "function": {"name": name, **described, "parameters": schema}}
+
+
+def _first(function: Mapping[str, Any], keys: Iterable[str]) -> Any:
+    for key in keys:
+        value = function.get(key)
+        if value is not None:
+            return value
+    return None
 
 
 def _parameters(parameters: Any) -> dict[str, Any]:
@@ -344,23 +358,42 @@ def to_tools(functions: Any) -> list[dict[str, Any]]:
 
     Args:
         functions (`Any`):
-            List of function schemas in any spelling, or one of them.
+            List of function schemas in any spelling, one of them, an object that holds such a list as `tools` (MCP) or
+            `functions`, or an object of schemas by name.
 
     Returns:
         `list[dict]`:
-            Function schemas in the form of the chat-completions API.
+            Function schemas in the form of the chat-completions API, each once. Tools that a provider runs itself (a
+            `type` other than `function`, and no name) are left out.
 
     Raises:
-        ValueError: If it is not such a list, or a name stands twice with different schemas.
+        ValueError: If it is not such a list, or a name has two different schemas.
     """
     if isinstance(functions, dict):
-        functions = [functions]
+        functions = _listed(functions)
     if not isinstance(functions, list):
         raise ValueError(f"must be a list of function schemas, got {type(functions).__name__}")
     tools: dict[str, dict[str, Any]] = {}
     for function in functions:
+        if isinstance(function, dict) and _is_hosted(function):
+            continue
         tool = to_function_schema(function)
         name = tool["function"]["name"]
         if tools.setdefault(name, tool) != tool:
             raise ValueError(f"function {name!r} stands twice with different schemas")
     return list(tools.values())
+
+
+def _listed(functions: dict[str, Any]) -> list[Any]:
+    """The functions of an object that is not a list of them."""
+    for key in ("tools", "functions"):
+        if isinstance(functions.get(key), list):
+            return list(functions[key])
+    known = {*_NAME_KEYS, "function"} & functions.keys()
+    if functions and not known and all(isinstance(value, dict) for value in functions.values()):
+        return [{"name": name, **value} for name, value in functions.items()]
+    return [functions] if functions else []
+
+
+def _is_hosted(tool: Mapping[str, Any]) -> bool:
+    return tool.get("type") not in (None, "function") and _first(tool, _NAME_KEYS) is None and "function" not in tool

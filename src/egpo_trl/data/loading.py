@@ -5,13 +5,14 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, load_from_disk
+from datasets import Dataset, Features, List, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 
+from ..demo.names import DEMO, DEMO_MULTI_TURN
+from .duplicates import without_ids
 from .prompts import CALLS_IN_CONTENT, to_messages
+from .records import Unconvertible, load_saved, read_records
 
-DEMO = "demo"
-DEMO_MULTI_TURN = "demo-multiturn"
 _TEXT = Value("string")
 _CALL = {"id": _TEXT, "type": _TEXT, "function": {"name": _TEXT, "arguments": _TEXT}}
 _MESSAGE = {"role": _TEXT, "content": _TEXT, "tool_calls": [_CALL], "tool_call_id": _TEXT, "name": _TEXT}
@@ -60,16 +61,25 @@ def load_rows(name: str, config: str | None = None, split: str = "train", num_de
             return _load_file(name, split)
         except (ValueError, DatasetsError, StopIteration) as error:
             told = error.__cause__ or error
-            reason = "it is empty" if isinstance(told, StopIteration) else told
+            reason = "it is empty" if isinstance(told, StopIteration) else _broken_line(path) or told
             raise ValueError(f"dataset_name: {name!r} cannot be read: {reason}") from error
     if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
-        loaded: Any = load_from_disk(name)
-        if isinstance(loaded, DatasetDict):
-            if split not in loaded:
-                raise ValueError(f"{name!r} has the splits {sorted(loaded)}, not {split!r}.")
-            loaded = loaded[split]
-        return loaded
+        return load_saved(name, split)
     return load_dataset(name, config, split=split)
+
+
+def _broken_line(path: Path) -> str | None:
+    """The first line of a JSON-lines file that does not hold an object, with what is wrong."""
+    if path.suffix != ".jsonl":
+        return None
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                if line.strip() and not isinstance(json.loads(line.decode()), dict):
+                    return f"line {number} is not a JSON object"
+            except (ValueError, RecursionError) as error:
+                return f"line {number} is not a JSON object: {error}"
+    return None
 
 
 def _load_file(name: str, split: str) -> Dataset:
@@ -96,8 +106,6 @@ def _load_file(name: str, split: str) -> Dataset:
 
 def _records(name: str, columns: Collection[str], version: Any) -> Iterator[dict[str, Any]]:
     """Records of a JSON file; the version tells `datasets` that a file is another than that it has in its cache."""
-    from .records import Unconvertible, read_records
-
     for record in read_records(name):
         if isinstance(record, Unconvertible):
             raise record
@@ -170,7 +178,7 @@ def split_by_prompt(rows: Dataset, share: float, seed: int = 0) -> tuple[Dataset
         raise ValueError(f"validation_share must be between 0 and 1, got {share}.")
     groups: dict[str, list[int]] = {}
     for index, prompt in enumerate(rows["prompt"]):
-        groups.setdefault(repr(prompt), []).append(index)
+        groups.setdefault(repr(without_ids(prompt)), []).append(index)
     if len(groups) < 2:
         raise ValueError("validation_share needs rows with at least two different prompts.")
     import random

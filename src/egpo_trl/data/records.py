@@ -4,7 +4,10 @@ import glob
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 _JSON = (".jsonl", ".json", ".ndjson")
 _TABLES = {".parquet": "parquet", ".csv": "csv"}
@@ -101,10 +104,20 @@ def _stream(name_or_path: str, split: str, config: str | None) -> Iterator[Recor
 
     path = Path(name_or_path)
     if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
-        from .loading import load_rows
-
-        return map(_without_padding, load_rows(name_or_path, split=split))  # memory-mapped
+        return map(_without_padding, load_saved(name_or_path, split))  # memory-mapped
     return _guarded(load_dataset(name_or_path, config, split=split, streaming=True))
+
+
+def load_saved(folder: str, split: str) -> "Dataset":
+    """A split of a data set that `save_to_disk` wrote; a data set without splits is all of them."""
+    from datasets import DatasetDict, load_from_disk
+
+    loaded = load_from_disk(folder)
+    if not isinstance(loaded, DatasetDict):
+        return loaded
+    if split not in loaded:
+        raise ValueError(f"{folder!r} has the splits {sorted(loaded)}, not {split!r}.")
+    return loaded[split]
 
 
 def _guarded(rows: Iterable[Any]) -> Iterator[Record | Unconvertible]:

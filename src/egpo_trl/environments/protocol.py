@@ -10,11 +10,13 @@ import json
 import math
 from collections.abc import Callable
 from typing import Any, Protocol, get_type_hints, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from ..rollouts.tool_pool import ToolPool, tool_schema
 from ..tool_calls.calls import InvalidJSON, load_json, parse_row_tools
 
 NOT_TOOLS = ("reset", "get_reward")
+_POOLS: WeakKeyDictionary[type, ToolPool] = WeakKeyDictionary()  # by class, which alone decides on schemas
 MAX_TEXT = 1000  # characters of one text that a tool takes
 MAX_ITEMS = 200  # files, tickets or orders that an environment holds
 
@@ -140,7 +142,9 @@ def offered_schemas(environment: Any, tools: Any) -> list[dict[str, Any]]:
     Raises:
         ValueError: If `tools` is malformed, or a method has no schema.
     """
-    pool = ToolPool(list(tool_methods(environment).values()))
+    pool = _POOLS.get(type(environment))
+    if pool is None:
+        pool = _POOLS[type(environment)] = ToolPool(list(tool_methods(environment).values()))
     return pool.offered(None if tools is None else parse_row_tools(tools) or [])
 
 

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..rollouts.tool_guard import EventLoops, ToolError, ToolGuard, ToolLimits
-from ..tool_calls.calls import InvalidJSON, ToolCall, load_json, parse_reference
+from ..tool_calls.argument_types import wrong_type
+from ..tool_calls.calls import InvalidJSON, ToolCall, load_json, parse_reference, parse_tools
 from ..tool_calls.completions import text_of
-from .protocol import tool_methods
+from ..tool_calls.matching import Schema
+from .protocol import offered_schemas, tool_methods
 
 MAX_STEPS = 64
 DEFAULT_LIMITS = ToolLimits(timeout=30.0, max_characters=8192)  # those of EGPOConfig
@@ -129,12 +131,16 @@ def replay(factory: Callable[[], Any], row: Mapping[str, Any], limits: ToolLimit
     steps = parse_trajectory(row.get("trajectory"))
     environment = start(factory, row)
     tools, guard = tool_methods(environment), ToolGuard(limits, EventLoops(), lambda *_: None)
+    schemas = _schemas_of(environment, row.get("tools"))
     results = []
     for position, step in enumerate(steps):
         told = []
         for call in step:
             if call.name not in tools:
                 raise ValueError(f"step {position + 1}: the environment has no tool {call.name!r}")
+            problem = wrong_type(call.arguments, schemas.get(call.name, {}))
+            if problem is not None:  # of which a rollout would be refused
+                raise ValueError(f"step {position + 1}: {call.name}: {problem}")
             try:
                 told.append(text_of(guard.call(call.name, tools[call.name], call.arguments)))
             except ToolError as error:
@@ -143,6 +149,14 @@ def replay(factory: Callable[[], Any], row: Mapping[str, Any], limits: ToolLimit
                 raise ValueError(f"step {position + 1}: {call.name} failed: {told[-1][:200]}")
         results.append(tuple(told))
     return Replay(tuple(results), environment.state)
+
+
+def _schemas_of(environment: Any, tools: Any) -> Mapping[str, Schema]:
+    """Parameter schemas of what a row offers; none where the environment has no schemas, which the trainer refuses."""
+    try:
+        return parse_tools(offered_schemas(environment, tools))
+    except ValueError:
+        return {}
 
 
 def is_error(text: str) -> bool:

@@ -1,57 +1,26 @@
-"""An evaluation from start to end: sample, score, sum up, write."""
+"""Runs an evaluation: samples, scores, sums up, writes."""
 
 import json
-import platform
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..sampling.backends import make_sampler
 from ..sampling.completion import digest
 from ..sampling.config import EvaluationConfig
 from ..sampling.sampler import Sampler, SamplingStopped
+from ..utils.files import write_json, write_text
+from ..utils.versions import versions
 from .gold_sampler import GOLD, GoldSampler
-from .journal import CompletionJournal
 from .records import Item, Sample, Scored
-from .runner import run_conversations
+from .runner import open_journal, run_conversations
 from .suite import Suite
 from .summary import Summary
 
 JOURNAL, SCORES, SUMMARY, TABLE = "completions.jsonl", "scores.jsonl", "summary.json", "summary.md"
 _LIBRARIES = ("egpo-trl", "trl", "transformers", "torch", "peft", "vllm", "openai", "bfcl-eval")
-
-
-def make_sampler(config: EvaluationConfig) -> Sampler:
-    """
-    The sampler that a configuration names.
-
-    Args:
-        config ([`EvaluationConfig`]):
-            Back end and model.
-
-    Returns:
-        [`Sampler`]:
-            The sampler, its model loaded.
-
-    Raises:
-        ValueError: If something that it needs is missing.
-    """
-    if config.model == GOLD:
-        return GoldSampler()
-    if config.backend == "openai":
-        from ..sampling.endpoint_sampler import EndpointSampler
-
-        return EndpointSampler(config)
-    if config.backend == "vllm":
-        from ..sampling.vllm_sampler import VLLMSampler
-
-        return VLLMSampler(config)
-    from ..sampling.local_sampler import TransformersSampler
-
-    return TransformersSampler(config)
 
 
 def check_items(suite: Suite, items: Sequence[Item]) -> None:
@@ -70,24 +39,7 @@ def options_of(suite: Suite) -> dict[str, Any]:
 
 
 def score_samples(suite: Suite, samples: Sequence[Sample], output: Path) -> list[Scored]:
-    """
-    Scores of all samples, in their order. One that was not sampled, or whose conversation failed, is worth 0.
-
-    Args:
-        suite ([`Suite`]):
-            The judge.
-        samples (`Sequence[Sample]`):
-            What it judges.
-        output (`Path`):
-            Folder for its own files.
-
-    Returns:
-        `list[Scored]`:
-            One for each sample.
-
-    Raises:
-        ValueError: If the suite left a sample out, judged one twice, or gave a score that is none.
-    """
+    """Scores of all samples, in their order. One that was not sampled, or whose conversation failed, is worth 0."""
     found: dict[tuple[str, int], Scored] = {}
     for one in suite.score(samples, output):
         if (one.id, one.sample) in found:
@@ -108,7 +60,7 @@ def score_samples(suite: Suite, samples: Sequence[Sample], output: Path) -> list
 
 
 def notes_of(samples: Sequence[Sample], sampler: Sampler) -> list[str]:
-    """Lines below the table: how prompts were rendered, and what was not or not wholly sampled."""
+    """Lines below the table: how prompts were rendered, and which of them were not sampled."""
     counts = Counter(one.finish_reason for sample in samples for one in sample.completions)
     identity, prompts = sampler.identity, sampler.prompts
     by = "the endpoint" if prompts.tokenizer is None else f"the chat template {identity.get('template')}"
@@ -137,15 +89,7 @@ def notes_of(samples: Sequence[Sample], sampler: Sampler) -> list[str]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """
-    A finished evaluation.
-
-    Args:
-        summary ([`Summary`]):
-            Its table.
-        folder (`Path`):
-            Where the files are: `summary.json`, `summary.md`, `scores.jsonl` and the journal `completions.jsonl`.
-    """
+    """A finished evaluation."""
 
     summary: Summary
     folder: Path
@@ -157,7 +101,7 @@ def evaluate(
     """
     Evaluate a model on a suite.
 
-    A run that was ended in any way, `kill -9` included, goes on where it was when it is called again: nothing that is in
+    A run that was ended in any way, `kill -9` included, continues when it is called again: nothing that is in
     the journal is sampled twice.
 
     Args:
@@ -180,9 +124,11 @@ def evaluate(
     """
     from ..utils.progress import progress_bar
 
-    output = Path(config.output)
+    output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    model = make_sampler(config) if sampler is None else sampler
+    if sampler is None:
+        sampler = GoldSampler() if config.model == GOLD else make_sampler(config)
+    model = sampler
     try:
         suite.begin(model.prompts)
         items = suite.items()
@@ -194,7 +140,7 @@ def evaluate(
             "items": digest([[item.id, item.category, digests[item.id]] for item in items]),
             "sampling": dict(model.identity),
         }
-        with CompletionJournal(output / JOURNAL, belongs_to) as journal:
+        with open_journal(output / JOURNAL, belongs_to) as journal:
             with progress_bar(show_progress) as progress:
                 task = progress.add_task(suite.name, total=len(items) * config.num_samples)
                 try:
@@ -213,7 +159,7 @@ def evaluate(
                     )
                 except SamplingStopped as error:
                     done = f"{len(journal):,} completions are in the journal"
-                    raise SamplingStopped(f"{error}\n{done}; run the same command again to go on.") from error
+                    raise SamplingStopped(f"{error}\n{done}; run the same command again to continue.") from error
             scored = score_samples(suite, samples, output)
             summary = suite.summarize(scored)
             summary = replace(summary, notes=[*summary.notes, *notes_of(samples, model)])
@@ -233,24 +179,10 @@ def _write(
     summary: Summary,
 ) -> None:
     """Write scores, table and summary, the summary last: a folder that has one is complete."""
-    from ..reports.before_after import save_summary
-
     counts = Counter(one.finish_reason for sample in samples for one in sample.completions)
     lines = [json.dumps({**asdict(one), "item": digests[one.id]}, ensure_ascii=False) + "\n" for one in scored]
     (output / SUMMARY).unlink(missing_ok=True)
-    for name, text in ((SCORES, "".join(lines)), (TABLE, f"# {suite.name}\n\n{summary.markdown()}")):
-        partial = output / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(output / name)
-    found = {**belongs_to, **summary.as_dict(), "finish_reasons": dict(counts), "versions": _versions()}
-    save_summary(found, output / SUMMARY)
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "platform": sys.platform}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
+    write_text("".join(lines), output / SCORES)
+    write_text(f"# {suite.name}\n\n{summary.markdown()}", output / TABLE)
+    found = {**belongs_to, **summary.as_dict(), "finish_reasons": dict(counts), "versions": versions(*_LIBRARIES)}
+    write_json(found, output / SUMMARY)

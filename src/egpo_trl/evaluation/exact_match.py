@@ -105,20 +105,7 @@ def reasons(judged: Sequence[Judged]) -> dict[str, int]:
 
 
 def summarize(judged: "Mapping[str, Sequence[Judged]]", criterion: str = "exact match") -> dict[str, Any]:
-    """
-    Exact match and reasons of an evaluation.
-
-    Args:
-        judged (`Mapping[str, Sequence[Judged]]`):
-            Judged rows, by way of decoding (`"greedy"`, `"sampled"`).
-        criterion (`str`, *optional*, defaults to `"exact match"`):
-            What a score of 1 is called: `"strict success"` for rollouts.
-
-    Returns:
-        `dict`:
-            For each way of decoding, `criterion`, `exact_match` by kind of row, its 95 % `intervals` (Wilson), `reasons`,
-            and `completions` by row.
-    """
+    """Exact match and reasons of an evaluation."""
     return {
         decoding: {
             "criterion": criterion,

@@ -1,4 +1,4 @@
-"""The benchmark's own references in place of a model: what they score bounds what any model can."""
+"""Answers with the references of a benchmark: their score bounds that of any model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,13 +10,7 @@ GOLD = "gold"  # name of the pseudo model, and of the reference in a row
 
 
 class GoldSampler:
-    """
-    Answers every request with the reference in its row.
-
-    Args:
-        prompts ([`PromptFormat`], *optional*):
-            Format of the prompts, which nobody reads.
-    """
+    """Answers every request with the reference in its row."""
 
     def __init__(self, prompts: PromptFormat | None = None) -> None:
         self.prompts = PromptFormat() if prompts is None else prompts
@@ -27,12 +21,7 @@ class GoldSampler:
         return {"backend": GOLD, "model": GOLD}
 
     def sample(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """
-        See [`Sampler.sample`].
-
-        Raises:
-            ValueError: If a row has no reference to give.
-        """
+        """See [`Sampler.sample`]."""
         for position, request in enumerate(requests):
             if not isinstance(request.row.get(GOLD), str):
                 raise ValueError("model 'gold' is for suites whose references can be given as answers; this has none.")

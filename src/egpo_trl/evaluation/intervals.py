@@ -1,4 +1,4 @@
-"""Confidence intervals of scores, and the unbiased estimator of pass@k. Pure functions."""
+"""Confidence intervals of scores and of their differences, and the unbiased estimator of pass@k."""
 
 import math
 from collections.abc import Sequence
@@ -14,26 +14,9 @@ RESAMPLES = 10_000
 
 
 def wilson_interval(successes: float, trials: int, confidence: float = CONFIDENCE) -> Interval:
-    """
-    Wilson's score interval of a proportion (Wilson 1927), without continuity correction.
-
-    Args:
-        successes (`float`):
-            How many trials succeeded.
-        trials (`int`):
-            How many there were, at least one.
-        confidence (`float`, *optional*, defaults to `0.95`):
-            Confidence level.
-
-    Returns:
-        `tuple[float, float]`:
-            Lower and upper end, within 0 and 1.
-
-    Raises:
-        ValueError: If there are no trials, or more successes than trials.
-    """
+    """Wilson's score interval of a proportion (Wilson 1927), without continuity correction."""
     if trials < 1 or not 0 <= successes <= trials:
-        raise ValueError(f"{successes} successes in {trials} trials is no proportion.")
+        raise ValueError(f"{successes} successes in {trials} trials is not a proportion.")
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
@@ -45,21 +28,7 @@ def wilson_interval(successes: float, trials: int, confidence: float = CONFIDENC
 def resampled_means(
     values: Sequence[float] | NDArray[np.float64], resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.float64]:
-    """
-    Means of bootstrap resamples.
-
-    Args:
-        values (`Sequence[float]`):
-            Independent values, one for each prompt.
-        resamples (`int`, *optional*, defaults to `10000`):
-            How many resamples.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the resampling.
-
-    Returns:
-        `numpy.ndarray`:
-            The means, shape (resamples,).
-    """
+    """Means of bootstrap resamples."""
     array = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
     distinct, counts = np.unique(array, return_counts=True)  # how often each value is drawn is all that a mean needs
@@ -69,40 +38,42 @@ def resampled_means(
 
 
 def percentile_interval(estimates: NDArray[np.float64], confidence: float = CONFIDENCE) -> Interval:
-    """
-    Percentile interval of bootstrap estimates.
-
-    Args:
-        estimates (`numpy.ndarray`):
-            Estimates of the resamples.
-        confidence (`float`, *optional*, defaults to `0.95`):
-            Confidence level.
-
-    Returns:
-        `tuple[float, float]`:
-            Lower and upper end.
-    """
+    """Percentile interval of bootstrap estimates."""
     low, high = np.quantile(estimates, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return float(low), float(high)
 
 
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """Interval of a mean score over prompts: Wilson's where every value is 0 or 1, else a percentile bootstrap."""
+    if all(value in (0, 1) for value in values):
+        return wilson_interval(sum(values), len(values), confidence)
+    return percentile_interval(resampled_means(values), confidence)
+
+
+def paired_interval(differences: Sequence[float] | NDArray[np.float64], confidence: float = CONFIDENCE) -> Interval:
     """
-    Interval of a mean score over prompts: Wilson's where every value is 0 or 1, else a percentile bootstrap.
+    Interval of a mean difference of paired scores: the adjusted Wald interval of Bonett and Price (2012).
+
+    Two prompts are added to the data, one that only the first run answers and one that only the second does. So the
+    interval has a width where all prompts agree, and keeps to its level with few of them. For scores of 0 or 1 this is
+    the published formula; means of several samples enter with their own differences.
 
     Args:
-        values (`Sequence[float]`):
-            Score of each prompt, its mean over the samples where there are several; between 0 and 1.
+        differences (`Sequence[float]`):
+            Score of the second run minus that of the first, one for each prompt, between -1 and 1.
         confidence (`float`, *optional*, defaults to `0.95`):
             Confidence level.
 
     Returns:
         `tuple[float, float]`:
-            Lower and upper end.
+            Lower and upper end, within -1 and 1.
     """
-    if all(value in (0, 1) for value in values):
-        return wilson_interval(sum(values), len(values), confidence)
-    return percentile_interval(resampled_means(values), confidence)
+    gaps = np.asarray(differences, dtype=np.float64)
+    size = len(gaps) + 2
+    mean = float(gaps.sum()) / size
+    variance = (float((gaps**2).sum()) + 2) / size - mean**2
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(variance / size)
+    return max(-1.0, mean - half), min(1.0, mean + half)
 
 
 def combined_interval(weights: Sequence[float], estimates: Sequence[float], intervals: Sequence[Interval]) -> Interval:
@@ -111,18 +82,6 @@ def combined_interval(weights: Sequence[float], estimates: Sequence[float], inte
 
     With one estimate of weight 1 it is that estimate's interval. It does not collapse where all scores of a category
     are 0 or 1, as a bootstrap would.
-
-    Args:
-        weights (`Sequence[float]`):
-            Weights, not negative.
-        estimates (`Sequence[float]`):
-            Estimates.
-        intervals (`Sequence[tuple[float, float]]`):
-            Their intervals, of one confidence level.
-
-    Returns:
-        `tuple[float, float]`:
-            Lower and upper end.
     """
     total = math.fsum(weight * estimate for weight, estimate in zip(weights, estimates, strict=True))
     down = up = 0.0
@@ -137,21 +96,6 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
     Unbiased estimate of the chance that at least one of k samples is right (Chen et al. 2021, arXiv 2107.03374).
 
     1 - C(n - c, k) / C(n, k), as a product, so that no binomial overflows.
-
-    Args:
-        samples (`int`):
-            Samples of the prompt, n.
-        correct (`int`):
-            Those that are right, c.
-        k (`int`):
-            How many may be tried, at most n.
-
-    Returns:
-        `float`:
-            Between 0 and 1.
-
-    Raises:
-        ValueError: If not 0 <= c <= n and 1 <= k <= n.
     """
     if not 0 <= correct <= samples or not 1 <= k <= samples:
         raise ValueError(f"pass@{k} of {samples} samples with {correct} right is not defined.")

@@ -1,4 +1,4 @@
-"""What passes between suites, samplers and the runner: items, completions, samples and scores."""
+"""Items, samples and scores: the records that suites, samplers and the runner exchange."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,27 +28,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Sample:
-    """
-    A finished conversation.
-
-    Args:
-        item ([`Item`]):
-            What was asked.
-        number (`int`):
-            Number among the samples of its item, from 0.
-        completions (`tuple[Completion, ...]`):
-            One for each step, in order.
-        outcome (`Any`, *optional*):
-            What the suite's generator returned.
-        failure (`str`, *optional*):
-            The error that ended the generator, if one did.
-    """
+    """A finished conversation."""
 
     item: Item
-    number: int
-    completions: tuple[Completion, ...]
-    outcome: Any = None
-    failure: str | None = None
+    number: int  # among the samples of the item, from 0
+    completions: tuple[Completion, ...]  # one for each step
+    outcome: Any = None  # what the generator of the suite returned
+    failure: str | None = None  # the error that ended the generator
 
     @property
     def text(self) -> str:
@@ -66,7 +52,7 @@ class Sample:
 @dataclass(frozen=True)
 class Scored:
     """
-    What a sample is worth.
+    The score of a sample.
 
     Args:
         id (`str`):

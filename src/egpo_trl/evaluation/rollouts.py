@@ -1,4 +1,4 @@
-"""Rollouts with executed tools, turn for turn and token for token those of TRL's tool loop, without a trainer."""
+"""Runs rollouts with executed tools, token for token as TRL's tool loop does, without a trainer."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +11,12 @@ from trl.chat_template_utils import get_training_chat_template, is_chat_template
 from ..environments.protocol import offered_schemas, tool_methods
 from ..environments.replay import DEFAULT_LIMITS, start
 from ..rewards.trajectory import TrajectoryReward
-from ..rollouts.response_templates import ensure_response_template, parsing_that_cannot_fail
+from ..rollouts.response_templates import ensure_response_template, parsing_what_is_written, turn_reader
 from ..rollouts.think_spans import ThinkTags
 from ..rollouts.tool_guard import EventLoops, RowTools, ToolGuard, ToolLimits
 from ..rollouts.tool_text import ToolText
 from ..sampling.generate import render_prompt, sample_completions, stop_token_ids
+from ..tool_calls.calls import parse_tools
 from .exact_match import Judged
 
 MAX_TOOL_ROUNDS = 16  # where the configuration of a run sets no limit
@@ -23,27 +24,7 @@ MAX_TOOL_ROUNDS = 16  # where the configuration of a run sets no limit
 
 @dataclass
 class Rollout:
-    """
-    A row served by a model that called tools.
-
-    Args:
-        row (`Mapping[str, Any]`):
-            The row.
-        environment (`Any`):
-            Its environment, in the state that the calls left.
-        tools (`Mapping[str, Callable]`):
-            Methods of the environment that the row offers, by name.
-        schemas (`list[dict]`):
-            Their schemas, as the model sees them.
-        prompt_ids (`list[int]`):
-            Token ids of the prompt.
-        messages (`list[dict]`):
-            Turns of the assistant, and tool results.
-        completion_ids (`list[int]`):
-            Token ids of all of them.
-        tool_mask (`list[int]`):
-            1 at tokens that the model wrote, 0 at those of tool results.
-    """
+    """A row served by a model that called tools."""
 
     row: Mapping[str, Any]
     environment: Any
@@ -56,7 +37,7 @@ class Rollout:
 
     def call_tools(self, guard: ToolGuard) -> list[dict[str, Any]]:
         """Tool messages with what the calls of the last turn give, none where it is a text."""
-        tools = RowTools(self.tools, guard, self.environment)
+        tools = RowTools(self.tools, guard, self.environment, parse_tools(self.schemas))
         results = []
         for call in self.messages[-1].get("tool_calls") or ():
             function = call.get("function", call)
@@ -73,22 +54,7 @@ def tool_suffix_ids(
     results: Sequence[Mapping[str, Any]],
     chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> list[int]:
-    """
-    Token ids between the end of a turn with calls and the next turn: the results, and what opens that turn.
-
-    Args:
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Tokenizer.
-        results (`Sequence[dict]`):
-            Tool messages.
-        chat_template_kwargs (`Mapping`, *optional*):
-            Further arguments of the chat template, among them `chat_template` where the tokenizer's own does not
-            write the beginning of a conversation the same whatever follows.
-
-    Returns:
-        `list[int]`:
-            Token ids.
-    """
+    """Token ids between the end of a turn with calls and the next turn: the results, and what opens that turn."""
     call = {"type": "function", "function": {"name": results[0]["name"], "arguments": {}}}
     before: list[dict[str, Any]] = [
         {"role": "user", "content": "dummy"},
@@ -114,38 +80,9 @@ def run_rollouts(
     batch_size: int = 32,
     seed: int = 0,
     limits: ToolLimits = DEFAULT_LIMITS,
+    syntax: str = "auto",
 ) -> list[Rollout]:
-    """
-    Let a model serve rows with the tools of their environments.
-
-    Args:
-        model ([`~transformers.PreTrainedModel`]):
-            Model.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Its tokenizer; where nobody has a response template for it, it gets one.
-        rows (`Sequence[Mapping[str, Any]]`):
-            Rows with an `environment`.
-        environments (`Mapping[str, Callable]`):
-            Factories by the name that rows give.
-        max_completion_length (`int`):
-            Longest rollout in tokens, results included.
-        max_tool_rounds (`int`):
-            How often calls are executed.
-        chat_template_kwargs (`Mapping`, *optional*):
-            Further arguments of the chat template.
-        temperature (`float`, *optional*, defaults to `0.0`):
-            Sampling temperature; 0 is greedy.
-        batch_size (`int`, *optional*, defaults to `32`):
-            Prompts a batch.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the sampling.
-        limits ([`ToolLimits`], *optional*):
-            Seconds that a call may take, and characters of a result.
-
-    Returns:
-        `list[Rollout]`:
-            One for each row, in order.
-    """
+    """Let a model serve rows with the tools of their environments."""
     ensure_response_template(tokenizer)
     rendering = dict(chat_template_kwargs or {})
     if not is_chat_template_prefix_preserving(tokenizer):
@@ -156,6 +93,8 @@ def run_rollouts(
     def render(results: Sequence[Mapping[str, Any]]) -> list[int]:
         return tool_suffix_ids(tokenizer, results, rendering)
 
+    stops = stop_token_ids(model, tokenizer)
+    reader = turn_reader(tokenizer, chat_template_kwargs, stop_token_ids=stops, syntax=syntax)
     longest = min(model.config.max_position_embeddings, tokenizer.model_max_length)
     rollouts = []
     for row in rows:
@@ -183,7 +122,7 @@ def run_rollouts(
             if not ids and rollout.completion_ids:
                 continue
             prefix = rollout.prompt_ids + rollout.completion_ids
-            with parsing_that_cannot_fail(tokenizer):
+            with parsing_what_is_written(tokenizer, reader):
                 message = parse_response(tokenizer, ids, prefix=prefix, tools=rollout.schemas)
             rollout.messages.append(message)
             rollout.completion_ids += ids
@@ -230,7 +169,7 @@ def judge_rollouts(
         model ([`~transformers.PreTrainedModel`]):
             Model to evaluate.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Its tokenizer; where nobody has a response template for it, it gets one.
+            Its tokenizer; it gets a response template where it has none.
         rows (`Sequence[Mapping[str, Any]]`):
             Trajectory rows.
         reward ([`TrajectoryReward`]):
@@ -248,7 +187,8 @@ def judge_rollouts(
     """
     stops = stop_token_ids(model, tokenizer)
     bound = reward.bind(tokenizer, chat_template_kwargs, stop_token_ids=stops, limits=options.get("limits"))
-    rollouts = run_rollouts(model, tokenizer, rows, environments, chat_template_kwargs=chat_template_kwargs, **options)
+    options = {"syntax": bound.syntax, "chat_template_kwargs": chat_template_kwargs, **options}
+    rollouts = run_rollouts(model, tokenizer, rows, environments, **options)
     judged = []
     for one in rollouts:
         text = tokenizer.decode(one.completion_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -1,4 +1,4 @@
-"""Suites of canonical rows, judged as training judges them: the embedded world, and rows of your own."""
+"""Suites of canonical rows, judged as in training: the embedded world, and rows of your own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,23 +15,7 @@ from .suite import Suite
 
 @dataclass(kw_only=True)
 class RewardSuite(Suite):
-    """
-    Suite whose criterion is the reward of training: strict exact match with a reason for each failure.
-
-    Args:
-        tool_call_syntax (`str`, *optional*, defaults to `"auto"`):
-            Syntax of calls: `"hermes"`, `"pythonic"`, `"json"`, `"native"`, or `"auto"`, by chat template and prompt
-            style.
-        thinking (`str`, *optional*):
-            `"required"`, `"optional"` or `"off"`: whether a completion must, may or must not have a think block. By
-            default as in training, where the chat template decides.
-        comparison (`str`, *optional*, defaults to `"exact"`):
-            `"exact"`, or `"bfcl"` with lists of acceptable values in the reference.
-        allow_text (`bool`, *optional*, defaults to `False`):
-            Whether text may stand beside calls.
-        dots_as_underscores (`bool`, *optional*, defaults to `False`):
-            Whether `a.b` and `a_b` are the same function.
-    """
+    """Suite whose criterion is the reward of training: strict exact match with a reason for each failure."""
 
     tool_call_syntax: str = field(
         default="auto", metadata={"help": "Syntax of calls, as in training.", "choices": (*SYNTAXES, "auto")}
@@ -43,7 +27,7 @@ class RewardSuite(Suite):
     comparison: str = field(
         default="exact", metadata={"help": "How calls are compared.", "choices": tuple(COMPARISONS)}
     )
-    allow_text: bool = field(default=False, metadata={"help": "Whether text may stand beside calls."})
+    allow_text: bool = field(default=False, metadata={"help": "Whether text may accompany calls."})
     dots_as_underscores: bool = field(default=False, metadata={"help": "Whether a.b and a_b are the same function."})
 
     def __post_init__(self) -> None:
@@ -57,7 +41,7 @@ class RewardSuite(Suite):
             syntax=syntax,
             comparison=self.comparison,
             thinking=self.thinking,
-            think_tags=self.prompts.think_tags or ("<think>", "</think>"),
+            think_tags=self.prompts.think_tags,
             allow_text=self.allow_text,
             dots_as_underscores=self.dots_as_underscores,
         )
@@ -83,13 +67,7 @@ class RewardSuite(Suite):
 
 @dataclass(kw_only=True)
 class DemoSuite(RewardSuite):
-    """
-    Held-out queries of the embedded tool world, by kind of query.
-
-    Args:
-        num_rows (`int`, *optional*, defaults to `400`):
-            How many queries. The first ones are the same whatever the number.
-    """
+    """Held-out queries of the embedded tool world, by kind of query."""
 
     name: ClassVar[str] = "demo"
 
@@ -109,19 +87,7 @@ class DemoSuite(RewardSuite):
 
 @dataclass(kw_only=True)
 class RowsSuite(RewardSuite):
-    """
-    Canonical rows of your own, by the column `kind` or `source` where there is one.
-
-    Args:
-        dataset_name (`str`):
-            A file (`.jsonl`, `.json`, `.parquet`, `.csv`), a folder, or a data set on the Hub.
-        dataset_config (`str`, *optional*):
-            Configuration of a data set on the Hub.
-        dataset_split (`str`, *optional*, defaults to `"train"`):
-            Split to evaluate on.
-        max_rows (`int`, *optional*):
-            Most rows, from the first on.
-    """
+    """Canonical rows of your own, by the column `kind` or `source` where there is one."""
 
     name: ClassVar[str] = "rows"
 
@@ -131,12 +97,7 @@ class RowsSuite(RewardSuite):
     max_rows: int | None = field(default=None, metadata={"help": "Most rows, from the first on."})
 
     def items(self) -> list[Item]:
-        """
-        The rows, each under its `id` or its position.
-
-        Raises:
-            ValueError: If a row is malformed.
-        """
+        """The rows, each under its `id` or its position."""
         from ..data.loading import load_rows
         from ..data.rows import check_rows
 

@@ -1,12 +1,14 @@
-"""Runs the conversations of a suite in rounds: all that wait are sampled together, and journalled before they go on."""
+"""Runs the conversations of a suite; each continues as soon as its own reply is back and in the journal."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from ..sampling.completion import Completion, digest
 from ..sampling.sampler import Request, Sampler, request_seed
-from .journal import CompletionJournal
+from ..utils.journal import Journal, JournalError
 from .records import Item, Sample
 from .suite import Conversation, Suite
 
@@ -26,8 +28,13 @@ class _Live:
     def key(self) -> tuple[str, int, int]:
         return (self.item.id, self.number, len(self.completions))
 
+    def record(self, completion: Completion) -> dict[str, Any]:
+        """What the journal keeps of a reply; see [`open_journal`]."""
+        item, sample, step = self.key
+        return {"item": item, "sample": sample, "step": step, "prompt": self.prompt, "completion": asdict(completion)}
+
     def advance(self, completion: Completion | None) -> Sample | None:
-        """Go on to the next row; the sample if there is none."""
+        """Move to the next row; returns the sample if there is none."""
         outcome, failure = None, None
         try:
             if completion is None:
@@ -46,12 +53,28 @@ class _Live:
         return Sample(self.item, self.number, tuple(self.completions), outcome, failure)
 
 
-def _start(suite: Suite, item: Item, number: int, journal: CompletionJournal) -> "_Live | Sample":
+def open_journal(path: Path, belongs_to: Mapping[str, Any]) -> Journal:
+    """The completions of a run by item, sample and step."""
+
+    def key(record: Mapping[str, Any]) -> tuple[str, int, int]:
+        Completion(**record["completion"])  # a broken line raises
+        return record["item"], record["sample"], record["step"]
+
+    return Journal(path, belongs_to, key, "sample everything again")
+
+
+def _start(suite: Suite, item: Item, number: int, journal: Journal) -> "_Live | Sample":
     """Begin a conversation, and replay what is in the journal."""
     live = _Live(item, number, suite.conversation(item))
     sample = live.advance(None)
-    while sample is None and (completion := journal.read(live.key, live.prompt)) is not None:
-        sample = live.advance(completion)
+    while sample is None and (known := journal.get(live.key)) is not None:
+        if known["prompt"] != live.prompt:
+            raise JournalError(
+                f"{journal.path}: item {item.id!r}, sample {number}, asked something else at step {live.key[2]} before: "
+                "the suite was changed. Use another output folder, or move the journal away to sample everything again."
+            )
+        fields = known["completion"]
+        sample = live.advance(Completion(**{**fields, "completion_ids": tuple(fields["completion_ids"])}))
     return live if sample is None else sample
 
 
@@ -59,7 +82,7 @@ def run_conversations(
     suite: Suite,
     items: Sequence[Item],
     sampler: Sampler,
-    journal: CompletionJournal,
+    journal: Journal,
     *,
     num_samples: int = 1,
     seed: int = 0,
@@ -68,37 +91,12 @@ def run_conversations(
     on_finished: Callable[[], None] = lambda: None,
 ) -> list[Sample]:
     """
-    Hold every conversation of a suite to its end.
+    Hold every conversation of a suite, `live_conversations` at a time.
 
-    Args:
-        suite ([`Suite`]):
-            Its conversations.
-        items (`Sequence[Item]`):
-            Its items.
-        sampler ([`Sampler`]):
-            The model.
-        journal ([`CompletionJournal`]):
-            What it holds is replayed, everything else is sampled and appended.
-        num_samples (`int`, *optional*, defaults to `1`):
-            Conversations about each item.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the run.
-        live_conversations (`int`, *optional*, defaults to `1024`):
-            Conversations under way at a time.
-        on_completion (`Callable`, *optional*):
-            Called with each new completion.
-        on_finished (`Callable`, *optional*):
-            Called when a conversation is at its end.
-
-    Returns:
-        `list[Sample]`:
-            In the order of the items, then of the sample numbers.
-
-    Raises:
-        SamplingStopped: If the back end fails for good.
-        JournalError: If the journal holds answers to other questions.
+    What the journal holds is replayed, everything else is sampled and appended. The samples come in the order of the
+    items, then of the sample numbers, and do not depend on the order in which replies arrive: each completion has a seed of
+    its own.
     """
-    places = [(item.id, number) for item in items for number in range(num_samples)]
     finished: dict[tuple[str, int], Sample] = {}
 
     def finish(sample: Sample) -> None:
@@ -115,23 +113,33 @@ def run_conversations(
                     yield started
 
     waiting = starts()
-    live: list[_Live] = []
+    due: list[_Live] = []  # conversations whose next request a batch sampler left to the next call
     while True:
-        while len(live) < live_conversations and (started := next(waiting, None)) is not None:
-            live.append(started)
+        live = [*due, *islice(waiting, live_conversations - len(due))]
         if not live:
-            return [finished[place] for place in places]
-        requests = [Request(one.row, request_seed(seed, *one.key)) for one in live]
-        answered, ended = set(), set()
+            return [finished[item.id, number] for item in items for number in range(num_samples)]
+        requests: list[Request] = []
+
+        def ask(one: _Live) -> None:
+            requests.append(Request(one.row, request_seed(seed, *one.key)))  # noqa: B023 - the list of this round
+
+        for one in live:
+            ask(one)
+        first, answered = len(requests), set()
         for index, completion in sampler.sample(requests):
             one = live[index]
             answered.add(index)
-            journal.append(one.key, one.prompt, completion)
+            journal.append(one.record(completion))
             on_completion(completion)
             sample = one.advance(completion)
+            follower: _Live | None = one
             if sample is not None:
-                ended.add(index)
                 finish(sample)
-        if len(answered) < len(live):
-            raise ValueError(f"The sampler left {len(live) - len(answered)} of {len(live)} requests unanswered.")
-        live = [one for index, one in enumerate(live) if index not in ended]
+                follower = next(waiting, None)
+            if follower is not None:
+                live.append(follower)
+                ask(follower)
+        missing = first - len(answered & set(range(first)))
+        if missing:
+            raise ValueError(f"The sampler left {missing} of {first} requests unanswered.")
+        due = [one for index, one in enumerate(live) if index not in answered]

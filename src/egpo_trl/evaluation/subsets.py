@@ -1,4 +1,4 @@
-"""Fixed subsets of items, for models that are slow or have short contexts."""
+"""Chooses fixed subsets of items, for models that are slow or have short contexts."""
 
 import json
 from collections import defaultdict
@@ -23,22 +23,10 @@ def choose(
     entries: Sequence[Entry], most: int | None, subset: str, asked: Callable[[Entry], Any] = lambda entry: entry
 ) -> list[Entry]:
     """
-    A fixed subset of the entries of one category.
+    At most `most` entries of one category, always the same ones and in their order.
 
-    Args:
-        entries (`Sequence`):
-            Entries.
-        most (`int`, *optional*):
-            How many to keep at most; all by default.
-        subset (`str`):
-            `"even"`: evenly spaced. `"shortest"`: those that ask with the fewest characters as JSON; their scores say
-            nothing of the others.
-        asked (`Callable`, *optional*):
-            What of an entry is measured for `"shortest"`, as JSON values; by default all of it.
-
-    Returns:
-        `list`:
-            Entries in their order. Those that no answer can satisfy stay in: they are part of the benchmark.
+    `"even"`: evenly spaced. `"shortest"`: those that ask with the fewest characters as JSON, by `asked`; their scores say
+    nothing of the others. Entries that no answer can satisfy stay in: they are part of the benchmark.
     """
     if most is None or most >= len(entries):
         return list(entries)
@@ -49,21 +37,7 @@ def choose(
 
 
 def choose_items(items: Sequence[Item], most: int | None, subset: str) -> list[Item]:
-    """
-    A fixed subset of the items of each category, see [`choose`]; rows are what is measured.
-
-    Args:
-        items (`Sequence[Item]`):
-            Items of any categories.
-        most (`int`, *optional*):
-            How many of each category to keep at most; all by default.
-        subset (`str`):
-            Which ones.
-
-    Returns:
-        `list[Item]`:
-            Items in their order.
-    """
+    """A fixed subset of the items of each category, see [`choose`]; rows are what is measured."""
     places: dict[str, list[int]] = defaultdict(list)
     for place, item in enumerate(items):
         places[item.category].append(place)

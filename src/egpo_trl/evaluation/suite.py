@@ -1,4 +1,4 @@
-"""What a suite is: items, the conversation about each, and the scores of the samples."""
+"""[`Suite`]: items, the conversation about each, and the scores of the samples."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
@@ -22,7 +22,7 @@ class Suite(ABC):
     """
 
     name: ClassVar[str]
-    incidental: ClassVar[frozenset[str]] = frozenset()  # options that may change when a run goes on
+    incidental: ClassVar[frozenset[str]] = frozenset()  # options that may change when a run is continued
     prompts: PromptFormat = PromptFormat()
 
     def begin(self, prompts: PromptFormat) -> None:
@@ -85,31 +85,10 @@ class Suite(ABC):
         """
 
     def aggregates(self, sizes: Mapping[str, int]) -> Mapping[str, Mapping[str, float]]:
-        """
-        Rows of the table that sum up categories.
-
-        Args:
-            sizes (`Mapping[str, int]`):
-                Number of items in each category.
-
-        Returns:
-            `Mapping[str, Mapping[str, float]]`:
-                Name of each row, with the weights of the categories in it, which sum to 1. By default `"all"`, in
-                which every item weighs the same.
-        """
+        """Rows of the table that sum up categories."""
         total = sum(sizes.values())
         return {"all": {category: size / total for category, size in sizes.items()}}
 
     def summarize(self, scored: Sequence[Scored]) -> Summary:
-        """
-        The table of an evaluation.
-
-        Args:
-            scored (`Sequence[Scored]`):
-                All scores.
-
-        Returns:
-            [`Summary`]:
-                Scores with confidence intervals by category, the [`aggregates`], pass@k and reasons.
-        """
+        """The table of an evaluation."""
         return summarize(scored, self.aggregates)

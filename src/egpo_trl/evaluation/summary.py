@@ -1,4 +1,4 @@
-"""The table of an evaluation: scores with intervals by category, what sums them up, pass@k and reasons."""
+"""Sums up an evaluation: scores with intervals by category and in total, pass@k and reasons."""
 
 import math
 from collections import Counter, defaultdict
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..utils.table import Table
 from .intervals import combined_interval, mean_interval, pass_at_k
 from .records import Scored
 
@@ -17,23 +18,7 @@ Aggregates = Callable[[Mapping[str, int]], Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """
-    One row of the table.
-
-    Args:
-        category (`str`):
-            Category, or name of what sums up several.
-        n (`int`):
-            Items.
-        score (`float`):
-            Mean score, between 0 and 1.
-        low (`float`):
-            Lower end of the 95 % confidence interval.
-        high (`float`):
-            Upper end.
-        weights (`Mapping[str, float]`, *optional*):
-            Weights of the categories that the row sums up; `None` for a category.
-    """
+    """One row of the table."""
 
     category: str
     n: int
@@ -45,25 +30,7 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class Summary:
-    """
-    What an evaluation found.
-
-    Args:
-        rows (`Sequence[SummaryRow]`):
-            The categories, then what sums them up.
-        samples (`int`):
-            Samples of each item.
-        pass_at_k (`Mapping[int, Mapping[str, float]]`):
-            By k, pass@k of each row; empty with one sample each or scores between 0 and 1.
-        reasons (`Mapping[str, Mapping[str, int]]`):
-            By category, how many samples got each reason.
-        extra (`Mapping[str, Any]`):
-            Anything else that the suite reports, as JSON values.
-        notes (`Sequence[str]`):
-            Lines of text to stand below the table.
-        gold (`Mapping[str, float]`):
-            What the benchmark's own references score, by row, where they do not score 1.
-    """
+    """The results of an evaluation."""
 
     rows: Sequence[SummaryRow]
     samples: int = 1
@@ -77,73 +44,50 @@ class Summary:
         """JSON values."""
         return asdict(self)
 
-    def markdown(self) -> str:
-        """The tables as Markdown, scores in percent."""
-        further = [f"pass@{k}, %" for k in self.pass_at_k] + ["gold, %"] * bool(self.gold)
-        lines = ["| category | n | score, % | 95 % interval |" + "".join(f" {name} |" for name in further)]
-        lines.append("|---|---:|---:|---:|" + "---:|" * len(further))
+    def table(self) -> Table:
+        """Scores by row, in percent."""
+        gold = ["gold, %"] if self.gold else []
+        columns = ["category", "n", "score, %", "95 % interval", *(f"pass@{k}, %" for k in self.pass_at_k), *gold]
+        lines = []
         for row in self.rows:
-            name = row.category if row.weights is None else f"**{row.category}**"
-            cells = [name, f"{row.n:,}", f"{100 * row.score:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}"]
+            cells = [
+                row.category,
+                f"{row.n:,}",
+                f"{100 * row.score:.1f}",
+                f"{100 * row.low:.1f} to {100 * row.high:.1f}",
+            ]
             cells += [f"{100 * values[row.category]:.1f}" for values in self.pass_at_k.values()]
-            cells += [f"{100 * self.gold[row.category]:.1f}"] if self.gold else []
-            lines.append("| " + " | ".join(cells) + " |")
-        lines += ["", *self._reason_lines()]
-        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)]) + "\n"
+            lines.append(cells + ([f"{100 * self.gold[row.category]:.1f}"] if self.gold else []))
+        return Table(columns, lines, [number for number, row in enumerate(self.rows) if row.weights is not None])
 
-    def _reason_lines(self) -> list[str]:
+    def markdown(self) -> str:
+        """Scores, reasons and notes as Markdown."""
+        return f"{self.table().markdown()}\n\n{self._reasons()}" + "".join(f"\n\n{note}" for note in self.notes) + "\n"
+
+    def _reasons(self) -> str:
         total = Counter[str]()
         for counts in self.reasons.values():
             total.update(counts)
         shown = list(self.reasons) if len(self.reasons) <= _MOST_COLUMNS else []
-        header = ["reason", "samples", *map(_cell, shown)]
-        lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
-        for reason, count in total.most_common(_MOST_REASONS):
-            cells = [_cell(reason), f"{count:,}", *(f"{self.reasons[name].get(reason, 0):,}" for name in shown)]
-            lines.append("| " + " | ".join(cells) + " |")
+        lines = [
+            [reason, f"{count:,}", *(f"{self.reasons[name].get(reason, 0):,}" for name in shown)]
+            for reason, count in total.most_common(_MOST_REASONS)
+        ]
+        text = Table(["reason", "samples", *shown], lines).markdown()
         hidden = total.most_common()[_MOST_REASONS:]
         if hidden:
-            lines += ["", f"{len(hidden)} other reasons: {sum(count for _, count in hidden):,} samples."]
-        return lines
+            text += f"\n\n{len(hidden)} other reasons: {sum(count for _, count in hidden):,} samples."
+        return text
 
     def print(self, title: str) -> None:
         """Print the table of scores and the notes; the rest is in the files."""
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table
-
-        table = Table(title=f"{escape(title)}, in %")
-        table.add_column("category")
-        further = [f"pass@{k}" for k in self.pass_at_k] + ["gold"] * bool(self.gold)
-        for name in ("n", "score", "95 % interval", *further):
-            table.add_column(name, justify="right")
-        for row in self.rows:
-            cells = [f"{row.n:,}", f"{100 * row.score:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}"]
-            cells += [f"{100 * values[row.category]:.1f}" for values in self.pass_at_k.values()]
-            cells += [f"{100 * self.gold[row.category]:.1f}"] if self.gold else []
-            table.add_row(escape(row.category), *cells, style="bold" if row.weights is not None else None)
-        console = Console()
-        console.print(table)
+        self.table().print(title)
         for note in self.notes:
-            console.print(escape(note), highlight=False, soft_wrap=True)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+            print(note)
 
 
 def scores_by_item(scored: Sequence[Scored]) -> dict[str, dict[str, list[float]]]:
-    """
-    Scores of the samples of each item.
-
-    Args:
-        scored (`Sequence[Scored]`):
-            All scores.
-
-    Returns:
-        `dict[str, dict[str, list[float]]]`:
-            By category and item.
-    """
+    """Scores of the samples of each item."""
     by_item: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in scored:
         by_item[one.category][one.id].append(one.score)
@@ -156,23 +100,7 @@ def default_ks(samples: int) -> list[int]:
 
 
 def summarize(scored: Sequence[Scored], aggregates: Aggregates) -> Summary:
-    """
-    Sum up scores.
-
-    Args:
-        scored (`Sequence[Scored]`):
-            All scores, the same number for each item.
-        aggregates (`Callable`):
-            Rows that sum up categories, see [`Suite.aggregates`].
-
-    Returns:
-        [`Summary`]:
-            A row for each category and each aggregate. Items are what is drawn at random, so that several samples of
-            one item do not make the interval narrower than they should.
-
-    Raises:
-        ValueError: If there are no scores.
-    """
+    """Sum up scores."""
     if not scored:
         raise ValueError("There is nothing to sum up: no item was scored.")
     by_item = scores_by_item(scored)

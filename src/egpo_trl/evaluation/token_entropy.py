@@ -1,4 +1,4 @@
-"""Entropy of a model at every token of a completion, for looking at single completions."""
+"""Measures the entropy of a model at every token of a completion."""
 
 import inspect
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _MAX_TOKENS = 2048  # longer completions are looked at up to here
 
 
 def token_pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
-    """Text of each token; a character of several tokens stands at its last one."""
+    """Text of each token; a character of several tokens is put at its last one."""
 
     def decode(begin: int, end: int) -> str:
         return str(tokenizer.decode(ids[begin:end], skip_special_tokens=False, clean_up_tokenization_spaces=False))
@@ -41,29 +41,7 @@ def token_entropies(
     think_tags: Sequence[str] | None = None,
     tool_mask: Sequence[int] | None = None,
 ) -> list[tuple[str, float, bool]]:
-    """
-    Tokens of a completion with the entropy of the model before each, as training measures it.
-
-    Args:
-        model ([`~transformers.PreTrainedModel`]):
-            Model that wrote the completion.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Its tokenizer.
-        prompt_ids (`Sequence[int]`):
-            Token ids of the prompt.
-        completion_ids (`Sequence[int]`):
-            Token ids of the completion; the first 2,048 are looked at.
-        temperature (`float`, *optional*, defaults to `1.0`):
-            Temperature that the logits are divided by.
-        think_tags (`Sequence[str]`, *optional*):
-            Opening and closing tag, where tokenizer and chat template do not tell.
-        tool_mask (`Sequence[int]`, *optional*):
-            0 at tokens of tool results, which belong to no chain of thought.
-
-    Returns:
-        `list[tuple[str, float, bool]]`:
-            Text, entropy in nats, and whether the token belongs to the chain of thought.
-    """
+    """Tokens of a completion with the entropy of the model before each, as training measures it."""
     completion_ids = list(completion_ids[:_MAX_TOKENS])
     if not completion_ids:
         return []

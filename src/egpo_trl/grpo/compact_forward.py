@@ -6,12 +6,14 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import pad
 
-from .live_rows import even_runs
+from .live_rows import even_runs, prompt_groups, sort_groups
 from .update_options import UpdateOptions
 
 # (input ids, attention mask, logits_to_keep) -> (log-probabilities, entropies, auxiliary loss)
 Outputs = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
 Forward = Callable[[torch.Tensor, torch.Tensor, int], Outputs]
+# (input ids, attention mask, logits_to_keep) -> (log-probabilities, entropies, computed positions); `None`: not worth it
+SharedForward = Callable[[torch.Tensor, torch.Tensor, int], tuple[torch.Tensor, torch.Tensor | None, int] | None]
 
 
 class ForwardWork(NamedTuple):
@@ -74,6 +76,7 @@ def compact_forward(
     live: torch.Tensor | None = None,
     batch_size: int | None = None,
     pad_to_multiple_of: int | None = None,
+    shared_forward: SharedForward | None = None,
 ) -> tuple[Outputs, ForwardWork]:
     """
     Run `forward` on the live rows, each call on the columns that its rows need, and put the results into place.
@@ -100,6 +103,8 @@ def compact_forward(
             Most rows for one call. By default one call takes all.
         pad_to_multiple_of (`int`, *optional*):
             The numbers of prompt and completion columns stay multiples of this.
+        shared_forward (`Callable`, *optional*):
+            Runs instead of `forward` where it finds a prefix worth sharing.
 
     Returns:
         `tuple`:
@@ -112,11 +117,26 @@ def compact_forward(
     rows = list(range(num_rows)) if live is None else live.nonzero().flatten().tolist()
     num_calls = -(-num_rows // (batch_size or num_rows))
     if num_calls > 1:
-        rows.sort(key=lambda row: -sum(spans[row]))
+        lengths = [sum(span) for span in spans]
+        if shared_forward is None:
+            rows.sort(key=lambda row: -lengths[row])
+        else:
+            rows = sort_groups(
+                rows, prompt_groups(input_ids[:, :prompt_width], attention_mask[:, :prompt_width]), lengths
+            )
 
-    results, chunks, positions = [], [], 0
+    results: list[Outputs] = []
+    chunks, positions = [], 0
     for chunk in even_runs(rows, num_calls):
         multiple, is_stub = pad_to_multiple_of or 1, not chunk
+        shared = None
+        if shared_forward is not None and chunk:
+            shared = shared_forward(input_ids[chunk], attention_mask[chunk], logits_to_keep)
+        if shared is not None:
+            results.append((shared[0], shared[1], None))
+            chunks.append(chunk)
+            positions += shared[2]
+            continue
         needed = [1, 1] if is_stub else [max(column) for column in zip(*(spans[row] for row in chunk), strict=True)]
         chunk = chunk or [0]
         prompt = padded_length(needed[0], prompt_width, multiple) if options.trim_prompts or is_stub else prompt_width

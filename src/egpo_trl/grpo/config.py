@@ -7,7 +7,7 @@ from typing import Any
 
 from trl import GRPOConfig
 
-from .update_options import UPDATE_MODES, reads_whole_micro_batch
+from .update_options import SPLIT_INDEPENDENT_LOSS_TYPES, UPDATE_MODES, reads_whole_micro_batch
 
 
 @dataclass
@@ -80,6 +80,24 @@ class LeanGRPOConfig(GRPOConfig):
             "choices": UPDATE_MODES,
         },
     )
+    share_prefixes: str = field(
+        default="auto",
+        metadata={
+            "help": "Compute the tokens that rows of a forward pass begin with alike once: the prompt of a group, and "
+            "turns that came out alike. 'auto': where it is exact for the model (a line in the log says why not "
+            "elsewhere), checked on first use, and where it saves work. 'always': everywhere; a failed check is an error. "
+            "'never': off.",
+            "choices": UPDATE_MODES,
+        },
+    )
+    max_tokens_per_pass: int | None = field(
+        default=None,
+        metadata={
+            "help": "Most tokens that a forward pass of an update computes, padding included. A micro-batch that holds "
+            "more is computed and differentiated in several passes, as many on every process, with the same gradient. Set "
+            "per_device_train_batch_size to all rows of a step and this to what the memory holds. None: one pass."
+        },
+    )
     dynamic_sampling_rounds: int = field(
         default=0,
         metadata={
@@ -94,7 +112,10 @@ class LeanGRPOConfig(GRPOConfig):
             super().__post_init__()
         except ValueError as error:
             if given is None and "divisible by num_generations" in str(error):
-                check_batch(self, int(os.environ.get("WORLD_SIZE", "1")))  # says which field to set to what
+                processes = getattr(self, "world_size", None)  # TRL may have failed before it was known
+                check_batch(
+                    self, processes or int(os.environ.get("WORLD_SIZE", "1"))
+                )  # says which field to set to what
             raise
         _check_tags(self.think_tags)
         _check_tool_limits(self)
@@ -160,9 +181,17 @@ def _check_tool_limits(args: LeanGRPOConfig) -> None:
 
 
 def _check_updates(args: LeanGRPOConfig) -> None:
-    for name in ("trim_padding", "drop_zero_advantages", "sort_by_length"):
+    for name in ("trim_padding", "drop_zero_advantages", "sort_by_length", "share_prefixes"):
         if getattr(args, name) not in UPDATE_MODES:
             raise ValueError(f"{name} must be one of {UPDATE_MODES}, got {getattr(args, name)!r}.")
+    most = args.max_tokens_per_pass
+    if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+        raise ValueError(f"max_tokens_per_pass must be a whole number of at least 1, or None, got {most!r}.")
+    if most is not None and (reads_whole_micro_batch(args) or args.loss_type not in SPLIT_INDEPENDENT_LOSS_TYPES):
+        raise ValueError(
+            f"max_tokens_per_pass splits micro-batches, which changes the loss here (loss_type {args.loss_type!r}, an "
+            "entropy bonus or an entropy quantile couple their rows). Set max_tokens_per_pass to None."
+        )
     if args.drop_zero_advantages == "always" and reads_whole_micro_batch(args):
         raise ValueError(
             "drop_zero_advantages='always' would also leave the rows out of the entropy bonus or the entropy quantile. "

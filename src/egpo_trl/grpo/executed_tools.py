@@ -6,7 +6,7 @@ from typing import Any
 from ..rollouts.tool_guard import RowTools, ToolGuard
 from ..rollouts.tool_pool import FunctionSchema, ToolPool
 from ..rollouts.tool_text import ToolText
-from ..tool_calls.calls import parse_row_tools
+from ..tool_calls.calls import parse_row_tools, parse_tools
 
 
 class ExecutedTools:
@@ -46,14 +46,18 @@ class ExecutedTools:
         tools: Sequence[Mapping[str, Callable[..., Any]]],
         offered: Sequence[Sequence[FunctionSchema] | None] | None,
         environments: Sequence[Any] | None,
+        environment_names: Sequence[Any] | None = None,
     ) -> list[RowTools]:
         """Tables that TRL's loop looks calls up in, one a rollout: existing tools cut to the offered ones, guarded."""
         rows = []
         for index, existing in enumerate(tools):
             if offered is not None:
-                names = {schema.get("function", schema)["name"] for schema in offered[index] or ()}
-                existing = {name: tool for name, tool in existing.items() if name in names}
-            rows.append(RowTools(existing, self.guard, environments[index] if environments else None))
+                schemas = parse_tools(list(offered[index] or ()))
+                existing = {name: tool for name, tool in existing.items() if name in schemas}
+            else:
+                name = None if None in self.pools or environment_names is None else environment_names[index]
+                schemas = parse_tools(list(self.pools[name].schemas.values()))
+            rows.append(RowTools(existing, self.guard, environments[index] if environments else None, schemas))
         return rows
 
     def suffix_ids(

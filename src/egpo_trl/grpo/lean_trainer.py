@@ -5,6 +5,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,9 +17,21 @@ from trl.trainer.utils import use_adapter
 
 from .compact_forward import compact_forward
 from .dynamic_sampling import replace_dead_groups, sampling_cost
-from .live_rows import blank_rows, check_scored, live_rows, loss_mask, sort_micro_batches
+from .live_rows import (
+    blank_rows,
+    check_scored,
+    live_rows,
+    loss_mask,
+    prompt_groups,
+    select_rows,
+    sort_groups,
+    sort_micro_batches,
+)
 from .row_tools_trainer import RowToolsTrainer
-from .update_options import resolve_update_options
+from .shared_prefill import shared_prefill
+from .shared_prefix import SharedPrefixes, reason_against
+from .token_budget import RowSizes, deal, passes_needed
+from .update_options import ROW_MEAN_LOSS_TYPES, resolve_update_options
 from .work_metrics import PREFIX, weigh_means, work_ratios, work_sums
 
 logger = logging.getLogger(__name__)
@@ -39,12 +52,74 @@ class LeanGRPOTrainer(RowToolsTrainer):
 
     def _check(self, train_dataset: Any, eval_dataset: Any) -> None:
         super()._check(train_dataset, eval_dataset)
-        self._update_options = resolve_update_options(self.args, self.model, self.aux_loss_enabled)
+        against = (
+            "the policy reads images"
+            if self._is_vlm
+            else reason_against(self.args, self.model, self.aux_loss_enabled, self.accelerator)
+        )
+        self._update_options = resolve_update_options(self.args, self.model, self.aux_loss_enabled, against)
+        if against is not None and self.args.share_prefixes == "auto" and self.accelerator.is_main_process:
+            logger.warning("share_prefixes: off for this policy, since %s.", against)
+        shares = self._update_options.share_prefixes
+        self._shared_prefixes = SharedPrefixes(self.model, self.accelerator) if shares else None
         self._work_sums: dict[str, list[torch.Tensor]] = {}  # of the micro-batches since the last log, by mode
         self._check_resumption()
         self._check_dynamic_sampling(train_dataset)
 
     # The loss
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        parts = self._parts(inputs)
+        if len(parts) == 1:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        # Every part but the last is differentiated here, without an exchange between processes; the caller does the last.
+        by_rows = self.loss_type in ROW_MEAN_LOSS_TYPES
+        total = torch.zeros((), device=self.accelerator.device)
+        state, synchronizes = self.accelerator.gradient_state, self.accelerator.sync_gradients
+        for number, rows in enumerate(parts):
+            part = {name: select_rows(value, rows) for name, value in inputs.items()}
+            is_last = number == len(parts) - 1
+            with nullcontext() if is_last else self.accelerator.no_sync(model):
+                loss = super().compute_loss(model, part, return_outputs, num_items_in_batch)
+                loss = loss * (len(rows) / len(inputs["advantages"])) if by_rows else loss
+                if is_last:
+                    return loss + total  # of the other parts, without gradient
+                state._set_sync_gradients(False)
+                try:
+                    self.accelerator.backward(loss, **({"scale_wrt_gas": False} if self.is_deepspeed_enabled else {}))
+                finally:
+                    state._set_sync_gradients(synchronizes)
+                total += loss.detach()
+        raise AssertionError("a micro-batch has at least one part")
+
+    def _parts(self, inputs: dict[str, Any]) -> list[list[int]]:
+        """Rows of each pass over a micro-batch, as many passes on every process; one where no budget is set."""
+        budget, rows = self.args.max_tokens_per_pass, len(inputs["advantages"])
+        if budget is None or not self.model.training:
+            return [list(range(rows))]
+        live, others = list(range(rows)), []
+        if self._update_options.drop_zero_advantages:
+            is_live = live_rows(inputs["advantages"], loss_mask(inputs)).tolist()
+            live, others = [row for row in live if is_live[row]], [row for row in live if not is_live[row]]
+        order, sizes = self._sizes(inputs["prompt_ids"], inputs["prompt_mask"], inputs["completion_mask"], live)
+        return deal(order, others, self._most(passes_needed(order, sizes, budget)))
+
+    def _sizes(
+        self, prompt_ids: torch.Tensor, prompt_mask: torch.Tensor, completion_mask: torch.Tensor, rows: list[int]
+    ) -> tuple[list[int], RowSizes]:
+        """Order of rows that suits forward passes, and what they will need."""
+        prompts, completions = prompt_mask.sum(dim=1).tolist(), completion_mask.sum(dim=1).tolist()
+        groups = None if self._shared_prefixes is None else prompt_groups(prompt_ids, prompt_mask)
+        lengths = [a + b for a, b in zip(prompts, completions, strict=True)]
+        if groups is None:
+            return sorted(rows, key=lambda row: -lengths[row]), RowSizes(prompts, completions)
+        return sort_groups(rows, groups, lengths), RowSizes(prompts, completions, groups)
+
+    def _most(self, count: int) -> int:
+        """The largest of a number over all processes."""
+        return int(self.accelerator.gather(torch.tensor([count], device=self.accelerator.device)).max())
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         self._loss_inputs = dict(inputs)  # the batch itself is buffered and used again when num_iterations > 1
@@ -99,7 +174,28 @@ class LeanGRPOTrainer(RowToolsTrainer):
     ) -> Any:
         forward = partial(super()._get_per_token_logps_and_entropies, model, **kwargs)
         batch = (input_ids, attention_mask, logits_to_keep)
-        return compact_forward(forward, *batch, self._update_options, live, batch_size, self.pad_to_multiple_of)
+        shared = self._shared_prefixes
+        if shared is not None and not shared.is_checked and not shared.check(model, forward, *batch):
+            if self.args.share_prefixes == "always":
+                raise RuntimeError(
+                    "share_prefixes='always': a packed forward pass of this policy gives other log-probabilities than an "
+                    "unpacked one. Set share_prefixes='never'."
+                )
+            logger.warning(
+                "share_prefixes: a packed forward pass of this policy gives other log-probabilities than an unpacked one, "
+                "so prefixes are not shared. Please report the model."
+            )
+            self._shared_prefixes = shared = None
+        if self.args.max_tokens_per_pass is not None and self._loss_inputs is None:  # a scoring pass, without gradient
+            columns = input_ids.shape[1] - logits_to_keep
+            masks = (attention_mask[:, :columns], attention_mask[:, columns:])
+            rows = list(range(len(input_ids))) if live is None else live.nonzero().flatten().tolist()
+            order, sizes = self._sizes(input_ids[:, :columns], *masks, rows)
+            passes = self._most(passes_needed(order, sizes, self.args.max_tokens_per_pass))
+            batch_size = -(-len(input_ids) // passes)
+        share = None if shared is None else partial(shared.forward, model, kwargs.get("compute_entropy", False))
+        width = self.pad_to_multiple_of
+        return compact_forward(forward, *batch, self._update_options, live, batch_size, width, share)
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         buffered = self._buffered_inputs
@@ -109,7 +205,10 @@ class LeanGRPOTrainer(RowToolsTrainer):
         # Runs of this length never cross the border of an optimizer step.
         run = math.gcd(self.args.gradient_accumulation_steps, self.args.steps_per_generation)
         self._buffered_inputs = sort_micro_batches(
-            self._buffered_inputs, run, self._update_options.drop_zero_advantages
+            self._buffered_inputs,
+            run,
+            self._update_options.drop_zero_advantages,
+            by_group=self._shared_prefixes is not None,
         )
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
 
@@ -158,6 +257,13 @@ class LeanGRPOTrainer(RowToolsTrainer):
         return bool(self.use_vllm and self.vllm_importance_sampling_correction)
 
     # Rollouts
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        is_plain = not (self.use_vllm or self.use_transformers_continuous_batching)
+        if self._shared_prefixes is None or not is_plain or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return super()._generate_single_turn(*args, **kwargs)
+        with shared_prefill(self.accelerator.unwrap_model(self.model_wrapped)):
+            return super()._generate_single_turn(*args, **kwargs)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
         output = self._roll_out(inputs)

@@ -126,7 +126,24 @@ def even_runs(rows: Sequence[Row], num_runs: int) -> list[list[Row]]:
     return [list(rows[start:end]) for start, end in pairwise(edges)]
 
 
-def micro_batch_order(lengths: Sequence[int], live: Sequence[bool], num_micro_batches: int) -> list[int]:
+def prompt_groups(prompt_ids: torch.Tensor, prompt_mask: torch.Tensor) -> list[int]:
+    """Number of the prompt of each row: rows with the same tokens have the same number."""
+    ids = torch.where(prompt_mask.bool(), prompt_ids, -1).cpu().numpy()
+    numbers: dict[bytes, int] = {}
+    return [numbers.setdefault(row[row >= 0].tobytes(), len(numbers)) for row in ids]
+
+
+def sort_groups(rows: Sequence[int], groups: Sequence[int], lengths: Sequence[int]) -> list[int]:
+    """Rows with the groups together, the group with the longest row first, rows of a group from long to short."""
+    longest: dict[int, int] = {}
+    for row in rows:
+        longest[groups[row]] = max(longest.get(groups[row], 0), lengths[row])
+    return sorted(rows, key=lambda row: (-longest[groups[row]], groups[row], -lengths[row]))
+
+
+def micro_batch_order(
+    lengths: Sequence[int], live: Sequence[bool], num_micro_batches: int, groups: Sequence[int] | None = None
+) -> list[int]:
     """
     Order of the rows of one optimizer step that leaves the least padding in its micro-batches.
 
@@ -141,13 +158,16 @@ def micro_batch_order(lengths: Sequence[int], live: Sequence[bool], num_micro_ba
             Whether a row is to be computed.
         num_micro_batches (`int`):
             Number of micro-batches, which divides the number of rows.
+        groups (`Sequence[int]`, *optional*):
+            Number of the prompt of every row, where rows of one prompt should land together.
 
     Returns:
         `list[int]`:
             Row indices; micro-batch i is the i-th of `num_micro_batches` equal parts.
     """
     size = len(lengths) // num_micro_batches
-    ranked = sorted((row for row in range(len(lengths)) if live[row]), key=lambda row: -lengths[row])
+    ranked = [row for row in range(len(lengths)) if live[row]]
+    ranked = sorted(ranked, key=lambda row: -lengths[row]) if groups is None else sort_groups(ranked, groups, lengths)
     fill = iter([row for row in range(len(lengths)) if not live[row]])
     order: list[int] = []
     for run in even_runs(ranked, num_micro_batches):
@@ -156,7 +176,7 @@ def micro_batch_order(lengths: Sequence[int], live: Sequence[bool], num_micro_ba
 
 
 def sort_micro_batches(
-    micro_batches: list[dict[str, Any]], micro_batches_per_step: int, drop: bool
+    micro_batches: list[dict[str, Any]], micro_batches_per_step: int, drop: bool, by_group: bool = False
 ) -> list[dict[str, Any]]:
     """
     Exchange rows between the micro-batches of each optimizer step according to [`micro_batch_order`].
@@ -169,6 +189,8 @@ def sort_micro_batches(
             How many consecutive micro-batches share an optimizer step.
         drop (`bool`):
             Whether rows without a policy gradient will not be computed.
+        by_group (`bool`, *optional*, defaults to `False`):
+            Whether rows of one prompt should land together.
 
     Returns:
         `list[dict]`:
@@ -184,13 +206,14 @@ def sort_micro_batches(
         live = torch.ones_like(lengths, dtype=torch.bool)
         if drop:
             live = torch.cat([live_rows(batch["advantages"], loss_mask(batch)) for batch in step])
-        if live.all() and (lengths == lengths[0]).all():
+        if live.all() and (lengths == lengths[0]).all() and not by_group:
             result += step
             continue
         rows = {name: _concatenate([batch[name] for batch in step]) for name in step[0]}
-        order = micro_batch_order(lengths.tolist(), live.tolist(), len(step))
+        groups = prompt_groups(rows["prompt_ids"], rows["prompt_mask"]) if by_group else None
+        order = micro_batch_order(lengths.tolist(), live.tolist(), len(step), groups)
         result += [
-            {name: _select(value, part) for name, value in rows.items()} for part in even_runs(order, len(step))
+            {name: select_rows(value, part) for name, value in rows.items()} for part in even_runs(order, len(step))
         ]
     return result
 
@@ -206,7 +229,8 @@ def _concatenate(parts: list[Any]) -> Any:
     return torch.cat(parts) if isinstance(parts[0], torch.Tensor) else [item for part in parts for item in part]
 
 
-def _select(value: Any, rows: list[int]) -> Any:
+def select_rows(value: Any, rows: list[int]) -> Any:
+    """Some rows of an entry of a batch; a value that the whole batch has stays."""
     if not per_row(value):
         return value
     return value[rows] if isinstance(value, torch.Tensor) else [value[row] for row in rows]

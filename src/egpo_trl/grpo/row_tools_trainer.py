@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -14,13 +15,15 @@ from trl.trainer.utils import get_config_model_id
 
 from ..data.prompts import takes_objects, template_messages
 from ..data.rows import check_datasets, check_rendering, column_names_of, rows_with
+from ..demo.names import model_folder
 from ..rollouts.policy import Policy, PolicyReward
-from ..rollouts.response_templates import ensure_response_template, parsing_that_cannot_fail
+from ..rollouts.response_templates import ensure_response_template, parsing_what_is_written, turn_reader
 from ..rollouts.think_spans import ThinkTags
 from ..rollouts.tool_guard import EventLoops, ToolGuard, ToolLimits
 from ..rollouts.tool_pool import ToolPool
 from ..rollouts.tool_text import ToolText
 from ..tool_calls.calls import parse_row_tools
+from ..tool_calls.completions import CompletionReader
 from .config import LeanGRPOConfig
 from .executed_tools import ExecutedTools, row_subset
 
@@ -56,7 +59,7 @@ class RowToolsTrainer(GRPOTrainer):
 
     def __init__(
         self,
-        model: str | PreTrainedModel,
+        model: str | Path | PreTrainedModel,
         reward_funcs: Any = None,
         args: LeanGRPOConfig | None = None,
         train_dataset: Any = None,
@@ -77,6 +80,8 @@ class RowToolsTrainer(GRPOTrainer):
                 f"TRL {trl.__version__} has no GRPOTrainer.{missing[0]}, which {type(self).__name__} overrides. Install "
                 "trl==1.16.*."
             )
+        if isinstance(model, str | Path):
+            model = model_folder(model)
         if args is None:
             model_name = model if isinstance(model, str) else get_config_model_id(model.config)
             args = self._config_class(f"{model_name.split('/')[-1]}-{self._name}")
@@ -127,6 +132,7 @@ class RowToolsTrainer(GRPOTrainer):
 
     def _check(self, train_dataset: Any, eval_dataset: Any) -> None:
         """Last step of construction: raise for what would end a run, or mislead it, later. Subclasses extend it."""
+        check_trainable(self.model)
         for name, dataset in _named(train_dataset, eval_dataset):
             self._check_row_tools(dataset)
             self._check_executed_tools(name, dataset)
@@ -141,6 +147,16 @@ class RowToolsTrainer(GRPOTrainer):
             return ThinkTags(self._tokenizer, self.args.think_tags)
         except ValueError:
             return None
+
+    @cached_property
+    def _turn_reader(self) -> CompletionReader | None:
+        """What reads the calls that are executed: the syntax that the rewards judge, else that of the chat template."""
+        if self._executed_tools is None:
+            return None
+        judged = (getattr(func, "syntax", None) for func in self.reward_funcs if isinstance(func, PolicyReward))
+        syntax = next((name for name in judged if name), "auto")
+        options = (self.chat_template_kwargs, self.args.think_tags, self.eos_token_ids, syntax)
+        return turn_reader(self._tokenizer, *options)
 
     @property
     def _tool_limits(self) -> ToolLimits:
@@ -174,9 +190,10 @@ class RowToolsTrainer(GRPOTrainer):
         executed, guarded = self._executed_tools, []
         if executed is not None:
             tools = [{**a, **b} for a, b in zip(self._sync_tool_dicts, self._async_tool_dicts, strict=True)]
-            guarded = executed.guarded(tools, self._row_tools, self.environments)
+            names = getattr(self, "_batch_environments", None)
+            guarded = executed.guarded(tools, self._row_tools, self.environments, names)
             self._sync_tool_dicts, self._async_tool_dicts = guarded, [{} for _ in guarded]
-        with parsing_that_cannot_fail(self._tokenizer):
+        with parsing_what_is_written(self._tokenizer, self._turn_reader):
             output = super()._generate(prompts)
         self._tool_masks = None if executed is None else output[2]
         if executed is not None and self._has_async_funcs:
@@ -298,6 +315,15 @@ class RowToolsTrainer(GRPOTrainer):
                 self._render(messages, self._offered_tools(row) if has_tools else None, tokenize=False)
 
         check_rendering(dataset, name, render)
+
+
+def check_trainable(model: Any) -> None:
+    """Raise a `ValueError` if no weight of a model would be trained."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            "No weight of the model is trainable: every parameter is frozen, so nothing would be learned. Load an adapter "
+            "with is_trainable=True, pass a peft_config (use_peft: true), or unfreeze the model."
+        )
 
 
 def _named(train: Any, evaluation: Any) -> Iterator[tuple[str, Any]]:

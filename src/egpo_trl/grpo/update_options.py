@@ -17,6 +17,9 @@ UPDATE_MODES = ("auto", "always", "never")
 # micro-batch has alike, or by a number of tokens of the whole generation batch.
 SPLIT_INDEPENDENT_LOSS_TYPES = frozenset({"grpo", "dr_grpo", "dapo", "cispo", "sapo", "vespo", "luspo"})
 
+# Those that divide by a number of rows: a part of a micro-batch counts with its share of the rows.
+ROW_MEAN_LOSS_TYPES = frozenset({"grpo", "dr_grpo", "sapo", "luspo"})
+
 _RELATIVE_ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})  # "dynamic" and "longrope" read the length
 _KEY_SELECTING_MODELS = frozenset({"doge"})  # take the best of all keys, padding among them
 _RELATIVE_LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
@@ -36,17 +39,20 @@ class UpdateOptions:
             Whether rows whose advantage is 0 are left out.
         sort_by_length (`bool`):
             Whether rows are sorted into the micro-batches of an optimizer step.
+        share_prefixes (`bool`):
+            Whether tokens that rows begin with alike are computed once.
     """
 
     trim_completions: bool
     trim_prompts: bool
     drop_zero_advantages: bool
     sort_by_length: bool
+    share_prefixes: bool = False
 
     @property
     def any(self) -> bool:
         """Whether a forward pass can differ from the stock one."""
-        return self.trim_completions or self.trim_prompts or self.drop_zero_advantages
+        return self.trim_completions or self.trim_prompts or self.drop_zero_advantages or self.share_prefixes
 
 
 def sees_relative_positions(model: Any) -> bool:
@@ -115,7 +121,7 @@ def reads_whole_micro_batch(args: Any, aux_loss: bool = False) -> bool:
     return bool(entropy_bonus or args.top_entropy_quantile < 1.0 or aux_loss)
 
 
-def resolve_update_options(args: Any, model: Any, aux_loss: bool) -> UpdateOptions:
+def resolve_update_options(args: Any, model: Any, aux_loss: bool, against_sharing: str | None = None) -> UpdateOptions:
     """
     Turn the `"auto"` of the configuration into decisions that are exact for this model and loss.
 
@@ -126,6 +132,8 @@ def resolve_update_options(args: Any, model: Any, aux_loss: bool) -> UpdateOptio
             The policy.
         aux_loss (`bool`):
             Whether the load-balancing loss of a mixture of experts is in the loss.
+        against_sharing (`str`, *optional*):
+            Why shared prefixes are not exact for this model, see [`~egpo_trl.grpo.shared_prefix.reason_against`].
 
     Returns:
         [`UpdateOptions`]
@@ -148,4 +156,5 @@ def resolve_update_options(args: Any, model: Any, aux_loss: bool) -> UpdateOptio
         trim_prompts=decide(args.trim_padding, sees_relative_positions(model)),
         drop_zero_advantages=decide(args.drop_zero_advantages, not coupled and args.beta == 0.0),
         sort_by_length=decide(args.sort_by_length, not coupled and args.loss_type in SPLIT_INDEPENDENT_LOSS_TYPES),
+        share_prefixes=decide(args.share_prefixes, against_sharing is None),
     )

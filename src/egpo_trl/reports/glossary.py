@@ -28,6 +28,7 @@ METRICS: Mapping[str, str] = {
     "exact_match/*": "share of the held-out rows answered right, greedily or at the training temperature (report, "
     "report_steps)",
     "strict_success/*": "the same for rows with a trajectory: share of the rollouts that the trajectory reward finds right",
+    "calls/surplus": "mean number of calls of a rollout beyond those of its reference",
     "reason/*": "share of rollouts with a verdict, see the reasons",
     "bfcl/*": "score on a fixed subset of BFCL by its official checkers, between 0 and 1: a category, mean (of the "
     "categories), strict (mean share by the rules of the reward)",
@@ -47,6 +48,7 @@ METRICS: Mapping[str, str] = {
     "tools/failure_frequency": "share of the executed tool calls that failed",
     "tools/not_offered": "share of the tool calls that name a tool which the row does not offer",
     "tools/timeouts": "share of the tool calls that took longer than tool_timeout, or met a tool that still hangs",
+    "tools/wrong_types": "share of the tool calls with an argument of another type than the tool's schema declares",
     "tools/truncated": "share of the tool calls whose result is cut at max_tool_result_characters",
     "tools/defused": "share of the turns of tool results that held control tokens or tags, which were broken",
     "cispo_clip_ratio": "share of tokens whose importance ratio is cut (loss_type cispo)",
@@ -96,6 +98,7 @@ REASONS: Mapping[str, str] = {
     "unfinished": "rollouts: the last turn is a call, at the turn limit (max_tool_calling_iterations) or where its result "
     "did not fit into max_completion_length",
     "wrong_result": "rollouts: a call of the reference was made, but its result was another (the state had changed)",
+    "too_many_calls": "rollouts: more calls beyond those of the reference than max_extra_calls allows",
     "wrong_state": "rollouts: every call of the reference was made, but the environment ends in another state",
 }
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,15 @@ import yaml
 from huggingface_hub import ModelCard
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..utils.versions import versions
 from .run_log import read_config
 
 CARD = "README.md"
 _TEMPLATE = "model_card.md.jinja"
 _LIBRARIES = ("egpo-trl", "trl", "transformers", "torch", "peft", "accelerate", "datasets", "tokenizers")
 # Places and secrets of the machine that trained; they say nothing about the model.
-_LEFT_OUT = ("output_dir", "logging_dir", "resume_from_checkpoint", "hub_token", "push_to_hub", "run_name")
+_LEFT_OUT = ("output_dir", "logging_dir", "resume_from_checkpoint", "hub_token", "push_to_hub", "run_name",
+             "overwrite_run")  # fmt: skip
 _DECODINGS = {"greedy": "greedy decoding", "sampled": "sampled at the training temperature"}
 
 
@@ -30,17 +31,6 @@ def changed_fields(*parts: Any) -> list[str]:
             if getattr(part, one.name) != default:
                 changed.append(one.name)
     return changed
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that a run depends on, where they are installed."""
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # the package is used from its sources
-            continue
-    return found
 
 
 class ModelCardMixin:
@@ -78,7 +68,8 @@ def _rewrite(trainer: Any, name: str, dataset_name: str | None) -> None:
     values = {**(args.to_dict() if is_dataclass(args) else {}), **config.get("fields", {})}
     changed = sorted({*config.get("changed", ()), *(() if config else changed_fields(args))} - {*_LEFT_OUT})
     settings = {key: json.loads(json.dumps(values[key], default=str)) for key in changed if key in values}
-    base = str(values.get("model_name_or_path") or getattr(trainer.model.config, "_name_or_path", "") or "")
+    named = values.get("model_name_or_path", "demo") if config else None
+    base = str(named or getattr(trainer.model.config, "_name_or_path", "") or "")
     rows = str(dataset_name or values.get("dataset_name") or "")
     card = ModelCard.load(folder / CARD)
     if _is_hub_id(base) and "/" in base:
@@ -98,7 +89,7 @@ def _rewrite(trainer: Any, name: str, dataset_name: str | None) -> None:
         "steps": trainer.state.global_step,
         "scores": _scores(folder),
         "has_curves": (folder / "learning_curves.png").exists(),
-        "versions": library_versions(),
+        "versions": versions(*_LIBRARIES),
         "settings": yaml.safe_dump(settings, allow_unicode=True, sort_keys=True).strip(),
         "example": _example(trainer, values),
     }
@@ -114,6 +105,8 @@ def _rewrite(trainer: Any, name: str, dataset_name: str | None) -> None:
 
 def _described(name: str) -> str:
     """A model or data set as the card names it: a link into the Hub, or the last part of a path on the machine."""
+    if Path(name).parent.name == "demo":  # a folder of the package
+        name = {"checkpoint": "demo", "multi_turn_checkpoint": "demo-multiturn"}.get(Path(name).name, name)
     if name in ("", "demo", "demo-multiturn"):
         return {"": "", "demo": "the embedded demo of egpo-trl"}.get(name, "the embedded multi-turn demo of egpo-trl")
     if _is_hub_id(name) and "/" in name:

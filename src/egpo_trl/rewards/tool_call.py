@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from ..rollouts.policy import Policy
 from ..tool_calls.bfcl_matching import bfcl_difference
 from ..tool_calls.calls import Answer, State, ToolCall, parse_reference, parse_tools
-from ..tool_calls.completions import SYNTAXES, CompletionReader, find_syntax
+from ..tool_calls.completions import SYNTAXES, CompletionReader
 from ..tool_calls.matching import Difference, Schema, compare_calls, exact_difference
+from ..tool_calls.syntaxes import SYNTAX_BY_NAME
+from ..tool_calls.template_syntax import find_turn_format
 from ..tool_calls.thinking import THINKING_MODES
 
 if TYPE_CHECKING:
@@ -108,9 +110,10 @@ class ToolCallReward:
 
     Args:
         syntax (`str`, *optional*, defaults to `"auto"`):
-            `"hermes"`, `"pythonic"`, `"json"`, `"native"` (the tokenizer's own response template), or `"auto"`: what
-            the tokenizer's chat template asks for. Before [`bind`], `"auto"` reads an answer that starts with `[` as
-            pythonic and any other as Hermes.
+            What the model writes: `"hermes"`, `"pythonic"`, `"json"`, `"harmony"` (gpt-oss), `"kimi"`, … (one of
+            [`SYNTAXES`], see docs/reward.md), `"native"` (the tokenizer's own response template), or `"auto"`: what the
+            tokenizer's chat template asks for. Before [`bind`], `"auto"` reads an answer that starts with `[` as pythonic
+            and any other as Hermes.
         comparison (`str`, *optional*, defaults to `"exact"`):
             `"exact"`: the reference calls themselves. `"bfcl"`: each argument of the reference is a list of acceptable
             values, compared by the rules of BFCL's checker for Python.
@@ -118,8 +121,9 @@ class ToolCallReward:
             `"required"`, `"optional"` or `"off"`: whether a completion must, may or must not have a think block. By
             default [`bind`] chooses: `"off"` where the chat template is rendered with `enable_thinking=False`, else
             `"required"`, which also holds before it.
-        think_tags (`tuple[str, str]`, *optional*, defaults to `("<think>", "</think>")`):
-            Opening and closing tag of the chain of thought.
+        think_tags (`tuple[str, str]`, *optional*):
+            Opening and closing tag of the chain of thought. By default those of the syntax, or what [`bind`] finds in the
+            tokenizer or its chat template, or else `<think>` and `</think>`.
         think_prefilled (`bool`, *optional*):
             Whether prompts end with the opening tag. By default it is read off each prompt that is a string, and off
             the chat template by [`bind`].
@@ -154,7 +158,7 @@ class ToolCallReward:
     syntax: str = "auto"
     comparison: str = "exact"
     thinking: str | None = None
-    think_tags: tuple[str, str] = ("<think>", "</think>")
+    think_tags: tuple[str, str] | None = None
     think_prefilled: bool | None = None
     allow_text: bool = False
     dots_as_underscores: bool = False
@@ -171,7 +175,7 @@ class ToolCallReward:
             raise ValueError(f"comparison must be one of {tuple(COMPARISONS)}, got {self.comparison!r}.")
         if self.thinking is not None and self.thinking not in THINKING_MODES:
             raise ValueError(f"thinking must be one of {THINKING_MODES}, got {self.thinking!r}.")
-        if len(self.think_tags) != 2 or not all(self.think_tags):
+        if self.think_tags is not None and (len(self.think_tags) != 2 or not all(self.think_tags)):
             raise ValueError(f"think_tags must be an opening and a closing tag, got {self.think_tags!r}.")
 
     required_columns: ClassVar[tuple[str, ...]] = ("reference",)
@@ -200,7 +204,7 @@ class ToolCallReward:
             chat_template_kwargs (`Mapping`, *optional*):
                 Arguments that prompts are rendered with.
             think_tags (`Sequence[str]`, *optional*):
-                Opening and closing tag, where they are not the default ones.
+                Opening and closing tag, where they are not to be found out.
             stop_token_ids (`Sequence[int]`, *optional*):
                 Token ids that generation stops at beside the tokenizer's end-of-sequence token.
 
@@ -211,37 +215,31 @@ class ToolCallReward:
         Raises:
             ValueError: If the tokenizer's syntax has no reader.
         """
-        template_kwargs = dict(chat_template_kwargs or {})
-        start, end = think_tags or self.think_tags
-        prompt = ""
-        if tokenizer.chat_template:
-            message = [{"role": "user", "content": "?"}]
-            prompt = str(
-                tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False, **template_kwargs)
-            )
-        prefilled = self.think_prefilled
-        if prefilled is None and prompt:
-            prefilled = prompt.rstrip().endswith(start)
-        off = template_kwargs.get("enable_thinking") is False or prompt.rstrip().endswith(end)
+        turn = find_turn_format(tokenizer, chat_template_kwargs, self.syntax, think_tags or self.think_tags)
         bound = replace(
             self,
-            syntax=find_syntax(tokenizer) if self.syntax == "auto" else self.syntax,
-            thinking=self.thinking or ("off" if off else "required"),
-            think_tags=(start, end),
-            think_prefilled=prefilled,
-            generation_prompt=prompt,
+            syntax=turn.syntax,
+            thinking=self.thinking or ("off" if turn.thinking_off else "required"),
+            think_tags=turn.think_tags,
+            think_prefilled=turn.think_prefilled if self.think_prefilled is None else self.think_prefilled,
+            generation_prompt=turn.generation_prompt,
             tokenizer=tokenizer,
             stop_token_ids=tuple(stop_token_ids),
         )
         bound._reader  # noqa: B018  # raises here, not in the first training step
         return bound
 
+    @property
+    def _tags(self) -> tuple[str, str]:
+        own = SYNTAX_BY_NAME.get(self.syntax)
+        return self.think_tags or (own and own.think_tags) or ("<think>", "</think>")
+
     @cached_property
     def _reader(self) -> CompletionReader:
         return CompletionReader(
             syntax=self.syntax,
             thinking=self.thinking or "required",
-            think_tags=self.think_tags,
+            think_tags=self._tags,
             think_prefilled=self.think_prefilled,
             allow_text=self.allow_text,
             generation_prompt=self.generation_prompt,
@@ -292,6 +290,27 @@ class ToolCallReward:
         if reason is None:
             return Verdict(1.0, "correct", answer.state, answer.calls)
         return Verdict(0.0, reason, answer.state, answer.calls)
+
+    def write(self, reference: Any, text: str = "", thought: str = "") -> str:
+        """
+        Write the completion that a reference asks for, in the syntax of this reward.
+
+        Args:
+            reference (`str` or `list`):
+                Reference calls; an empty list where text is right.
+            text (`str`, *optional*):
+                Text of an answer without calls.
+            thought (`str`, *optional*):
+                Chain of thought.
+
+        Returns:
+            `str`:
+                The completion, without the end of the turn.
+
+        Raises:
+            ValueError: If the reference is malformed, or the chat template does not write calls.
+        """
+        return self._reader.write(parse_reference(reference), text, thought)
 
     def read_turn(
         self, message: Mapping[str, Any], token_ids: Any = None, names: Sequence[str] = (), tools: Any = None

@@ -20,7 +20,7 @@ from .tool_call import REASONS, ToolCallReward
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-TRAJECTORY_REASONS = (*REASONS, "forbidden_call", "unfinished", "wrong_result", "wrong_state")
+TRAJECTORY_REASONS = (*REASONS, "forbidden_call", "too_many_calls", "unfinished", "wrong_result", "wrong_state")
 
 
 class TrajectoryVerdict(NamedTuple):
@@ -37,12 +37,15 @@ class TrajectoryVerdict(NamedTuple):
             is to blame (`"correct"`, `"wrong_state"`, an unreadable row).
         answers (`tuple[Answer, ...]`):
             What each turn is.
+        surplus (`int`):
+            Calls beyond the number of those in the reference.
     """
 
     score: float
     reason: str
     step: int = 0
     answers: tuple[Answer, ...] = ()
+    surplus: int = 0
 
 
 class _Row(NamedTuple):
@@ -87,6 +90,12 @@ class TrajectoryReward:
         shared_tools (`Sequence[str]`, *optional*):
             Names of tools that rows without `tools` offer beside the methods of their environment. [`EGPOTrainer`] sets
             those of its `tools`.
+        max_extra_calls (`int`, *optional*):
+            How many calls a rollout may make beyond those of the reference; more make it worth 0.0. By default any number,
+            as BFCL has it, so that trying every argument pays. The metric `calls/surplus` shows the mean number either way.
+
+    Raises:
+        ValueError: If `max_extra_calls` is negative.
 
     Example:
 
@@ -108,10 +117,22 @@ class TrajectoryReward:
     calls: ToolCallReward = field(default_factory=ToolCallReward)
     limits: ToolLimits = DEFAULT_LIMITS
     shared_tools: Sequence[str] = ()
+    max_extra_calls: int | None = None
 
     __name__ = "trajectory_reward"  # what TRL calls its metrics
 
     required_columns: ClassVar[tuple[str, ...]] = ("trajectory",)
+
+    def __post_init__(self) -> None:
+        if self.max_extra_calls is not None and self.max_extra_calls < 0:
+            raise ValueError(
+                f"max_extra_calls must be at least 0, or None for any number, got {self.max_extra_calls}."
+            )
+
+    @property
+    def syntax(self) -> str:
+        """Syntax of the calls that are judged, and executed."""
+        return self.calls.syntax
 
     def check_datasets(self, train: Any, evaluation: Any, environment_factory: Any) -> tuple[Any, Any]:
         """Execute the reference of every row once, see [`~egpo_trl.environments.trajectories`]."""
@@ -205,6 +226,7 @@ class TrajectoryReward:
             counts = Counter(verdict.reason for verdict in verdicts)
             for reason in TRAJECTORY_REASONS:
                 log_metric(f"reason/{reason}", counts[reason] / len(verdicts))
+            log_metric("calls/surplus", sum(verdict.surplus for verdict in verdicts) / len(verdicts))
         return [verdict.score for verdict in verdicts]
 
     def _read_row(self, row: Mapping[str, Any], environment: Any) -> _Row | str:
@@ -243,7 +265,8 @@ class TrajectoryReward:
         names = tuple(row.schemas)
         answers = tuple(self.calls.read_turn(message, ids, names, row.tools) for message, ids in turns)
         reason, step = self._difference(answers, messages, row, environment) or ("correct", 0)
-        return TrajectoryVerdict(float(reason == "correct"), reason, step, answers)
+        surplus = sum(len(answer.calls) for answer in answers) - sum(map(len, row.steps))
+        return TrajectoryVerdict(float(reason == "correct"), reason, step, answers, max(0, surplus))
 
     def _difference(
         self, answers: Sequence[Answer], messages: Sequence[Mapping[str, Any]], row: _Row, environment: Any
@@ -252,6 +275,7 @@ class TrajectoryReward:
         if not answers:
             return "empty_answer", 1
         wants_calls = len(row.steps) > 1
+        left = None if self.max_extra_calls is None else self.max_extra_calls + sum(map(len, row.steps))
         executed = _executed(messages)
         for at, answer in enumerate(answers, 1):
             if answer.state is State.MALFORMED:
@@ -265,6 +289,8 @@ class TrajectoryReward:
                 return "unknown_function", at
             if names & row.forbidden:
                 return "forbidden_call", at
+            if left is not None and (left := left - len(answer.calls)) < 0:
+                return "too_many_calls", at
         if answers[-1].state is State.CALL:
             return "unfinished", len(answers)
         if wants_calls and len(answers) == 1:

@@ -14,17 +14,7 @@ from enum import IntEnum
 import torch
 from transformers import PreTrainedTokenizerBase
 
-# Tag pairs that released reasoning models use; the first pair that a tokenizer or its chat template knows is taken.
-KNOWN_THINK_TAGS = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<reasoning>", "</reasoning>"),
-    ("<thought>", "</thought>"),
-    ("[THINK]", "[/THINK]"),
-    ("<seed:think>", "</seed:think>"),
-    ("<|START_THINKING|>", "<|END_THINKING|>"),
-    ("◁think▷", "◁/think▷"),
-)
+from ..tool_calls.thinking import KNOWN_THINK_TAGS, find_think_tags
 
 _PROMPT_TAIL = 32  # tokens; room for an opening tag of several tokens and the white space behind it
 
@@ -277,15 +267,13 @@ class ThinkTags:
 
     @staticmethod
     def _detect(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
-        added = set(tokenizer.get_added_vocab())
-        template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
-        for tags in KNOWN_THINK_TAGS:
-            if added.issuperset(tags) or all(tag in template for tag in tags):
-                return tags
-        raise ValueError(
-            f"No think tags found: {_name_of(tokenizer)} has none of {[tag for tag, _ in KNOWN_THINK_TAGS]} in its "
-            "vocabulary or chat template. If your prompt asks for tags, name them: think_tags=['<think>', '</think>']."
-        )
+        tags = find_think_tags(tokenizer)
+        if tags is None:
+            raise ValueError(
+                f"No think tags found: {_name_of(tokenizer)} has none of {[tag for tag, _ in KNOWN_THINK_TAGS]} in its "
+                "vocabulary or chat template. If your prompt asks for tags, name them: think_tags=['<think>', '</think>']."
+            )
+        return tags
 
 
 def _name_of(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -16,12 +16,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
+from ..tool_calls.argument_types import wrong_type
+from ..tool_calls.matching import Schema
+
 _MAX_ABANDONED = 8  # calls of one tool that may still run after their time
 _MAX_NAME = 64  # characters of a name that a model made up, in messages
 _LOOP_PATIENCE = 1.0  # seconds that an event loop has to show that it is alive
 
 Content = str | list[dict[str, Any]]
-COUNTERS = ("not_offered", "timeouts", "truncated")
+COUNTERS = ("not_offered", "timeouts", "truncated", "wrong_types")
 
 
 class ToolError(Exception):
@@ -88,7 +91,7 @@ class ToolGuard:
             Where coroutines run.
         count (`Callable`):
             Told of every call: `count(metric, value)` with 1.0 or 0.0 for each of `tools/not_offered`,
-            `tools/timeouts` and `tools/truncated`.
+            `tools/timeouts`, `tools/truncated` and `tools/wrong_types`.
         keeps_blocks (`bool`, *optional*, defaults to `False`):
             Whether a result that is a list of content blocks, images say, is handed on as it is.
     """
@@ -224,12 +227,22 @@ class RowTools:
         environment (`Any`, *optional*):
             The environment of the rollout. Once a call of one of its methods took too long, no other one is started: it
             would meet the state that the abandoned call still changes.
+        schemas (`Mapping[str, Mapping]`, *optional*):
+            JSON schemas of the tools' arguments. A call whose argument has none of the types that its schema declares is
+            refused: what the policy wrote counts, `"12"` is not 12.
     """
 
-    def __init__(self, tools: Mapping[str, Callable[..., Any]], guard: ToolGuard, environment: Any = None) -> None:
+    def __init__(
+        self,
+        tools: Mapping[str, Callable[..., Any]],
+        guard: ToolGuard,
+        environment: Any = None,
+        schemas: Mapping[str, Schema] | None = None,
+    ) -> None:
         self._tools = tools
         self._guard = guard
         self._environment = environment
+        self._schemas = schemas or {}
         self.is_abandoned = False  # whether a call still runs in the environment, or did
 
     def __contains__(self, name: object) -> bool:
@@ -250,6 +263,10 @@ class RowTools:
 
     def _call(self, name: str, arguments: Mapping[str, Any]) -> Content:
         tool = self._tools[name]
+        problem = wrong_type(arguments, self._schemas.get(name, {}))
+        if problem is not None:
+            self._guard.report("wrong_types")
+            raise ToolError(f"Tool {name!r}: {problem}.")
         is_method = self._environment is not None and getattr(tool, "__self__", None) is self._environment
         if is_method and self.is_abandoned:
             self._guard.report("timeouts")

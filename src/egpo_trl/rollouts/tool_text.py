@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .think_spans import KNOWN_THINK_TAGS
+from ..tool_calls.thinking import KNOWN_THINK_TAGS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

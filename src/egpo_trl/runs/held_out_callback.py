@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,9 @@ class HeldOutCallback(TrainerCallback):
         environments (`Mapping[str, Callable]`, *optional*):
             Environments of rows with a `trajectory`, by the name that the rows give.
 
+        skips_end (`Callable[[], bool]`, *optional*):
+            Says after the last step whether the measurement is left out, as when somebody interrupts the run.
+
     Raises:
         ValueError: If several processes train, or the first reward does not judge calls.
 
@@ -56,6 +59,7 @@ class HeldOutCallback(TrainerCallback):
         rows: "Dataset",
         every_steps: int = 0,
         environments: Mapping[str, Any] | None = None,
+        skips_end: Callable[[], bool] = lambda: False,
     ) -> None:
         if trainer.accelerator.num_processes > 1 or trainer.is_fsdp_enabled:
             raise ValueError(
@@ -67,6 +71,7 @@ class HeldOutCallback(TrainerCallback):
         if every_steps < 0:
             raise ValueError(f"every_steps must be at least 0, got {every_steps}.")
         self._trainer, self._rows, self._every_steps, self._environments = trainer, rows, every_steps, environments
+        self._skips_end = skips_end
         self._measured = -1
         self.before: dict[str, Any] | None = None
         self.after: dict[str, Any] | None = None
@@ -96,6 +101,9 @@ class HeldOutCallback(TrainerCallback):
             self._finish(args, state)
 
     def _finish(self, args: Any, state: Any) -> None:
+        self._measured = state.global_step
+        if self._skips_end():
+            return
         try:
             self.after = self._measure(state.global_step)
         except Exception:  # the trained model is worth more than its score

@@ -1,4 +1,4 @@
-"""[`Completion`]: what a model answered."""
+"""[`Completion`]: the answer of a model."""
 
 import hashlib
 import json
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 FINISH_REASONS = ("stop", "length", "prompt_too_long", "error")
-
-
 UNSAMPLED = ("prompt_too_long", "error")  # worth 0, whatever the suite makes of an empty completion
 
 
@@ -21,28 +19,19 @@ def digest(value: Any) -> str:
 @dataclass(frozen=True)
 class Completion:
     """
-    What a model answered.
+    The answer of a model.
 
-    Args:
-        text (`str`):
-            The completion as it came, think tags and call tags included, without the tokens that end it. An endpoint
-            that takes the text apart gives a `message`, from which the text is put together again.
-        completion_ids (`tuple[int, ...]`, *optional*, defaults to `()`):
-            Token ids, up to and with the one that ended it; empty where the back end does not tell.
-        num_prompt_tokens (`int`, *optional*):
-            Tokens of the prompt, where they are known.
-        finish_reason (`str`, *optional*, defaults to `"stop"`):
-            `"stop"`; `"length"`, cut off at the limit; `"prompt_too_long"`, never sampled; `"error"`, refused by the
-            endpoint, with what it said as `text`.
-        message (`Mapping`, *optional*):
-            Assistant message of an endpoint, with `content`, `reasoning_content` and `tool_calls` where it has them.
+    `finish_reason` is `"stop"`; `"length"`, cut off at the limit; `"prompt_too_long"`, never sampled; or `"error"`,
+    refused, with the refusal as `text`.
     """
 
-    text: str
-    completion_ids: tuple[int, ...] = ()
+    text: str  # as it came, think tags and call tags included, without the tokens that end it
+    completion_ids: tuple[
+        int, ...
+    ] = ()  # up to and with the one that ended it; empty where the back end does not tell
     num_prompt_tokens: int | None = None
     finish_reason: str = "stop"
-    message: Mapping[str, Any] | None = None
+    message: Mapping[str, Any] | None = None  # of an endpoint that takes the text apart, which is put together again
 
     def __post_init__(self) -> None:
         if self.finish_reason not in FINISH_REASONS:

@@ -1,57 +1,52 @@
-"""A model behind an OpenAI-compatible endpoint."""
+"""Samples a model at an OpenAI-compatible endpoint."""
 
 import asyncio
 import json
 import queue
 import re
 import threading
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from typing import Any
 
 from ..data.prompts import template_messages
 from .completion import Completion, digest
-from .config import EvaluationConfig
-from .endpoint import body_of, make_client
-from .errors import JudgeError, JudgeUnavailable, RejectedQuestion, TransientJudgeError
-from .pace import Pace, wait_for_another_try
+from .config import SamplingConfig
+from .endpoint import EndpointClient
+from .errors import BudgetSpent, EndpointError, EndpointUnavailable, RejectedRequest
+from .limits import Limits
 from .sampler import PromptFormat, Request, SamplingStopped, prompt_format
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
 
 _TOO_LONG = re.compile(
     r"context[ _-](length|window|size)|maximum (context|sequence|model|input)|max_model_len|longer than|too long", re.I
 )
-_Result = tuple[int, Completion] | Exception | None
+_NO_TOOL_PARSER = re.compile(r"tool.?choice|tool-call-parser", re.I)
 
 
 class EndpointSampler:
-    """
-    A model behind an endpoint: several requests at a time, tried again where a failure may pass.
+    """A model at an endpoint: several requests at a time, over connections that stay open."""
 
-    Args:
-        config ([`EvaluationConfig`]):
-            Model, address, decoding and limits.
-
-    Raises:
-        ValueError: If the `openai` client, the key or the tokenizer is missing.
-    """
-
-    def __init__(self, config: EvaluationConfig) -> None:
+    def __init__(self, config: SamplingConfig) -> None:
         self._config = config
         self._render: Any = None
         tokenizer = None
         if config.endpoint_api == "completions":
+            from ..demo.names import model_folder
             from .models import load_tokenizer
 
             assert config.tokenizer is not None
-            tokenizer = load_tokenizer(config, config.tokenizer)
+            tokenizer = load_tokenizer(config, model_folder(config.tokenizer))
         self.prompts = prompt_format(config, tokenizer)
         if tokenizer is not None:
             from .rendering import PromptRenderer
 
             self._render = PromptRenderer(self.prompts)
-        self._client()  # what is missing is missed before anything else is done
+        self._client(Limits())  # a missing package or key is an error before anything else is done
+
+    def _client(self, limits: Limits) -> EndpointClient[Completion]:
+        return EndpointClient(
+            self._config, limits, lambda body: read_reply(body, self.prompts), "use backend transformers or vllm"
+        )
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -67,107 +62,91 @@ class EndpointSampler:
         }
 
     def sample(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """Sample a completion for each request, see [`Sampler`]."""
-        results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
-        stop = threading.Event()
+        """Sample a completion for each request, also for those that are appended meanwhile; see [`Sampler`]."""
+        limits = Limits(self._config.requests_per_minute)
+        client, slots = self._client(limits), asyncio.Semaphore(self._config.concurrency)
+        finished: queue.SimpleQueue[tuple[int, Future[Completion]]] = queue.SimpleQueue()
+        # A thread, so that requests are sent while the caller works, also where a loop runs already (notebooks).
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
 
-        def run() -> None:
-            try:
-                asyncio.run(self._sample_all(requests, results, stop))
-            except Exception as error:
-                results.put(error)
-            results.put(None)
+        async def answer(request: Request) -> Completion:
+            async with slots:
+                return await self._ask(client, request)
 
-        # A thread, so that completions reach the journal as they come, also where a loop runs already (notebooks).
-        threading.Thread(target=run, daemon=True).start()
+        def submit(index: int) -> None:
+            future = asyncio.run_coroutine_threadsafe(answer(requests[index]), loop)
+            future.add_done_callback(lambda done: finished.put((index, done)))
+
+        sent = received = 0
         problem: Exception | None = None
         try:
-            while (result := results.get()) is not None:
-                if isinstance(result, Exception):
-                    problem = problem or result
-                else:
-                    yield result
+            while True:
+                while problem is None and sent < len(requests):
+                    submit(sent)
+                    sent += 1
+                if received == sent:
+                    break
+                index, done = finished.get()
+                received += 1
+                try:
+                    completion = done.result()
+                except (Exception, CancelledError) as error:
+                    if not isinstance(error, (BudgetSpent, CancelledError)):
+                        problem = problem or error
+                    loop.call_soon_threadsafe(limits.close)  # replies to what was sent still come back
+                    continue
+                yield index, completion
         finally:
-            stop.set()
+            asyncio.run_coroutine_threadsafe(_shut_down(client), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
         if problem is not None:
             raise problem
 
-    async def _sample_all(
-        self, requests: Sequence[Request], results: "queue.SimpleQueue[_Result]", stop: threading.Event
-    ) -> None:
-        waiting = iter(range(len(requests)))
-        client, pace = self._client(), Pace(self._config.requests_per_minute)
-
-        async def work() -> None:
-            for index in waiting:  # the workers share one iterator
-                if stop.is_set():
-                    return
-                try:
-                    completion = await self._ask(client, pace, requests[index], stop)
-                except Exception as error:
-                    stop.set()
-                    pace.close()
-                    results.put(error)
-                    return
-                if completion is not None:
-                    results.put((index, completion))
-
+    async def _ask(self, client: EndpointClient[Completion], request: Request) -> Completion:
+        fields = self._fields(request)
         try:
-            await asyncio.gather(*(work() for _ in range(self._config.concurrency)))
-        finally:
-            await client.close()
+            return await client.complete(**fields)
+        except RejectedRequest as error:
+            if _TOO_LONG.search(str(error)):
+                return Completion("", finish_reason="prompt_too_long")
+            if "tools" in fields and _NO_TOOL_PARSER.search(str(error)):
+                raise SamplingStopped(
+                    "The endpoint does not read tool calls. Give --tool_choice none, so that calls come back as text, or "
+                    f"start vLLM with --enable-auto-tool-choice and --tool-call-parser: {error}"
+                ) from error
+            if self._config.on_rejection == "score_0":
+                return Completion(str(error), finish_reason="error")
+            raise SamplingStopped(
+                f"The endpoint refused a prompt (--on_rejection score_0 scores it 0 and continues): {error}"
+            ) from error
+        except EndpointUnavailable as error:
+            raise SamplingStopped(
+                f"The endpoint takes no requests; check model, base_url and api_key_env: {error}"
+            ) from error
+        except EndpointError as error:
+            raise SamplingStopped(f"The endpoint failed again and again: {error}") from error
 
-    def _client(self) -> "AsyncOpenAI":
-        config = self._config
-        without = "use backend transformers or vllm"
-        return make_client(
-            config.base_url, config.api_key_env, config.request_timeout, config.max_response_bytes, without
-        )
-
-    async def _ask(
-        self, client: "AsyncOpenAI", pace: Pace, request: Request, stop: threading.Event
-    ) -> Completion | None:
-        """The completion of a request; `None` if the run is being stopped by another one."""
-        tries = 0
-        while True:
-            await pace.wait()
-            if stop.is_set():
-                return None
-            try:
-                body = await body_of(self._send(client, request), self._config.request_timeout)
-                return read_reply(body, self.prompts)
-            except TransientJudgeError as error:
-                if tries >= self._config.max_retries:
-                    raise _stopped("failed again and again", error) from error
-                try:
-                    await wait_for_another_try(error, tries, pace, self._config)
-                except JudgeUnavailable as unavailable:
-                    raise _stopped("is busy", unavailable) from unavailable
-                tries += 1
-            except RejectedQuestion as error:
-                if _TOO_LONG.search(str(error)):
-                    return Completion("", finish_reason="prompt_too_long")
-                if self._config.on_rejection == "score_0":
-                    return Completion(str(error), finish_reason="error")
-                raise _stopped("refused a prompt (--on_rejection score_0 would go on)", error) from error
-            except JudgeError as error:
-                raise _stopped("takes no requests; check model, base_url and api_key_env", error) from error
-
-    def _send(self, client: "AsyncOpenAI", request: Request) -> Awaitable[Any]:
+    def _fields(self, request: Request) -> dict[str, Any]:
+        """Body of a request; what the API of OpenAI does not have goes through `extra_body`."""
         config, row = self._config, request.row
+        extra: dict[str, Any] = {"top_k": config.top_k} if config.top_k else {}
         fields: dict[str, Any] = {
             "model": config.model,
             "temperature": config.temperature,
             "top_p": config.top_p,
             "max_tokens": config.max_new_tokens,
             "seed": request.seed,
+            "extra_body": extra,
         }
-        extra: dict[str, Any] = {"top_k": config.top_k} if config.top_k else {}
-        if self._render is not None or isinstance(row["prompt"], str):
-            prompt = row["prompt"] if self._render is None else self._render(row)
-            if self._render is not None:
-                extra["skip_special_tokens"] = False
-            return client.completions.with_raw_response.create(prompt=prompt, extra_body=extra, **fields)
+        if self._render is not None:
+            extra["skip_special_tokens"] = False
+            return {**fields, "prompt": self._render(row)}
+        if isinstance(row["prompt"], str):
+            return {**fields, "prompt": row["prompt"]}
         from .rendering import prompt_messages
 
         messages, tools = prompt_messages(row, self.prompts)
@@ -175,34 +154,24 @@ class EndpointSampler:
             fields |= {"tools": tools, "tool_choice": config.tool_choice}
         if config.template_kwargs:
             extra["chat_template_kwargs"] = config.template_kwargs
-        fields["messages"] = template_messages(messages, decode_arguments=False)  # the API takes arguments as strings
-        return client.chat.completions.with_raw_response.create(extra_body=extra, **fields)
+        # The API takes arguments as strings.
+        return {**fields, "messages": template_messages(messages, decode_arguments=False)}
 
     def close(self) -> None:
-        """Connections are closed at the end of each round."""
+        """Connections are closed when the last completion has come."""
 
 
-def _stopped(what: str, error: Exception) -> SamplingStopped:
-    return SamplingStopped(f"The endpoint {what}: {error}")
+async def _shut_down(client: EndpointClient[Any]) -> None:
+    """Cancel what is under way, and close the connections."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await client.close()
 
 
 def read_reply(body: bytes, prompts: PromptFormat) -> Completion:
-    """
-    The completion in the body of a response.
-
-    Args:
-        body (`bytes`):
-            Body of a chat completion or a text completion.
-        prompts ([`PromptFormat`]):
-            Think tags, and the tokenizer whose end token is cut off a text.
-
-    Returns:
-        [`Completion`]:
-            The completion.
-
-    Raises:
-        TransientJudgeError: If the body is not of that form.
-    """
+    """The completion in the body of a chat completion or a text completion; raises `ValueError` for a broken body."""
     try:
         value = json.loads(body)
         choice = value["choices"][0]
@@ -211,14 +180,14 @@ def read_reply(body: bytes, prompts: PromptFormat) -> Completion:
         cut_off = choice.get("finish_reason") == "length"
         message = choice.get("message")
         text = choice["text"] if message is None else text_of_message(message, prompts)
-    except (ValueError, RecursionError):
-        raise TransientJudgeError("the body is not JSON") from None
-    except (KeyError, IndexError, TypeError, AttributeError):
-        raise TransientJudgeError("the body is no completion") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        raise ValueError("the body is not JSON") from None
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        raise ValueError("the body is not a completion") from None
     if text is None and isinstance(choice.get("finish_reason"), str):
         text = ""  # the model ended at once, and the server says so
     if not isinstance(text, str):
-        raise TransientJudgeError("the completion has no text")
+        raise ValueError("the completion has no text")
     end = None if prompts.tokenizer is None else prompts.tokenizer.eos_token
     if isinstance(end, str) and not cut_off:
         text = text.removesuffix(end)
@@ -228,21 +197,9 @@ def read_reply(body: bytes, prompts: PromptFormat) -> Completion:
 
 def text_of_message(message: Mapping[str, Any], prompts: PromptFormat) -> Any:
     """
-    The text that a server has taken apart: the chain of thought in its tags, the content, and calls as Hermes writes
-    them.
+    The text that a server took apart: chain of thought in its tags, content, and calls as Hermes writes them.
 
-    Args:
-        message (`Mapping[str, Any]`):
-            Assistant message.
-        prompts ([`PromptFormat`]):
-            Think tags.
-
-    Returns:
-        `str`:
-            The text; `None` where the message has nothing at all, and what is no text in `content` as it is.
-
-    Raises:
-        KeyError: If a call is not of the form of the API.
+    `None` if the message has none of them; content that is not text is returned as it is.
     """
     content = message.get("content")
     calls = message.get("tool_calls") or []

@@ -1,4 +1,4 @@
-"""Completions of a model for rows, with the prompts that training renders."""
+"""Generates completions with transformers, from the prompts that training renders."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -84,24 +84,12 @@ def plan_batches(
     context_length: int | None = None,
 ) -> Iterator[tuple[list[int], int]]:
     """
-    Batches of prompts of similar length, the longest first, so that what does not fit fails at once.
+    Batches of prompts of similar length, with the longest completion of each; the longest prompts come first, so that what
+    does not fit fails at once.
 
-    Args:
-        lengths (`Sequence[int]`):
-            Tokens of each prompt.
-        max_new_tokens (`int`):
-            Longest completion.
-        batch_size (`int`):
-            Most prompts a batch.
-        max_batch_tokens (`int`, *optional*):
-            Most positions of a batch, padding and completions included; one prompt is always taken.
-        context_length (`int`, *optional*):
-            Longest sequence of the model. A prompt that leaves less room than `max_new_tokens` is batched only with
-            those that leave as much, so that its room does not depend on the batch.
-
-    Yields:
-        `tuple[list[int], int]`:
-            Positions of the prompts, and the longest completion of all of them.
+    A batch has at most `max_batch_tokens` positions, padding and completions included; one prompt is always taken. A prompt
+    that leaves less room than `max_new_tokens` is batched only with those that leave as much, so that its room does not
+    depend on the batch.
     """
 
     def room(length: int) -> int:
@@ -140,37 +128,6 @@ def stream_completions(
     The random numbers of a completion depend on its seed alone: not on the batch, its order, or what was sampled
     before. Rounding of the logits may still differ with the width of a batch. A batch that does not fit the memory is
     halved. The random state of the process is neither used nor changed.
-
-    Args:
-        model ([`~transformers.PreTrainedModel`]):
-            Model to sample, in evaluation mode.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Its tokenizer.
-        prompts (`Sequence[Sequence[int]]`):
-            Token ids of the prompts.
-        seeds (`Sequence[int]`):
-            Seed of each completion.
-        max_new_tokens (`int`):
-            Longest completion, in tokens.
-        temperature (`float`, *optional*, defaults to `0.0`):
-            Sampling temperature; 0 is greedy.
-        top_k (`int`, *optional*, defaults to `0`):
-            Most likely tokens to sample from; 0 is all.
-        top_p (`float`, *optional*, defaults to `1.0`):
-            Probability mass to sample from.
-        batch_size (`int`, *optional*, defaults to `32`):
-            Most prompts a batch.
-        max_batch_tokens (`int`, *optional*):
-            Most positions of a batch, see [`plan_batches`].
-        context_length (`int`, *optional*):
-            Longest sequence of the model.
-
-    Yields:
-        `tuple[int, list[int]]`:
-            Position of a prompt and the token ids of its completion, up to and with its end token.
-
-    Raises:
-        torch.OutOfMemoryError: If a single prompt does not fit.
     """
     lengths = [len(prompt) for prompt in prompts]
     for planned, limit in plan_batches(lengths, max_new_tokens, batch_size, max_batch_tokens, context_length):
@@ -208,28 +165,6 @@ def sample_completions(
     Sample one completion for each prompt, in left-padded batches of prompts of similar length.
 
     The random state of the process is as before afterwards, so that an evaluation does not change a training run.
-
-    Args:
-        model ([`~transformers.PreTrainedModel`]):
-            Model to sample.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Its tokenizer.
-        prompts (`Sequence[Sequence[int]]`):
-            Token ids of the prompts.
-        max_new_tokens (`int`):
-            Longest completion, in tokens.
-        temperature (`float`, *optional*, defaults to `0.0`):
-            Sampling temperature; 0 is greedy.
-        batch_size (`int`, *optional*, defaults to `32`):
-            Prompts a batch.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the sampling.
-        progress (`Callable[[int], None]`, *optional*):
-            Called with the number of prompts of each finished batch.
-
-    Returns:
-        `list[list[int]]`:
-            Token ids of the completions in the order of the prompts, each up to and with its end token.
     """
     options = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else _GREEDY
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))

@@ -1,13 +1,14 @@
-"""Samplers that render prompts in this process, and the one that samples with transformers."""
+"""Renders prompts in this process, and samples a model with transformers."""
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..demo.names import model_folder
 from .completion import Completion, digest
-from .config import EvaluationConfig
+from .config import SamplingConfig
 from .generate import stop_token_ids, stream_completions
-from .models import checksum_of, context_length, is_adapter, load_model, load_tokenizer, model_folder
+from .models import checksum_of, context_length, is_adapter, load_model, load_tokenizer
 from .rendering import PromptRenderer
 from .sampler import Request, SamplingStopped, prompt_format
 
@@ -16,17 +17,7 @@ if TYPE_CHECKING:
 
 
 class RenderedRequests:
-    """
-    Token ids of the requests that can be sampled, and the completions of those that cannot.
-
-    Args:
-        requests (`Sequence[Request]`):
-            Requests.
-        renderer ([`PromptRenderer`]):
-            Renders their rows.
-        context (`int`, *optional*):
-            Longest sequence of the model. A prompt must leave room for one token.
-    """
+    """Token ids of the requests that leave room for a token in `context`, and refusals of the others."""
 
     def __init__(self, requests: Sequence[Request], renderer: PromptRenderer, context: int | None) -> None:
         self.positions: list[int] = []
@@ -50,23 +41,7 @@ class RenderedRequests:
 def read_completion(
     tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], ends: Sequence[int], num_prompt_tokens: int
 ) -> Completion:
-    """
-    A completion from its token ids.
-
-    Args:
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Tokenizer of the model.
-        ids (`Sequence[int]`):
-            Token ids, up to and with the one that ended it.
-        ends (`Sequence[int]`):
-            Token ids that end a completion.
-        num_prompt_tokens (`int`):
-            Tokens of the prompt.
-
-    Returns:
-        [`Completion`]:
-            Its text has special tokens, but not the one that ended it.
-    """
+    """A completion from its token ids; its text has special tokens, but not the one that ended it."""
     stopped = bool(ids) and ids[-1] in ends
     text = tokenizer.decode(
         list(ids[:-1] if stopped else ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
@@ -75,24 +50,11 @@ def read_completion(
 
 
 class TransformersSampler:
-    """
-    A transformers model in this process, sampled in batches of prompts of similar length.
-
-    Args:
-        config ([`EvaluationConfig`]):
-            Model, decoding and batches.
-        model ([`~transformers.PreTrainedModel`], *optional*):
-            Model in evaluation mode, in place of the one that `config` names.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
-            Its tokenizer.
-
-    Raises:
-        ValueError: If the model has no chat template, or the device is not there.
-    """
+    """A transformers model in this process, sampled in batches of prompts of similar length."""
 
     def __init__(
         self,
-        config: EvaluationConfig,
+        config: SamplingConfig,
         model: "PreTrainedModel | None" = None,
         tokenizer: "PreTrainedTokenizerBase | None" = None,
     ) -> None:
@@ -147,24 +109,12 @@ class TransformersSampler:
             ) from None
 
     def close(self) -> None:
-        """Let the model go."""
+        """Release the model."""
         del self._model
 
 
-def model_identity(config: EvaluationConfig, tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any]:
-    """
-    What tells a model apart from any other, as JSON values.
-
-    Args:
-        config ([`EvaluationConfig`]):
-            Its name and revision.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Its tokenizer, for the chat template.
-
-    Returns:
-        `dict`:
-            Name, revision, checksums of the files and of the chat template, and whether it is an adapter.
-    """
+def model_identity(config: SamplingConfig, tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any]:
+    """What tells a model apart from any other, as JSON values."""
     name = model_folder(config.model)
     return {
         "model": config.model,

@@ -1,15 +1,15 @@
-"""Models to evaluate: a folder, a Hub id, the embedded policy, or an adapter with its base."""
+"""Loads models: a folder, a Hub id, an embedded policy, or an adapter with its base."""
 
 import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.loading import DEMO
-from .config import EvaluationConfig
+from .config import SamplingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 ADAPTER_FILE = "adapter_config.json"
 _FILES = (  # that from_pretrained reads; an evaluation may write into the same folder
@@ -20,33 +20,13 @@ _BLOCK = 1 << 16
 _BLOCKS = 64  # of a file that is larger
 
 
-def model_folder(name: str) -> str:
-    """Folder or Hub id of a model; that of the embedded policy for `"demo"`."""
-    from ..demo.policy import demo_policy_path
-
-    return str(demo_policy_path()) if name == DEMO else name
-
-
 def is_adapter(name: str) -> bool:
     """Whether a folder holds a PEFT adapter."""
     return (Path(name) / ADAPTER_FILE).is_file()
 
 
 def base_of_adapter(folder: str) -> str:
-    """
-    Base model of an adapter.
-
-    Args:
-        folder (`str`):
-            Folder with an `adapter_config.json`.
-
-    Returns:
-        `str`:
-            Folder or Hub id.
-
-    Raises:
-        ValueError: If the file is broken, or the base model is not named or was a folder that is gone.
-    """
+    """Base model of an adapter."""
     file = Path(folder) / ADAPTER_FILE
     try:
         base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
@@ -56,24 +36,13 @@ def base_of_adapter(folder: str) -> str:
     if not base or is_gone:
         raise ValueError(
             f"The base model of the adapter in {folder} is {base!r}, which is not there. Set base_model_name_or_path in "
-            f"{ADAPTER_FILE}, or merge it: egpo-trl merge {folder} --base MODEL --output FOLDER."
+            f"{ADAPTER_FILE}, or merge it: egpo-trl merge {folder} --base MODEL --output_dir FOLDER."
         )
     return str(base)
 
 
 def checksum_of(name: str) -> str | None:
-    """
-    What tells two models in the same place apart.
-
-    Args:
-        name (`str`):
-            Folder or Hub id.
-
-    Returns:
-        `str` or `None`:
-            Over names, sizes and contents of the files that `from_pretrained` reads, and over the base of an adapter; of
-            large files 64 blocks that are spread evenly. `None` for a Hub id, whose commit tells.
-    """
+    """Digest of the files that `from_pretrained` reads, of large ones in part; `None` for a Hub id, whose commit tells."""
     folder = Path(name)
     if not folder.is_dir():
         return None
@@ -99,26 +68,11 @@ def check_folder(name: str) -> None:
     folder = Path(name)
     holds_model = any((folder / file).is_file() for file in ("config.json", ADAPTER_FILE))
     if (folder.exists() or folder.is_absolute() or name.startswith(".")) and not holds_model:
-        raise ValueError(f"model: {name!r} holds no model (config.json) and no adapter ({ADAPTER_FILE}).")
+        raise ValueError(f"model: {name!r} holds neither a model (config.json) nor an adapter ({ADAPTER_FILE}).")
 
 
-def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerBase":
-    """
-    Tokenizer of a model, with a chat template.
-
-    Args:
-        config ([`EvaluationConfig`]):
-            Revision and chat template.
-        name (`str`):
-            Folder or Hub id.
-
-    Returns:
-        [`~transformers.PreTrainedTokenizerBase`]:
-            The tokenizer; of an adapter without one, that of its base.
-
-    Raises:
-        ValueError: If it cannot be loaded, or has no chat template.
-    """
+def load_tokenizer(config: SamplingConfig, name: str) -> "PreTrainedTokenizerBase":
+    """Tokenizer of a model, with a chat template."""
     from transformers import AutoTokenizer
 
     if name != config.tokenizer:
@@ -139,23 +93,8 @@ def load_tokenizer(config: EvaluationConfig, name: str) -> "PreTrainedTokenizerB
     return tokenizer
 
 
-def load_model(config: EvaluationConfig, name: str) -> "PreTrainedModel":
-    """
-    Load a model for evaluation; an adapter together with its base.
-
-    Args:
-        config ([`EvaluationConfig`]):
-            Revision, number format, device and attention.
-        name (`str`):
-            Folder or Hub id.
-
-    Returns:
-        [`~transformers.PreTrainedModel`]:
-            In evaluation mode, on its device.
-
-    Raises:
-        ValueError: If the device is not there.
-    """
+def load_model(config: SamplingConfig, name: str) -> "PreTrainedModel":
+    """Load a model for evaluation; an adapter together with its base."""
     import torch
     from transformers import AutoModelForCausalLM
 

@@ -1,4 +1,4 @@
-"""What samples: a model in this process or behind an endpoint, one protocol for all."""
+"""The protocol of samplers: a model in this process or at an endpoint."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .completion import Completion
-from .config import EvaluationConfig
+from .config import SamplingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -14,62 +14,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PromptFormat:
-    """
-    How rows become prompts; a suite reads completions by the same.
-
-    Args:
-        style (`str`, *optional*, defaults to `"native"`):
-            Prompt style, see [`~egpo_trl.data.prompts.to_messages`].
-        think_tags (`tuple[str, str]`, *optional*):
-            Opening and closing tag of the chain of thought, where they are not the model's own.
-        chat_template_kwargs (`Mapping`, *optional*):
-            Further arguments of the chat template.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
-            Tokenizer with the chat template; `None` where an endpoint renders the prompts.
-        stop_token_ids (`tuple[int, ...]`, *optional*):
-            Token ids that end a completion beside the tokenizer's end-of-sequence token.
-    """
+    """How rows become prompts; a suite reads completions by the same format."""
 
     style: str = "native"
-    think_tags: tuple[str, str] | None = None
+    think_tags: tuple[str, str] | None = None  # where they are not the model's own
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    tokenizer: "PreTrainedTokenizerBase | None" = None
-    stop_token_ids: tuple[int, ...] = ()
+    tokenizer: "PreTrainedTokenizerBase | None" = None  # `None` where an endpoint renders the prompts
+    stop_token_ids: tuple[int, ...] = ()  # that end a completion, besides the tokenizer's end-of-sequence token
 
 
 def prompt_format(
-    config: EvaluationConfig, tokenizer: "PreTrainedTokenizerBase | None" = None, stop_token_ids: Sequence[int] = ()
+    config: SamplingConfig, tokenizer: "PreTrainedTokenizerBase | None" = None, stop_token_ids: Sequence[int] = ()
 ) -> PromptFormat:
-    """
-    The format of the prompts that a configuration asks for.
-
-    Args:
-        config ([`EvaluationConfig`]):
-            Style, think tags and template arguments.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
-            Tokenizer that renders them here.
-        stop_token_ids (`Sequence[int]`, *optional*):
-            Token ids that end a completion.
-
-    Returns:
-        [`PromptFormat`]:
-            The format.
-    """
-    tags = None if config.think_tags is None else (config.think_tags[0], config.think_tags[1])
+    """The format of the prompts that a configuration asks for."""
+    given = config.think_tags or (
+        ["<think>", "</think>"] if config.prompt_style == "paper" else None
+    )  # it asks for these
+    tags = None if given is None else (given[0], given[1])
     return PromptFormat(config.prompt_style, tags, config.template_kwargs, tokenizer, tuple(stop_token_ids))
 
 
 @dataclass(frozen=True)
 class Request:
-    """
-    A prompt to sample.
-
-    Args:
-        row (`Mapping[str, Any]`):
-            `prompt`, messages or a rendered string, and `tools`, a JSON string of function schemas.
-        seed (`int`):
-            Seed of this completion, from [`request_seed`].
-    """
+    """A row to sample: `prompt`, messages or a rendered string, `tools` as JSON, and the seed of this completion."""
 
     row: Mapping[str, Any]
     seed: int = 0
@@ -88,6 +55,9 @@ class Sampler(Protocol):
         """
         Sample a completion for each request.
 
+        The caller may append requests to the list while completions are yielded. A sampler answers those too, or leaves
+        them to the next call, as one that works in batches does.
+
         Args:
             requests (`Sequence[Request]`):
                 What to sample.
@@ -101,30 +71,14 @@ class Sampler(Protocol):
         """
 
     def close(self) -> None:
-        """Let the model or the connections go."""
+        """Release the model or the connections."""
 
 
 class SamplingStopped(RuntimeError):
-    """An evaluation that ended before everything was sampled; running it again goes on where it was."""
+    """An evaluation that ended before everything was sampled; running it again continues it."""
 
 
 def request_seed(seed: int, item_id: str, sample: int, step: int) -> int:
-    """
-    Seed of one completion: it depends on nothing that a batch or a resumption could change.
-
-    Args:
-        seed (`int`):
-            Seed of the run.
-        item_id (`str`):
-            The item.
-        sample (`int`):
-            Number of the sample.
-        step (`int`):
-            Number of the step in the conversation.
-
-    Returns:
-        `int`:
-            Between 0 and 2^31 - 1, which every back end takes.
-    """
+    """Seed of one completion, at most 2^31 - 1: it depends on nothing that a batch or a resumption could change."""
     key = f"{seed}\n{sample}\n{step}\n{item_id}"
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") & 0x7FFFFFFF

@@ -1,4 +1,4 @@
-"""Sampling in which every row of a batch has random numbers of its own."""
+"""Samples the tokens of a batch with random numbers of its own for each row."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,6 @@ class SeededSampling(LogitsProcessor):
 
     It leaves the chosen token the only possible one, so that greedy decoding takes it. The numbers are drawn on CPU, one
     for each position: they are the same on every device, in every batch and after a resumption.
-
-    Args:
-        seeds (`Sequence[int]`):
-            Seed of each row.
-        max_new_tokens (`int`):
-            Most tokens that will be chosen.
-        temperature (`float`):
-            Sampling temperature, positive.
-        top_k (`int`, *optional*, defaults to `0`):
-            Most likely tokens to sample from; 0 is all.
-        top_p (`float`, *optional*, defaults to `1.0`):
-            Probability mass to sample from.
     """
 
     def __init__(
@@ -43,25 +31,13 @@ class SeededSampling(LogitsProcessor):
         self._position = 0
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """
-        Scores in which only the chosen token of each row is possible.
-
-        Args:
-            input_ids (`torch.LongTensor`):
-                Sequences so far, shape (B, T).
-            scores (`torch.FloatTensor`):
-                Logits of the next token, shape (B, V).
-
-        Returns:
-            `torch.FloatTensor`:
-                0 at the chosen token, minus infinity elsewhere, shape (B, V).
-        """
+        """Scores in which only the chosen token of each row is possible."""
         logits = self._warpers(input_ids, scores.float() / self._temperature)
         precise = logits if scores.device.type == "mps" else logits.double()
         cumulative = precise.softmax(dim=-1).cumsum(dim=-1)
         uniform = self._uniforms[self._position].to(cumulative)
         self._position += 1
-        # `right` skips tokens without probability; scaling makes up for a sum that rounding left beside 1.
+        # `right` skips tokens without probability; scaling makes up for a sum that rounding left near 1.
         token = torch.searchsorted(cumulative, (uniform * cumulative[:, -1]).unsqueeze(1), right=True)
         chosen = torch.full_like(scores, -torch.inf)
         return chosen.scatter_(1, token.clamp_(max=scores.shape[1] - 1), 0.0)  # type: ignore[return-value]

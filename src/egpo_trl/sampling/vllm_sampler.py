@@ -1,12 +1,13 @@
-"""A model that vLLM samples in this process."""
+"""Samples a model with vLLM in this process."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..demo.names import model_folder
 from .completion import Completion
-from .config import EvaluationConfig
+from .config import SamplingConfig
 from .local_sampler import RenderedRequests, model_identity, read_completion
-from .models import base_of_adapter, is_adapter, load_tokenizer, model_folder
+from .models import base_of_adapter, is_adapter, load_tokenizer
 from .rendering import PromptRenderer
 from .sampler import Request, prompt_format
 
@@ -14,18 +15,9 @@ _CHUNK = 256  # prompts handed to vLLM at a time: what is finished is journalled
 
 
 class VLLMSampler:
-    """
-    A model in vLLM, sampled with a seed for each prompt; an adapter by vLLM's own LoRA support.
+    """A model in vLLM, sampled with a seed for each prompt; an adapter by vLLM's own LoRA support."""
 
-    Args:
-        config ([`EvaluationConfig`]):
-            Model, decoding and further arguments of `vllm.LLM`.
-
-    Raises:
-        ValueError: If vLLM is not installed, or the model has no chat template.
-    """
-
-    def __init__(self, config: EvaluationConfig) -> None:
+    def __init__(self, config: SamplingConfig) -> None:
         try:
             from vllm import LLM
             from vllm.lora.request import LoRARequest
@@ -92,7 +84,7 @@ class VLLMSampler:
         )
 
     def close(self) -> None:
-        """Let the engine go."""
+        """Release the engine."""
         del self._llm
 
 

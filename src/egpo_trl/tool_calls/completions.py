@@ -1,88 +1,39 @@
 """From what TRL hands to a reward, text, messages or token ids, to an [`~egpo_trl.tool_calls.calls.Answer`]."""
 
 import json
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from .bare_json import read_bare_json
-from .calls import MAX_CHARACTERS, Answer, InvalidJSON, State, ToolCall, load_json
+from .argument_types import read_arguments
+from .calls import MAX_CHARACTERS, Answer, InvalidJSON, State, ToolCall, load_json, parse_tools
 from .fragments import read_text
-from .hermes import read_hermes
 from .native import REASONING_FIELDS, NativeReader, find_response_template, parsed_call
-from .pythonic import read_pythonic
+from .syntaxes import SYNTAX_BY_NAME
+from .template_syntax import write_by_template
 from .thinking import split_completion
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Reader = Callable[[str, Collection[str], bool], Answer]
+SYNTAXES = (*SYNTAX_BY_NAME, "native")
 
-READERS: Mapping[str, Reader] = {"hermes": read_hermes, "pythonic": read_pythonic, "json": read_bare_json}
-SYNTAXES = (*READERS, "native")
-
-
-def find_syntax(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """
-    Syntax of tool calls of a tokenizer, found by letting its chat template write one.
-
-    Args:
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Tokenizer.
-
-    Returns:
-        `str`:
-            The syntax that reads what the template writes, `"native"` if only the tokenizer's response template does,
-            and `"pythonic"` if the template writes no calls, so that only the prompt can ask for them.
-
-    Raises:
-        ValueError: If the template writes calls that nothing here reads.
-    """
-    written = _write_call(tokenizer)
-    for text in () if written is None else (written, _END_OF_TURN.sub("", written)):
-        for syntax, reader in READERS.items():
-            if reader(text, (), False).calls == (_PROBE,):
-                return syntax
-    if find_response_template(tokenizer) is not None:
-        return "native"
-    if written is None:
-        return "pythonic"
-    raise ValueError(
-        f"The chat template of {tokenizer.name_or_path!r} writes a call as {written[:120]!r}, which nothing here reads, "
-        "and neither transformers nor TRL knows how to parse it. Set tokenizer.response_template, or use the prompt "
-        "style 'paper' with syntax='pythonic'."
-    )
-
-
-_PROBE = ToolCall("probe_tool", {"number": 1})
-_END_OF_TURN = re.compile(r"\s*<[^<>\s]+>\s*$")
-
-
-def _write_call(tokenizer: "PreTrainedTokenizerBase") -> str | None:
-    """What the chat template writes for an assistant's call, or `None` if it writes none."""
-    user = {"role": "user", "content": "?"}
-    for arguments in (_PROBE.arguments, json.dumps(_PROBE.arguments)):  # templates differ in what they take
-        call = {"type": "function", "id": "probe0001", "function": {"name": _PROBE.name, "arguments": arguments}}
-        assistant = {"role": "assistant", "content": "", "tool_calls": [call]}
-        try:
-            asked = str(tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True))
-            full = str(tokenizer.apply_chat_template([user, assistant], tokenize=False))
-        except Exception:
-            continue  # a template may refuse a conversation with any error of its own
-        same = next((at for at, (a, b) in enumerate(zip(asked, full, strict=False)) if a != b), len(asked))
-        if full.rfind("<", 0, same) > full.rfind(">", 0, same):
-            same = full.rfind("<", 0, same)  # not in the middle of a tag
-        turn = full[same:]
-        if _PROBE.name in turn:
-            split = split_completion(turn, "optional", prefilled=asked.rstrip().endswith("<think>"))
-            return turn if split.reason else split.answer
-    return None
+# What ends a turn in released models; it is not text, wherever TRL leaves it.
+_ENDS_OF_TURN = (
+    "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|eot|>", "<|eom|>", "</s>", "<eos>",
+    "<|end|>", "<|return|>", "<|call|>", "<|observation|>", "<|user|>", "<end_of_turn>", "<turn|>", "<|END_OF_TURN_TOKEN|>",
+    "<｜end▁of▁sentence｜>", "<end_of_sentence>", "[e~[", "<seed:eos>", "<SPECIAL_12>",
+)  # fmt: skip
 
 
 def _read_plain(syntax: str, text: str, names: tuple[str, ...], allow_text: bool) -> Answer:
-    return READERS[syntax](text, names, allow_text)
+    return SYNTAX_BY_NAME[syntax].read(text, names, allow_text)
+
+
+@lru_cache(maxsize=256)
+def _schemas_of(tools: str) -> Mapping[str, Any]:
+    return parse_tools(tools)
 
 
 _MAX_REPEATED = 2000  # characters of an answer that is worth remembering
@@ -137,6 +88,10 @@ class CompletionReader:
         template = find_response_template(self.tokenizer) if self.tokenizer is not None else None
         return None if template is None else NativeReader(template, self.thinking)
 
+    @cached_property
+    def _checks_think_tags(self) -> bool:
+        return self.syntax in SYNTAX_BY_NAME and SYNTAX_BY_NAME[self.syntax].checks_think_tags
+
     def read(
         self,
         completion: Any,
@@ -179,12 +134,16 @@ class CompletionReader:
         if ids is None:
             return self._read_turn(turns[0], prompt, names, tools)
         if self._must_decode(turns[0], ids):
-            answer = self._read_content(self._decode(ids), prompt, names, tools)
+            answer = self._read_content(self.decode(ids), prompt, names, tools, is_decoded=True)
         else:
             answer = self._read_turn(turns[0], prompt, names, tools)
         if answer.state is not State.CALL and self._ends.isdisjoint(ids):
             return Answer(State.MALFORMED, reason="truncated")
         return answer
+
+    def read_ids(self, token_ids: Sequence[int], tools: Any = None) -> Answer:
+        """Reads a turn from its tokens, whatever TRL made of it."""
+        return self._read_content(self.decode(token_ids), None, (), tools, is_decoded=True)
 
     def _read_turn(self, turn: Mapping[str, Any], prompt: Any, names: Collection[str], tools: Any) -> Answer:
         content = turn.get("content")
@@ -203,11 +162,17 @@ class CompletionReader:
             return Answer(State.MALFORMED, reason="several_think_blocks")
         if turn.get("tool_calls"):
             return self._parsed_calls(turn["tool_calls"], content, names)
+        if self._checks_think_tags:
+            return read_text(content, names)  # the parser has taken the frame of the message off
         return self._read_answer(content, names, tools)
 
-    def _read_content(self, content: str, prompt: Any, names: Collection[str], tools: Any) -> Answer:
+    def _read_content(
+        self, content: str, prompt: Any, names: Collection[str], tools: Any, is_decoded: bool = False
+    ) -> Answer:
         if self.syntax == "native" and self._native is not None and self._native.reads_reasoning:
-            return self._native.read(content, self.generation_prompt, _schemas(tools), names, self.allow_text)
+            return self._read_native(content, names, tools)
+        if not is_decoded and (content[-2:] in self._last_letters or content[-1:].isspace()):
+            content = _without_end(content, self._ends_of_turn)
         start, end = self.think_tags
         prefilled = self.think_prefilled
         if prefilled is None:
@@ -218,7 +183,7 @@ class CompletionReader:
         if len(answer_text) > MAX_CHARACTERS and len(answer_text.strip()) > MAX_CHARACTERS:
             return Answer(State.MALFORMED, reason="malformed_call")
         answer = self._read_answer(answer_text, names, tools)
-        if answer.state is State.CALL and not self.allow_text:
+        if (answer.state is State.CALL and not self.allow_text) or self._checks_think_tags:
             return answer  # tags in it stand in strings
         if answer.state is State.CALL:
             strings = json.dumps([call.arguments for call in answer.calls], ensure_ascii=False)
@@ -233,12 +198,56 @@ class CompletionReader:
         if self.syntax == "native" and self._native is not None:
             if self._native.reads_reasoning:  # of a message whose reasoning was cut out: what is left must be text
                 return read_text(text, names)
-            return self._native.read(text, self.generation_prompt, _schemas(tools), names, self.allow_text)
+            return self._read_native(text, names, tools)
         syntax = self.syntax
-        if syntax not in READERS:
+        if syntax not in SYNTAX_BY_NAME:
             syntax = "pythonic" if text.lstrip().startswith(("[", "<answer>")) else "hermes"
         read = _read_repeated if len(text) <= _MAX_REPEATED else _read_plain
-        return read(syntax, text, tuple(names), self.allow_text)
+        answer = read(syntax, text, tuple(names), self.allow_text)
+        if answer.calls and SYNTAX_BY_NAME[syntax].is_typed_by_schema:
+            return answer._replace(calls=read_arguments(answer.calls, _parameters(tools)))
+        return answer
+
+    def _read_native(self, text: str, names: Collection[str], tools: Any) -> Answer:
+        assert self._native is not None
+        arguments = (self.generation_prompt, _schemas(tools), names, self.allow_text)
+        answer = self._native.read(text, *arguments)
+        if answer.state is not State.MALFORMED:
+            return answer
+        shorter = _without_end(text, self._ends_of_turn)  # an end that the response template does not know is no text
+        again = answer if shorter == text else self._native.read(shorter, *arguments)
+        return answer if again.state is State.MALFORMED else again
+
+    def write(self, calls: Sequence[ToolCall], text: str = "", thought: str = "") -> str:
+        """
+        Write a completion that is read as these calls, or as this text where there are none.
+
+        Args:
+            calls (`Sequence[ToolCall]`):
+                The calls.
+            text (`str`, *optional*):
+                Text of an answer without calls.
+            thought (`str`, *optional*):
+                Chain of thought; it stands there unless `thinking` is `"off"`.
+
+        Returns:
+            `str`:
+                The completion, without the end of the turn.
+
+        Raises:
+            ValueError: If the syntax is `"native"` and the chat template does not write calls.
+        """
+        syntax = SYNTAX_BY_NAME.get("pythonic" if self.syntax == "auto" else self.syntax)
+        if syntax is not None:
+            answer = syntax.write(calls) if calls else syntax.write_text(text)
+        else:
+            assert self.tokenizer is not None
+            answer = write_by_template(self.tokenizer, calls) if calls else text
+        if self.thinking == "off" or (self.thinking == "optional" and not self.think_prefilled and not thought):
+            return answer
+        start, end = self.think_tags
+        follows = "<|start|>assistant" if self.syntax == "harmony" else ""
+        return f"{'' if self.think_prefilled else start}{thought}{end}{follows}{answer}"
 
     def _parsed_calls(self, tool_calls: Any, content: str, names: Collection[str]) -> Answer:
         if content.strip() and (not self.allow_text or read_text(content, names).state is not State.TEXT):
@@ -286,7 +295,17 @@ class CompletionReader:
         assert self.tokenizer is not None
         return [text for text in self.tokenizer.convert_ids_to_tokens(sorted(self._ends)) if text]
 
-    def _decode(self, token_ids: Sequence[int]) -> str:
+    @cached_property
+    def _ends_of_turn(self) -> tuple[str, ...]:
+        own = [] if self.tokenizer is None else self._end_texts
+        return tuple(end for end in (*own, *_ENDS_OF_TURN) if end != self.think_tags[1])
+
+    @cached_property
+    def _last_letters(self) -> frozenset[str]:
+        """Of what ends a turn: most answers are told by them."""
+        return frozenset(end[-2:] for end in self._ends_of_turn)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
         """Text up to the end-of-turn token, special tokens included; with that token for the native syntax."""
         assert self.tokenizer is not None
         ids = list(token_ids)
@@ -308,6 +327,23 @@ def text_of(content: Any) -> str:
         return content
     parts = content if isinstance(content, list) else []
     return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+
+
+def _without_end(text: str, ends: tuple[str, ...]) -> str:
+    """A text without what ends the turn."""
+    stripped = text.rstrip()
+    if not stripped.endswith(ends):
+        return text
+    return stripped.removesuffix(next(end for end in ends if stripped.endswith(end)))
+
+
+def _parameters(tools: Any) -> Mapping[str, Any]:
+    """Parameter schemas by function name, dots as they are and as underscores; none where the tools cannot be read."""
+    try:
+        schemas = _schemas_of(tools) if isinstance(tools, str) else parse_tools(tools)
+    except (ValueError, TypeError):
+        return {}
+    return {**{name.replace(".", "_"): schema for name, schema in schemas.items()}, **schemas}
 
 
 def _schemas(tools: Any) -> list[Any] | None:

@@ -108,7 +108,7 @@ def exact_difference(call: ToolCall, wanted: ToolCall, schemas: Mapping[str, Sch
         if type(given) is type(value) and not isinstance(value, (dict, list)):
             if given != value:
                 return "wrong_value"
-        elif not values_equal(given, value, _children([root], root, name), root, 1):
+        elif not values_equal(given, value, children([root], root, name), root, 1):
             return "wrong_value" if _same_type(given, value) else "wrong_type"
     return None
 
@@ -158,20 +158,20 @@ def values_equal(value: Any, wanted: Any, schemas: Sequence[Schema], root: Schem
             if type(a) is type(b) and not isinstance(b, (dict, list)):
                 if a != b:
                     return False
-            elif not values_equal(a, b, _children(schemas, root, key), root, depth + 1):
+            elif not values_equal(a, b, children(schemas, root, key), root, depth + 1):
                 return False
         return True
     if type(value) in (int, float) and type(wanted) in (int, float):
-        return value == wanted and any(_types(schema) & _NUMBER_TYPES for schema in _expand(schemas, root))
+        return value == wanted and any(types_of(schema) & _NUMBER_TYPES for schema in expand(schemas, root))
     return False
 
 
-def _types(schema: Schema) -> set[str]:
+def types_of(schema: Schema) -> set[str]:
     kind = schema.get("type")
     return {name for name in (kind if isinstance(kind, list) else [kind]) if isinstance(name, str)}
 
 
-def _expand(schemas: Iterable[Any], root: Schema) -> list[Schema]:
+def expand(schemas: Iterable[Any], root: Schema) -> list[Schema]:
     """The schemas with local references resolved and the branches of `anyOf`, `oneOf` and `allOf` beside them."""
     todo, seen = list(schemas), set()
     expanded: list[Schema] = []
@@ -197,10 +197,10 @@ def _resolve(pointer: str, root: Schema) -> Any:
     return target
 
 
-def _children(schemas: Sequence[Schema], root: Schema, key: str | int) -> list[Schema]:
+def children(schemas: Sequence[Schema], root: Schema, key: str | int) -> list[Schema]:
     """Schemas of a property or of a list item."""
     children: list[Any] = []
-    for schema in _expand(schemas, root):
+    for schema in expand(schemas, root):
         if isinstance(key, str):
             properties = schema.get("properties")
             known = properties.get(key) if isinstance(properties, dict) else None

@@ -1,28 +1,12 @@
 """Pythonic calls as data sets and prompts write them: function and argument names may be any text, even with blanks."""
 
 import re
-from collections.abc import Iterable
 
 from .calls import MAX_CHARACTERS, MAX_DEPTH, State, ToolCall
-from .pythonic import read_pythonic
+from .syntaxes.pythonic import read_pythonic
+from .syntaxes.pythonic import write_calls as write_calls
 
 _TOKEN = re.compile(r"""\"(?:[^"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[\[({\])},=]""", re.DOTALL)
-
-
-def write_calls(calls: Iterable[ToolCall]) -> str:
-    """
-    Write calls in the pythonic syntax.
-
-    Args:
-        calls (`Iterable[ToolCall]`):
-            The calls.
-
-    Returns:
-        `str`:
-            Such as `[f(a=1, b='x'), g()]`.
-    """
-    written = (f"{call.name}({', '.join(f'{k}={v!r}' for k, v in call.arguments.items())})" for call in calls)
-    return f"[{', '.join(written)}]"
 
 
 def read_named_calls(text: str) -> tuple[ToolCall, ...] | None:

@@ -50,6 +50,13 @@ def find_response_template(tokenizer: "PreTrainedTokenizerBase") -> dict[str, An
     return template if isinstance(template, dict) and "tool_calls" in template.get("fields", {}) else None
 
 
+def types_by_schema(template: Mapping[str, Any]) -> bool:
+    """Whether the calls of a response template hold plain text, which only the schema of a function gives a type."""
+    field = template.get("fields", {}).get("tool_calls", {})
+    parser = field.get("content_args", {}).get("value_parser") or {}
+    return bool(field.get("content") == "xml-inline" and parser.get("name", "text") == "text")
+
+
 class NativeReader:
     """
     Reader of completions in a tokenizer's own syntax.
@@ -72,6 +79,7 @@ class NativeReader:
             spec["fields"][_LEFTOVER] = {"content": "text"}
         self._template = load_response_template(spec)
         self._thinking = thinking
+        self._is_typed_by_schema = types_by_schema(spec)
         self._reasoning = next((name for name in REASONING_FIELDS if name in spec["fields"]), None)
         self.reads_reasoning = self._reasoning is not None
         field = self._template.fields.get(self._reasoning)
@@ -148,7 +156,8 @@ class NativeReader:
         regions: list[tuple[str, str, Any]] = []
         body = ""
         try:
-            parser = ResponseParser(self._template, prefix=prefix, tools=tools)
+            # Elsewhere transformers would make a number of a text that the policy wrote in quotes.
+            parser = ResponseParser(self._template, prefix=prefix, tools=tools if self._is_typed_by_schema else None)
             events = [*parser.initial_events, *parser.feed(text + _END)]
             events += parser.finalize()[1]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

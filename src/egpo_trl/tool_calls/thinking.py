@@ -1,9 +1,38 @@
 """Splitting a completion into chain of thought and answer, and checking that the reasoning template is kept."""
 
-from typing import NamedTuple
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _WHITE_SPACE = " \t\r\n\f\v"  # what the mask of the chain of thought skips too
 THINKING_MODES = ("required", "optional", "off")
+
+# Tag pairs that released reasoning models use; the first pair that a chat template holds, or else the tokenizer, is taken.
+KNOWN_THINK_TAGS = (
+    ("<|channel|>analysis<|message|>", "<|end|>"),  # gpt-oss
+    ("<|channel>thought\n", "<channel|>"),  # Gemma 4
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<thought>", "</thought>"),
+    ("[THINK]", "[/THINK]"),
+    ("<seed:think>", "</seed:think>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("◁think▷", "◁/think▷"),
+)
+_TOKENS = re.compile(r"<[^<>]+>|\[[^\[\]]+\]|◁[^◁▷]+▷")  # of which tags consist
+
+
+def find_think_tags(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str] | None:
+    """The think tags that a chat template holds, or that its tokenizer has as tokens; `None` if there are none."""
+    added = set(tokenizer.get_added_vocab())
+    template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
+    template = template.replace("\\n", "\n")  # as a string in the template is written
+    written = (tags for tags in KNOWN_THINK_TAGS if all(tag in template for tag in tags))
+    tokens = (tags for tags in KNOWN_THINK_TAGS if added.issuperset(_TOKENS.findall("".join(tags))))
+    return next(written, None) or next(tokens, None)
 
 
 class Split(NamedTuple):

@@ -1,159 +1,124 @@
-"""Writing rows to files that are either whole or not there."""
+"""Writes files that are either whole or absent."""
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from datasets import Dataset, Features, Json, List, Value
+if TYPE_CHECKING:
+    from datasets import Features
+    from pyarrow.parquet import ParquetWriter
 
 _ROWS_A_GROUP = 1000
 
 
-class RowWriter(Protocol):
-    """Writes rows in order."""
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path to write to; its file takes the name `path`, content on disk first, if the block ends without an error."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: Path, errors: str = "strict") -> None:
+    """Write a text file in UTF-8."""
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8", errors=errors)
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write a JSON file."""
+    write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", path)
+
+
+class WholeFile:
+    """Writes rows as JSON lines, or as Parquet if the name says so; without `features`, the first rows tell."""
+
+    def __init__(self, path: Path, features: "Features | None" = None) -> None:
+        self.path = path
+        self.rows = 0
+        self._features = features
+        self._pending: list[dict[str, Any]] = []
+        self._parquet: ParquetWriter | None = None
+        self._lines: IO[str] | None = None
+
+    def __enter__(self) -> "WholeFile":
+        self._stack = ExitStack()
+        self._partial = self._stack.enter_context(whole(self.path))
+        if self.path.suffix == ".parquet":
+            self._stack.push(self._finish)
+        else:
+            self._lines = self._stack.enter_context(self._partial.open("w", encoding="utf-8"))
+        return self
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Add a row."""
+        self.rows += 1
+        if self._lines is not None:
+            self._lines.write(json.dumps(row, ensure_ascii=True, default=str) + "\n")
+            return
+        self._pending.append(dict(row))
+        if len(self._pending) >= _ROWS_A_GROUP:
+            self._write_group()
 
-    def close(self) -> None:
-        """Finish the file."""
+    def _write_group(self) -> None:
+        from datasets import Dataset
+        from pyarrow import ArrowInvalid, ArrowTypeError
+        from pyarrow.parquet import ParquetWriter
 
-
-class JsonlWriter:
-    """
-    JSON lines.
-
-    Args:
-        path (`Path`):
-            File.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8")
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Add a row."""
-        self._file.write(json.dumps(row, ensure_ascii=True, default=str) + "\n")
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._file.close()
-
-
-class ParquetWriter:
-    """
-    Parquet, in groups of rows.
-
-    Args:
-        path (`Path`):
-            File.
-        features ([`~datasets.Features`], *optional*):
-            Features of the rows; by default those of the first group, with messages as JSON, which keeps the arguments
-            of calls in them as they are.
-    """
-
-    def __init__(self, path: Path, features: Features | None) -> None:
-        self._path, self._features = path, features
-        self._rows: list[dict[str, Any]] = []
-        self._writer: pq.ParquetWriter | None = None
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Add a row."""
-        self._rows.append(dict(row))
-        if len(self._rows) >= _ROWS_A_GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
+        rows, self._pending = self._pending, []
         try:
             if self._features is None:
-                self._features = _infer(self._rows)
-            unknown = next((name for row in self._rows for name in row if name not in self._features), None)
+                self._features = _infer(rows)
+            unknown = next((name for row in rows for name in row if name not in self._features), None)
             if unknown is not None:
                 raise TypeError(f"not all rows have the column {unknown!r}")
-            table = Dataset.from_list(self._rows, features=self._features).data.table
-        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
+            table = Dataset.from_list(rows, features=self._features).data.table
+        except (ArrowInvalid, ArrowTypeError, TypeError) as error:
             raise ValueError(f"output_format parquet: the rows differ in form ({error}); use jsonl.") from None
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema)
-        if self._rows:
-            self._writer.write_table(table)
-        self._rows = []
+        if self._parquet is None:
+            self._parquet = ParquetWriter(self._partial, table.schema)
+        if rows:
+            self._parquet.write_table(table)
 
-    def close(self) -> None:
-        """Finish the file."""
-        if self._rows or self._writer is None:
-            self._flush()
-        assert self._writer is not None
-        self._writer.close()
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None and (self._pending or self._parquet is None):
+                self._write_group()
+        finally:
+            if self._parquet is not None:
+                self._parquet.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
 
 
-def _infer(rows: list[dict[str, Any]]) -> Features:
+def _infer(rows: list[dict[str, Any]]) -> "Features":
+    """Features of rows, with messages as JSON, which keeps the arguments of calls in them as they are."""
+    from datasets import Dataset, Json, List, Value
+
     features = Dataset.from_list([{**row, "prompt": None, "answer": ""} for row in rows]).features
     if rows:
         features["prompt"] = Value("string") if isinstance(rows[0]["prompt"], str) else List(Json())
     return features
 
 
-def with_answer(features: Features | None) -> Features | None:
+def with_answer(features: "Features | None") -> "Features | None":
     """The features of the input and the `answer` column."""
+    from datasets import Features, Value
+
     return None if features is None else Features({**features, "answer": Value("string")})
-
-
-class WholeFile:
-    """
-    A file that appears under its name only when it is finished.
-
-    Args:
-        path (`Path`):
-            Name of the file; its suffix picks JSON lines or Parquet.
-        features ([`~datasets.Features`], *optional*):
-            Features of the rows, for Parquet.
-    """
-
-    def __init__(self, path: Path, features: Features | None = None) -> None:
-        self.path = path
-        self._partial = path.with_name(path.name + ".partial")
-        self._writer: RowWriter = (
-            ParquetWriter(self._partial, features) if path.suffix == ".parquet" else JsonlWriter(self._partial)
-        )
-        self.rows = 0
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Add a row."""
-        self._writer.write(row)
-        self.rows += 1
-
-    def __enter__(self) -> "WholeFile":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            self._partial.unlink(missing_ok=True)
-            return
-        self._writer.close()
-        replace(self._partial, self.path)
-
-
-def replace(partial: Path, path: Path) -> None:
-    """Give a finished file its name, its content on disk before."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def write_json(value: Any, path: Path) -> None:
-    """Write a JSON file that is either whole or not there."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    replace(partial, path)
 
 
 def checksum(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The progress bar of long commands, on standard error."""
+"""Shows the progress of long commands on standard error."""
 
 import sys
 
@@ -7,16 +7,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def progress_bar(show: bool) -> Progress:
-    """
-    A bar with counts and times.
-
-    Args:
-        show (`bool`):
-            Whether to show it; otherwise nothing is written.
-
-    Returns:
-        [`~rich.progress.Progress`]:
-            The bar, to be entered as a context.
-    """
+    """A bar with counts and times."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, TimeRemainingColumn(), console=Console(file=sys.stderr), disable=not show)

@@ -1,10 +1,10 @@
-"""Silence for what libraries say and a user of a run can do nothing about."""
+"""Silences messages of libraries that a user can do nothing about."""
 
 import logging
 import warnings
 
 _DROPPED = {  # logger -> start of the message
-    "DeepSpeed": "Setting accelerator to CPU.",  # there is no GPU, which is known and may be meant
+    "DeepSpeed": "Setting accelerator to CPU.",  # no GPU is here, which may be intended
     "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward",  # a faster kernel that is optional
 }
 
@@ -15,7 +15,7 @@ def _keeps(record: logging.LogRecord) -> bool:
 
 def quiet_libraries() -> None:
     """
-    Drop the few messages of the pinned libraries that no user can act on; every other warning stays.
+    Silence the few messages of the pinned libraries that no user can act on; every other warning stays.
 
     Call it before TRL is imported: some of them come up at import.
     """

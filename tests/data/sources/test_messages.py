@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from egpo_trl.data.sources.conversation import Conversation
+from egpo_trl.tool_calls.calls import ToolCall
 from tests.data.sources.converting import convert_records, parameters, reference
 
 TOOLS = [
@@ -45,8 +47,8 @@ def test_lists_and_json_strings(tmp_path, dump):
     last = rows[-1]["prompt"]
     assert last[1]["content"] == "1+2\nand 3+4?"
     assert [(m["content"], m["tool_call_id"]) for m in last if m["role"] == "tool"] == [
-        ("7", "call_1"),
-        ("3", "call_0"),
+        ("7", "y"),
+        ("3", "x"),
         ("11", "call_2"),
     ]
     assert parameters(rows[0]) == {"add": TOOLS[0]["function"]["parameters"]}
@@ -118,13 +120,13 @@ def assistant(**message):
     [
         ({}, "messages", "is missing"),
         ([], "record", "a record must be an object, got list"),
-        ({"messages": "x", "tools": []}, "messages", "is not JSON"),
+        ({"messages": "[x", "tools": []}, "messages", "is not JSON"),
         ({"messages": [3], "tools": []}, "messages", "message 0 must have a role"),
-        ({"messages": [{"role": ["user"]}]}, "messages", "message 0 must have a role"),
+        ({"messages": [{"role": ["user"]}]}, "messages", "message 0 has the unknown role"),
         ({"messages": MESSAGES[:2], "tools": TOOLS}, "messages", "no assistant message behind a user message"),
         ({"messages": MESSAGES, "tools": TOOLS * 2 + [{"name": "add"}]}, "tools", "stands twice with different"),
         (assistant(content=None), "messages", "message 2 has no content"),
-        (assistant(content=[{"type": "image_url"}]), "messages", "message 2 has no content"),
+        (assistant(content=[{"type": "image_url"}]), "messages", "message 2 has a block of type 'image_url'"),
         (assistant(content="add(a=1, b=2) is 3"), "messages", "message 2 holds a call, or a piece of one"),
         (assistant(content="[add(a=1)]", tool_calls=[call("x", a=2)]), "messages", "holds other calls in its text"),
         (assistant(content="\ud800"), "answer", "holds a lone surrogate"),
@@ -140,3 +142,30 @@ def test_malformed_records(tmp_path, record, field, reason):
     assert len(rows) == 8
     assert (skipped.index, skipped.field) == (1, field)
     assert reason in skipped.reason
+
+
+def test_ids_are_kept_where_they_tell_calls_apart():
+    """Mistral's nine characters, Kimi's `functions.f:0` and OpenAI's `call_…` are; missing and repeated ones are made anew."""
+    conversation = Conversation([])
+    f = ToolCall("f", {})
+    conversation.add_text("user", "Pick.")
+    conversation.add_calls([f, f, f], "", ["Ab3dEf7h9", None, "Ab3dEf7h9"])
+    conversation.add_result("r", "f", "Ab3dEf7h9")
+    conversation.add_text("user", "Again.")
+    conversation.add_calls([f, f, f, f], "", ["functions.f:0", "call_1", 7, " "])
+    ids = [call["id"] for message in conversation.messages for call in message.get("tool_calls", ())]
+    assert len(set(ids)) == 7
+    assert (ids[0], ids[3]) == ("Ab3dEf7h9", "functions.f:0")
+    assert all(one.startswith("call_") for one in ids[1:3] + ids[4:])
+    assert conversation.messages[2]["tool_call_id"] == "Ab3dEf7h9"
+
+
+def test_ids_do_not_tell_prompts_apart(tmp_path):
+    """The same conversation with ids drawn anew is a duplicate, and on the same side of a split."""
+    from egpo_trl.data.duplicates import row_digest
+
+    other = json.loads(json.dumps(MESSAGES).replace('"x"', '"Ab3dEf7h9"').replace('"y"', '"Ab3dEf7h0"'))
+    rows, _ = convert_records(tmp_path, "messages", [RECORD, {**RECORD, "messages": other}])
+    half = len(rows) // 2
+    assert rows[half - 1]["prompt"] != rows[-1]["prompt"]
+    assert [row_digest(row) for row in rows[:half]] == [row_digest(row) for row in rows[half:]]

@@ -40,7 +40,7 @@ PARALLEL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("source", ["apigen_mt", "sharegpt", "messages"])
+@pytest.mark.parametrize("source", ["apigen_mt", "sharegpt"])
 def test_apigen_mt(tmp_path, source):
     rows, skipped = convert_records(tmp_path, source, [APIGEN_MT])
     assert skipped == []
@@ -134,13 +134,13 @@ def calls(value):
         ({**APIGEN_MT, "tools": TOOLS}, "tools", "must be a string"),
         ({**APIGEN_MT, "conversations": "[]"}, "conversations", "must be a non-empty list"),
         ({**APIGEN_MT, "conversations": {"from": "human"}}, "conversations", "must be a non-empty list"),
-        (calls("{'name': 'think'}"), "conversations", "message 1 is no call"),
-        (calls("[]"), "conversations", "message 1 is an empty list of calls"),
-        (calls("3"), "conversations", "message 1 is no call: a call must be an object"),
+        (calls("{'name': 'think'}"), "conversations", "is not a call"),
+        (calls("[]"), "conversations", "is an empty list of calls"),
+        (calls("3"), "conversations", "is not a call: a call must be an object"),
         (calls('{"name": "think", "arguments": [1]}'), "conversations", "'arguments' must be an object"),
-        (calls('{"name": "think", "arguments": "{"}'), "conversations", "message 1 is no call"),
+        (calls('{"name": "think", "arguments": "{"}'), "conversations", "is not a call"),
         (calls('{"name": 3, "arguments": {}}'), "conversations", "'name' must be a non-empty string"),
-        (calls(None), "conversations", "message 1 is no call"),
+        (calls(None), "conversations", "is not a call"),
     ],
 )
 def test_malformed_records(tmp_path, record, field, reason):

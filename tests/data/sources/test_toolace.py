@@ -114,9 +114,9 @@ def test_results_that_are_no_list_are_one_result(tmp_path):
         ({**RECORD, "system": 'Functions: [{"name": "f", ]'}, "system", "the list of functions is not JSON"),
         ({**RECORD, "system": 'Functions: [{"title": "f"}]'}, "system", "a function has no 'name'"),
         (without(RECORD, "conversations"), "conversations", "is missing"),
-        ({**RECORD, "conversations": []}, "conversations", "must be a non-empty list of turns"),
-        ({**RECORD, "conversations": ["hi"]}, "conversations", "message 0 has the unknown sender"),
-        (turns(("robot", "hi")), "conversations", "message 0 has the unknown sender 'robot'"),
+        ({**RECORD, "conversations": []}, "conversations", "must be a non-empty list of messages"),
+        ({**RECORD, "conversations": ["hi"]}, "conversations", "message 0 must have a role"),
+        (turns(("robot", "hi")), "conversations", "message 0 has the unknown role 'robot'"),
         (turns(("user", None)), "conversations", "message 0 has no content"),
         (turns(("user", "q"), ("assistant", "")), "conversations", "message 1 has no content"),
         (turns(("assistant", "hello")), "conversations", "no assistant message behind a user message"),
@@ -125,7 +125,7 @@ def test_results_that_are_no_list_are_one_result(tmp_path):
         (turns(("user", "q"), ("assistant", "Sure: [getEvents()]")), "conversations", "with text beside it"),
         (turns(("user", "q"), ("assistant", "[getEvents(a=" + "[" * 500 + ")]")), "conversations", "cannot be read"),
         (turns(("user", "q"), ("assistant", "<tool_call>{}")), "conversations", "a tag is missing"),
-        (turns(("user", "q"), ("function_call", "{}")), "conversations", "does not know"),
+        (turns(("user", "q"), ("function_call", "{}")), "conversations", "message 1 is not a call"),
     ],
 )
 def test_malformed_records(tmp_path, record, field, reason):

@@ -49,9 +49,8 @@ def test_verdicts_and_accuracies_are_the_scorer_s(checkout, tmp_path):
         f"{MULTI}_1_0": "scorer_error: StopIteration",
         f"{SPECIAL}_0": "error_detection",
     }
-    assert scores.accuracies == {SINGLE: 0.333, MULTI: 0.0, SPECIAL: 0.0}
-    assert scores.aggregates["normal"] == pytest.approx(0.333 / 12)
-    assert scores.verdicts_of(MULTI).keys() == {f"{MULTI}_0_0", f"{MULTI}_0_1", f"{MULTI}_1_0"}
+    assert scores.official["accuracy"] == {SINGLE: 0.333, MULTI: 0.0, SPECIAL: 0.0}
+    assert scores.official["sums"]["normal"] == pytest.approx(0.333 / 12)
     result = tmp_path / "kept" / "result_all" / "result_en" / "egpo-trl" / f"data_{SINGLE}_result.json"
     assert [json.loads(line)["id"] for line in result.read_text().splitlines()] == [f"{SINGLE}_{i}" for i in range(3)]
     assert (tmp_path / "kept" / "score_all" / "score_en" / "result.xlsx").is_file()

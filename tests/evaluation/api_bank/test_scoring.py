@@ -36,7 +36,7 @@ def test_verdicts_are_the_scorer_s(checkout, tmp_path):
         f"{ALARM}_2": "no_call",
         "Translate-level-1-1_0": "wrong_call",  # its service has a stand-in
     }
-    assert (scores.correct, scores.total) == (1, 4)
+    assert scores.official == {"total": 4, "correct": 1}
     lines = (tmp_path / "kept" / "predictions.json").read_text().splitlines()
     assert {"file": f"{ALARM}.jsonl", "id": 0, "pred": answers[f"{ALARM}_0"]}.items() <= json.loads(lines[0]).items()
 

@@ -10,6 +10,8 @@ from ..records import Record, Unconvertible
 from .conversation import Conversation, Row, dump_json, make_row, tools_of
 from .messages import add_messages
 
+FIELDS = ("question", "function", "ground_truth")
+RENAMED = {"messages": "question", "tools": "function", "answers": "ground_truth"}
 PYTHON_CATEGORIES = (
     "simple_python", "simple", "multiple", "parallel", "parallel_multiple", "irrelevance", "live_simple",
     "live_multiple", "live_parallel", "live_parallel_multiple", "live_irrelevance", "live_relevance",
@@ -68,6 +70,13 @@ def _join(file: Path) -> Iterator[Record | Unconvertible]:
         if not isinstance(record, Unconvertible) and isinstance(record.get("id"), str) and record["id"] in answers:
             record = {**record, "ground_truth": answers[record["id"]]}
         yield record
+
+
+def recognise(record: Mapping[str, Any]) -> str | None:
+    """Why a record is in this form, `None` if it is not."""
+    question = record.get("question")
+    turns = isinstance(question, list) and bool(question) and isinstance(question[0], list)
+    return "its `question` is a list of turns, and it has `function`" if turns and "function" in record else None
 
 
 def convert_record(record: Mapping[str, Any], reference: str = "exact") -> list[Row]:

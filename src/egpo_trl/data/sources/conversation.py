@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from ...tool_calls.calls import InvalidJSON, ToolCall, load_json
+from ...tool_calls.calls import InvalidJSON, ToolCall
+from ...tool_calls.syntaxes.pythonic import read_literal
 from ..assistant_text import read_assistant
-from ..json_schema import to_tools
+from ..function_text import load_long_json, read_functions
 from ..records import Unconvertible
 
 Row = dict[str, Any]
+_TEXT_PARTS = ("text", "input_text", "output_text")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
@@ -20,7 +23,7 @@ class Conversation:
     Messages as they come; [`rows`] then makes one canonical row of each assistant step.
 
     A step is all that the assistant says before somebody else speaks: calls and texts of messages in a row are one
-    message with all calls and the texts beside them, so that every call stands before its result.
+    message with all calls and texts, so that every call comes before its result.
 
     Args:
         tools (`list[dict]`):
@@ -36,6 +39,7 @@ class Conversation:
         self._steps: dict[int, _Step] = {}  # by position of their message
         self._unanswered: list[dict[str, Any]] = []  # calls of the last step that have no result yet
         self._num_calls = 0
+        self._ids: set[str] = set()  # of calls so far
 
     @property
     def names(self) -> set[str]:
@@ -54,7 +58,7 @@ class Conversation:
         """Add an assistant message, in the record at `position`, whose calls may stand in its text."""
         text = self._text("assistant", content, position)
         calls, beside = self.read_calls(text, position)
-        self._add_to_step(beside if calls else text, beside, calls)
+        self._add_to_step(beside, beside, calls)
 
     def read_calls(self, text: str, position: int) -> tuple[Sequence[ToolCall], str]:
         """Calls in a text and the text beside them, see [`~egpo_trl.data.assistant_text.read_assistant`]."""
@@ -73,7 +77,7 @@ class Conversation:
             content (`Any`, *optional*, defaults to `""`):
                 Text beside them.
             ids (`Sequence[Any]`, *optional*):
-                Their ids in the record, which results refer to; the row numbers the calls anew.
+                Their ids in the record, which results refer to. Those that are missing or repeated are made anew.
         """
         text = text_of(content) or ""
         self._add_to_step(text, text, calls, ids)
@@ -93,11 +97,20 @@ class Conversation:
         step.texts += [text] if text.strip() else []
         message["content"] = "\n".join(part for part in (message["content"], content) if part)
         for call, given in zip_longest(calls, ids[: len(calls)]):
-            call_id = f"call_{self._num_calls}"
-            self._num_calls += 1
+            call_id = self._id_of_call(given)
             self._unanswered.append({"tool_call_id": call_id, "name": call.name, "given": given})
             function = {"name": call.name, "arguments": dump_json(call.arguments)}
             message.setdefault("tool_calls", []).append({"id": call_id, "type": "function", "function": function})
+
+    def _id_of_call(self, given: Any) -> str:
+        """The id of a call as the record gives it, if it is one and no other call has it; else a new one."""
+        call_id = given
+        while not isinstance(call_id, str) or not call_id.strip() or call_id in self._ids:
+            call_id = f"call_{self._num_calls}"
+            self._num_calls += call_id in self._ids
+        self._num_calls += 1
+        self._ids.add(call_id)
+        return call_id
 
     def add_result(self, content: Any, name: Any = None, given: Any = None) -> None:
         """Add a tool result: of the unanswered call with the id `given`, else of the function `name`, else the first."""
@@ -161,31 +174,35 @@ def dump_json(value: Any) -> str:
 
 
 def text_of(content: Any) -> str | None:
-    """Text of a message's content: a string, or a list of parts of which those of type `text` count."""
+    """Text of a message's content: a string, or a list of parts that are all text."""
     if isinstance(content, list) and all(isinstance(part, Mapping) for part in content):
-        texts = [part.get("text") for part in content if part.get("type", "text") == "text"]
+        texts = [part.get("text") for part in content if part.get("type", "text") in _TEXT_PARTS]
         content = "\n".join(text for text in texts if isinstance(text, str)) if len(texts) == len(content) else None
     return content if isinstance(content, str) else None
 
 
 def tools_of(record: Mapping[str, Any], field: str = "tools") -> list[dict[str, Any]]:
-    """Functions of a record: a list, or a JSON string of one; raises [`Unconvertible`]."""
+    """Functions of a record: a list, or a text that [`read_functions`] knows; raises [`Unconvertible`]."""
     if record.get(field) is None:
         raise Unconvertible(field, "is missing")
     try:
-        return to_tools(json_field(record, field))
+        return read_functions(record[field])
+    except InvalidJSON as error:
+        raise Unconvertible(field, f"is not JSON: {error}") from None
     except ValueError as error:
         raise Unconvertible(field, str(error)) from None
 
 
 def json_field(record: Mapping[str, Any], field: str) -> Any:
-    """Value of a field that may be written as a JSON string; raises [`Unconvertible`]."""
+    """Value of a field that may be written as a JSON string, or as Python writes it; raises [`Unconvertible`]."""
     value = record.get(field)
     if value is None:
         raise Unconvertible(field, "is missing")
     if not isinstance(value, str):
         return value
     try:
-        return load_json(value)
+        return load_long_json(value)
     except InvalidJSON as error:
+        with suppress(ValueError):
+            return read_literal(value)
         raise Unconvertible(field, f"is not JSON: {error}") from None

@@ -1,10 +1,18 @@
-"""Hermes function-calling-v1: ShareGPT `conversations` with `<tool_call>` blocks, and `tools` as a JSON string."""
+"""Hermes function-calling-v1: ShareGPT `conversations` with `<tools>` in the system message, `<tool_call>` in answers."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from . import sharegpt
 from .conversation import Row
+
+FIELDS = ("conversations", "tools")
+
+
+def recognise(record: Mapping[str, Any]) -> str | None:
+    """Why a record is in this form, `None` if it is not."""
+    listed = any(sender == "system" and "<tools>" in text for sender, text in sharegpt.turns_of(record)[:2])
+    return "its `conversations` list the functions in `<tools>`" if listed else None
 
 
 def convert_record(record: Mapping[str, Any], keep_system: bool = False) -> list[Row]:

@@ -9,6 +9,15 @@ from ..records import Unconvertible
 from .conversation import Conversation, Row, dump_json, json_field, make_row, tools_of
 from .messages import add_messages
 
+FIELDS = ("prompt", "tools", "reference", "answer")
+RENAMED = {"messages": "prompt", "answers": "reference"}
+
+
+def recognise(record: Mapping[str, Any]) -> str | None:
+    """Why a record is in this form, `None` if it is not."""
+    found = record.get("prompt") is not None and record.get("reference") is not None
+    return "it has `prompt` and `reference`" if found else None
+
 
 def convert_record(record: Mapping[str, Any]) -> list[Row]:
     """

@@ -3,34 +3,161 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ...tool_calls.calls import InvalidJSON, ToolCall, load_json
 from ..assistant_text import call_of
+from ..function_text import functions_in, lists_functions
 from ..records import Unconvertible
-from . import sharegpt
 from .conversation import Conversation, Row, json_field, text_of, tools_of
 from .hermes_tags import read_results
 
-_ROLES = {"developer": "system", "function": "tool"}
+FIELDS = ("messages", "tools")
+IS_GENERAL = True  # a source for one data set goes first
+TOOL_FIELDS = ("tools", "functions", "tools_json", "available_tools")
+
+_ROLES = {
+    **dict.fromkeys(("system", "systems", "developer"), "system"),
+    **dict.fromkeys(("user", "human"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "model", "bot", "ai", "chatgpt", "answer"), "assistant"),
+    **dict.fromkeys(("tool_call", "tool_calls", "function_call", "function_calls"), "calls"),
+    **dict.fromkeys(
+        ("tool", "function", "observation", "tool_response", "tool_result", "tool_output", "function_response",
+         "function_result", "function_output", "function_call_output", "ipython"), "tool"
+    ),
+    **dict.fromkeys(("reasoning", "thinking", "thought"), "thought"),
+}  # fmt: skip
+_BLOCK_TEXTS = ("text", "input_text", "output_text")
+_BLOCK_THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 
 
-def convert_record(record: Mapping[str, Any], keep_system: bool = True) -> list[Row]:
+def recognise(record: Mapping[str, Any]) -> str | None:
+    """Why a record is in this form, `None` if it is not."""
+    field = _field_of(record)
+    if record.get(field) is None:
+        return None
+    tools = next((name for name in TOOL_FIELDS if record.get(name) is not None), None)
+    return f"it has `{field}` and `{tools}`" if tools else f"it has `{field}`"
+
+
+def convert_record(record: Mapping[str, Any], keep_system: bool | None = None) -> list[Row]:
     """
     Rows of a record; see [`~egpo_trl.data.sources.convert`].
 
-    A record with `conversations` instead of `messages` is read as ShareGPT.
+    `messages` (or `conversation`, bitAgent) may be one user message as text; `answers` (calls, or a text) may follow.
     """
-    if record.get("messages") is None and record.get("conversations") is not None:
-        return sharegpt.convert_record(record, keep_system)
-    field = "functions" if record.get("tools") is None else "tools"  # the older form of the API
-    conversation = Conversation([] if record.get(field) is None else tools_of(record, field), "messages")
-    add_messages(conversation, json_field(record, "messages"), keep_system)
+    return convert_messages(record, _field_of(record), keep_system)
+
+
+def _field_of(record: Mapping[str, Any]) -> str:
+    return "messages" if record.get("messages") is not None or record.get("conversation") is None else "conversation"
+
+
+def convert_messages(
+    record: Mapping[str, Any],
+    field: str = "messages",
+    keep_system: bool | None = None,
+    tool_fields: tuple[str, ...] = TOOL_FIELDS,
+) -> list[Row]:
+    """
+    Rows of a record whose messages are in a field.
+
+    Args:
+        record (`Mapping[str, Any]`):
+            Record, also with `system` (a text or blocks of it) and `answers`.
+        field (`str`, *optional*, defaults to `"messages"`):
+            Field that holds the messages.
+        keep_system (`bool`, *optional*):
+            Whether system messages are kept; by default those that do not list the functions.
+        tool_fields (`tuple[str, ...]`, *optional*):
+            Fields that may hold the functions, in order; without any, a system message between tags such as `<tools>`.
+
+    Returns:
+        `list[dict]`:
+            Rows.
+
+    Raises:
+        Unconvertible: If the record has no row.
+    """
+    messages = _messages_of(record, field)
+    conversation = Conversation(_functions_of(record, messages, field, tool_fields), field)
+    add_messages(conversation, messages, keep_system)
+    if record.get("answers") is not None:
+        add_answers(conversation, record["answers"], "answers")
     return conversation.rows()
 
 
+def _messages_of(record: Mapping[str, Any], field: str) -> list[Any]:
+    value = record.get(field)
+    if isinstance(value, str) and value.strip() and value.lstrip()[0] not in "[{":
+        value = [{"role": "user", "content": value}]  # a query
+    else:
+        value = json_field(record, field)
+    if not isinstance(value, list) or not value:
+        raise Unconvertible(field, "must be a non-empty list of messages")
+    system = record.get("system")
+    return [{"role": "system", "content": system}, *value] if system else value
+
+
+def _functions_of(
+    record: Mapping[str, Any], messages: list[Any], field: str, tool_fields: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    found = next((name for name in tool_fields if record.get(name) not in (None, "", [], "[]")), None)
+    if found is not None:
+        return tools_of(record, found)
+    for message in messages:
+        role, content = _role_and_content(message)
+        text = text_of(content) if role == "system" else None
+        try:
+            listed = functions_in(text) if text else None
+        except ValueError as error:
+            raise Unconvertible(field, f"the functions in the system message cannot be read: {error}") from None
+        if listed is not None:
+            return listed
+    return []
+
+
+def add_answers(conversation: Conversation, answers: Any, field: str) -> None:
+    """Add the right answer that a field holds: calls as values or JSON, else a text."""
+    conversation.field = field
+    if isinstance(answers, str) and (not answers.strip() or answers.lstrip()[0] not in "[{"):
+        conversation.add_assistant(answers)
+        return
+    try:
+        decoded = load_json(answers) if isinstance(answers, str) else answers
+    except InvalidJSON as error:
+        if isinstance(answers, str) and "(" in answers:
+            conversation.add_assistant(answers)
+            return
+        raise Unconvertible(field, f"is not JSON: {error}") from None
+    if isinstance(decoded, Mapping) and isinstance(decoded.get("role"), str):
+        decoded = [decoded]
+    if isinstance(decoded, list) and any(isinstance(item, Mapping) and "role" in item for item in decoded):
+        add_messages(conversation, decoded)
+        return
+    if not isinstance(decoded, (list, Mapping)):
+        raise Unconvertible(field, f"must be a list of calls or a text, got {type(decoded).__name__}")
+    conversation.add_calls(_calls_of(decoded, field))
+
+
+def _calls_of(values: Any, field: str) -> list[ToolCall]:
+    calls = []
+    for position, value in enumerate(values if isinstance(values, list) else [values]):
+        try:
+            calls.append(call_of(value))
+        except ValueError as error:
+            raise Unconvertible(field, f"call {position}: {error}") from None
+    return calls
+
+
 def add_messages(
-    conversation: Conversation, messages: Any, keep_system: bool = True, calls_in_text: bool = True
+    conversation: Conversation,
+    messages: Any,
+    keep_system: bool | None = True,
+    calls_in_text: bool = True,
+    first: int = 0,
 ) -> None:
     """
-    Add messages in the form of the chat-completions API to a conversation.
+    Add messages to a conversation: those of the chat-completions API, of ShareGPT (`from`, `value`), of Anthropic (blocks
+    of `tool_use` and `tool_result`), items of OpenAI's Responses, and calls and results as messages of their own roles.
 
     Args:
         conversation ([`Conversation`]):
@@ -38,49 +165,160 @@ def add_messages(
         messages (`Any`):
             List of messages.
         keep_system (`bool`, *optional*, defaults to `True`):
-            Whether system messages are added.
+            Whether system messages are added; `None` for those that do not list the functions.
         calls_in_text (`bool`, *optional*, defaults to `True`):
             Whether calls are looked for in the text of assistant messages.
+        first (`int`, *optional*, defaults to `0`):
+            Position of the first one in the record, for errors.
 
     Raises:
-        Unconvertible: If it is no such list.
+        Unconvertible: If it is not such a list.
     """
     field = conversation.field
     if not isinstance(messages, list) or not messages:
         raise Unconvertible(field, "must be a non-empty list of messages")
-    for position, message in enumerate(messages):
-        role = message.get("role") if isinstance(message, Mapping) else None
-        role = _ROLES.get(role, role) if isinstance(role, str) else None
-        if role not in ("system", "user", "assistant", "tool"):
-            raise Unconvertible(field, f"message {position} must have a role of the chat-completions API")
-        calls = _calls(message, field) if role == "assistant" else []
-        if calls:
+    reader = _Reader(conversation, calls_in_text)
+    for position, message in enumerate(messages, first):
+        role, content = _role_and_content(message)
+        if role is None:
+            raise Unconvertible(field, _unknown_role(message, position))
+        if role == "system":
+            text = text_of(content) or ""
+            if keep_system or (keep_system is None and not lists_functions(text, conversation.names)):
+                conversation.add_text("system", content, position)
+        elif role != "thought":
+            getattr(reader, f"add_{role}")(message, content, position)
+
+
+def _role_and_content(message: Any) -> tuple[str | None, Any]:
+    """Role as the keys of [`_Reader`]'s methods name it, and content."""
+    if not isinstance(message, Mapping):
+        return None, None
+    role = next((message[key] for key in ("role", "from", "type") if message.get(key) is not None), None)
+    kind = _ROLES.get(role.lower().replace(" ", "_").replace("-", "_")) if isinstance(role, str) else None
+    content = next((message[key] for key in ("content", "value", "output") if message.get(key) is not None), None)
+    return kind, content
+
+
+def _unknown_role(message: Any, position: int) -> str:
+    if not isinstance(message, Mapping):
+        return f"message {position} must have a role of the chat-completions API"
+    role = next((message[key] for key in ("role", "from", "type") if message.get(key) is not None), None)
+    return f"message {position} has the unknown role {str(role)[:40]!r}"
+
+
+class _Reader:
+    """Adds messages of one role each to a conversation."""
+
+    def __init__(self, conversation: Conversation, calls_in_text: bool) -> None:
+        self._conversation = conversation
+        self._field = conversation.field
+        self._calls_in_text = calls_in_text
+
+    def add_user(self, message: Mapping[str, Any], content: Any, position: int) -> None:
+        """A user message, which may hold results of tools: as blocks, or all of it in tags."""
+        if _has_blocks(content):
+            results = [block for block in content if block.get("type") == "tool_result"]
+            for block in results:
+                self._conversation.add_result(_plain(block.get("content", "")), None, block.get("tool_use_id"))
+            content = [block for block in content if block.get("type") != "tool_result"]
+            if results and not content:
+                return
+        text = text_of(content)
+        stripped = text.strip() if text and self._calls_in_text else ""
+        if stripped.startswith("<tool_response>") and stripped.endswith("</tool_response>"):
+            self.add_tool(message, stripped, position)
+        else:
+            self._conversation.add_text("user", content, position)
+
+    def add_assistant(self, message: Mapping[str, Any], content: Any, position: int) -> None:
+        """An assistant message: calls in keys, in blocks or in its text, or a text."""
+        calls = self._given_calls(message)
+        if _has_blocks(content):
+            unknown = {str(block.get("type")) for block in content} - {*_BLOCK_TEXTS, *_BLOCK_THOUGHTS, "tool_use"}
+            if unknown:
+                raise Unconvertible(self._field, f"message {position} has a block of type {min(unknown)[:40]!r}")
+            calls += [block for block in content if block.get("type") == "tool_use"]
+            content = [block for block in content if block.get("type") in _BLOCK_TEXTS]
+        if not calls:
+            if self._calls_in_text:
+                self._conversation.add_assistant(content, position)
+            else:
+                self._conversation.add_text("assistant", content, position)
+            return
+        read = self._read(calls, position)
+        text = text_of(content) or ""
+        if self._calls_in_text and text.strip():
+            again, text = self._conversation.read_calls(text, position)
+            if again and list(again) != read:
+                raise Unconvertible(
+                    self._field, f"message {position} holds other calls in its text than in 'tool_calls'"
+                )
+        self._conversation.add_calls(read, text, [call.get("id") for call in calls])
+
+    def add_calls(self, message: Mapping[str, Any], content: Any, position: int) -> None:
+        """A message or item that is nothing but calls."""
+        if content is None and isinstance(message.get("name"), str):  # an item of Responses
+            self._conversation.add_calls(self._read([message], position), "", [message.get("call_id")])
+            return
+        if isinstance(content, str) and "<" in content:
+            self._conversation.add_calls(self._conversation.read_calls(content, position)[0])
+            return
+        try:
+            decoded = load_json(content) if isinstance(content, str) else content
+        except InvalidJSON as error:
+            raise Unconvertible(self._field, f"message {position} is not a call: {error}") from None
+        calls = decoded if isinstance(decoded, list) else [decoded]
+        if not calls:
+            raise Unconvertible(self._field, f"message {position} is an empty list of calls")
+        try:
+            self._conversation.add_calls([call_of(call) for call in calls])
+        except ValueError as error:
+            raise Unconvertible(self._field, f"message {position} is not a call: {error}") from None
+
+    def add_tool(self, message: Mapping[str, Any], content: Any, position: int) -> None:
+        """A result, or several in tags or in a list of objects with `results`."""
+        given = next((message[key] for key in ("tool_call_id", "tool_use_id", "call_id") if message.get(key)), None)
+        content = "" if content is None else content
+        read = read_results(content, self._conversation.names) if self._calls_in_text else [(content, None)]
+        for result, name in read:
+            self._conversation.add_result(result, message.get("name") or name, given)
+
+    def _given_calls(self, message: Mapping[str, Any]) -> list[Any]:
+        calls = message.get("tool_calls")
+        if isinstance(calls, str) and calls.strip():
             try:
-                read = [call_of(call) for call in calls]
-            except ValueError as error:
-                raise Unconvertible(field, f"message {position}: {error}") from None
-            text = text_of(message.get("content")) or ""
-            if calls_in_text and text:
-                again, text = conversation.read_calls(text, position)
-                if again and list(again) != read:
-                    raise Unconvertible(
-                        field, f"message {position} holds other calls in its text than in 'tool_calls'"
-                    )
-            conversation.add_calls(read, text, [call.get("id") for call in calls])
-        elif role == "tool":
-            content = message.get("content")
-            for result, name in read_results(content, conversation.names) if calls_in_text else [(content, None)]:
-                conversation.add_result(result, message.get("name") or name, message.get("tool_call_id"))
-        elif role == "assistant" and calls_in_text:
-            conversation.add_assistant(message.get("content"), position)
-        elif role != "system" or keep_system:
-            conversation.add_text(role, message.get("content"), position)
+                calls = load_json(calls)
+            except InvalidJSON as error:
+                raise Unconvertible(self._field, f"'tool_calls' must be a list: {error}") from None
+        if not calls and message.get("function_call"):
+            calls = [message["function_call"]]  # the older form of the API
+        if calls and not isinstance(calls, list):
+            raise Unconvertible(self._field, "'tool_calls' must be a list")
+        return [_decoded(call) for call in calls or [] if call is not None]
+
+    def _read(self, calls: list[Any], position: int) -> list[ToolCall]:
+        try:
+            return [call_of(call) for call in calls]
+        except ValueError as error:
+            raise Unconvertible(self._field, f"message {position}: {error}") from None
 
 
-def _calls(message: Mapping[str, Any], field: str) -> list[Any]:
-    calls = message.get("tool_calls")
-    if calls is None and message.get("function_call") is not None:
-        calls = [message["function_call"]]  # the older form of the API
-    if calls is not None and not isinstance(calls, list):
-        raise Unconvertible(field, "'tool_calls' must be a list")
-    return [call for call in calls or [] if call is not None]
+def _decoded(call: Any) -> Any:
+    try:
+        return load_json(call) if isinstance(call, str) else call
+    except InvalidJSON:
+        return call
+
+
+def _has_blocks(content: Any) -> bool:
+    """Whether content is a list of blocks of which one is more than text."""
+    if not isinstance(content, list) or not all(isinstance(block, Mapping) for block in content):
+        return False
+    return any(block.get("type", "text") != "text" for block in content)
+
+
+def _plain(content: Any) -> Any:
+    """Content of a result: its text where that is all that there is."""
+    text = text_of(content)
+    return content if text is None else text

@@ -8,12 +8,22 @@ from ...tool_calls.calls import InvalidJSON, ToolCall, decode_json
 from ...tool_calls.named_calls import read_named_calls
 from ..json_schema import to_tools
 from ..records import Unconvertible
-from .conversation import Conversation, Row, dump_json
-from .sharegpt import turns_of
+from .conversation import Conversation, Row, dump_json, json_field
+from .messages import add_messages
+
+FIELDS = ("system", "conversations")
 
 _LIST = re.compile(r"\[\s*(?=\{|\])")
 # A list whose first element is a name (which may hold blanks) with an opening parenthesis behind it.
 _CALL_LIST = re.compile(r"\[\s*[^\W\d][^\[\](){}\"'=,]*\(")
+
+
+def recognise(record: Mapping[str, Any]) -> str | None:
+    """Why a record is in this form, `None` if it is not."""
+    system = record.get("system")
+    if record.get("tools") or record.get("conversations") is None or not isinstance(system, str):
+        return None
+    return "its `system` holds a list of functions" if _LIST.search(system) and '"name"' in system else None
 
 
 def convert_record(record: Mapping[str, Any], keep_system: bool = False) -> list[Row]:
@@ -26,17 +36,18 @@ def convert_record(record: Mapping[str, Any], keep_system: bool = False) -> list
     if keep_system:
         conversation.add_text("system", beside)
     names = [tool["function"]["name"] for tool in functions]
-    for position, (role, value) in enumerate(turns_of(record)):
-        if role == "tool":
+    turns = json_field(record, "conversations")
+    if not isinstance(turns, list) or not turns:
+        raise Unconvertible("conversations", "must be a non-empty list of messages")
+    for position, turn in enumerate(turns):
+        sender = turn.get("from", turn.get("role")) if isinstance(turn, Mapping) else None
+        value = turn.get("value", turn.get("content")) if isinstance(turn, Mapping) else None
+        if sender == "tool":
             _add_results(conversation, value)
-        elif role == "assistant" and isinstance(value, str) and (calls := _calls(value, names, position)):
+        elif sender in ("assistant", "gpt") and isinstance(value, str) and (calls := _calls(value, names, position)):
             conversation.add_calls(calls)
-        elif role == "assistant":
-            conversation.add_assistant(value, position)
-        elif role == "calls":
-            raise Unconvertible("conversations", f"message {position} has a role that ToolACE does not know")
         else:
-            conversation.add_text(role, value, position)
+            add_messages(conversation, [turn], keep_system, first=position)
     return conversation.rows()
 
 

@@ -3,9 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...tool_calls.calls import parse_reference
 from ..records import Unconvertible
-from .conversation import Conversation, Row, json_field, tools_of
+from .conversation import Conversation, Row, tools_of
+from .messages import add_answers
+
+FIELDS = ("query", "tools", "answers")
+RENAMED = {"messages": "query"}
+
+
+def recognise(record: Mapping[str, Any]) -> str | None:
+    """Why a record is in this form, `None` if it is not."""
+    found = isinstance(record.get("query"), str) and record.get("answers") is not None
+    return "it has `query` and `answers`" if found else None
 
 
 def convert_record(record: Mapping[str, Any]) -> list[Row]:
@@ -17,16 +26,7 @@ def convert_record(record: Mapping[str, Any]) -> list[Row]:
     """
     conversation = Conversation(tools_of(record), "query")
     conversation.add_text("user", record.get("query"))
-    answers = record.get("answers")
-    if isinstance(answers, str) and answers.strip() and answers.lstrip()[0] not in "[{":
-        conversation.field = "answers"
-        conversation.add_assistant(answers, 1)
-        return conversation.rows()
-    try:
-        calls = parse_reference(json_field(record, "answers"))
-    except Unconvertible:
-        raise
-    except ValueError as error:
-        raise Unconvertible("answers", str(error)) from None
-    conversation.add_calls(calls)
+    if record.get("answers") is None:
+        raise Unconvertible("answers", "is missing")
+    add_answers(conversation, record["answers"], "answers")
     return conversation.rows()

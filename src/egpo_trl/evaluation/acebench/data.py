@@ -34,20 +34,7 @@ _PREFERENCE = "normal_preference"
 
 
 def find_categories(names: str) -> tuple[str, ...]:
-    """
-    Categories that a list of categories and groups names.
-
-    Args:
-        names (`str`):
-            Such as `"atom,special_incomplete"`; groups are the keys of [`GROUPS`].
-
-    Returns:
-        `tuple[str, ...]`:
-            Categories, each once.
-
-    Raises:
-        ValueError: If a name is unknown or one of the agent part.
-    """
+    """Categories that a list of categories and groups names."""
     found: dict[str, None] = {}
     for name in names.replace(",", " ").split():
         if name in _AGENT:
@@ -65,15 +52,7 @@ def find_categories(names: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Entry:
-    """
-    One question with its reference.
-
-    Args:
-        question (`Mapping[str, Any]`):
-            Line of the question file: `id`, `question`, `function`, and `time` or `profile`.
-        answer (`Mapping[str, Any]`):
-            Line of the answer file: `id`, `ground_truth`.
-    """
+    """One question with its reference."""
 
     question: Mapping[str, Any]
     answer: Mapping[str, Any]
@@ -96,24 +75,7 @@ def data_files(language: str, category: str) -> tuple[str, str]:
 
 
 def read_entries(checkout: Path, language: str, category: str) -> list[Entry]:
-    """
-    Entries of a category.
-
-    Args:
-        checkout (`Path`):
-            Checkout of ACEBench.
-        language (`str`):
-            `"en"` or `"zh"`.
-        category (`str`):
-            Category.
-
-    Returns:
-        `list[Entry]`:
-            The entries in the order of the file.
-
-    Raises:
-        ValueError: If a file is broken, or the answers are not those of the questions.
-    """
+    """Entries of a category."""
     path, answer_path = (checkout / file for file in data_files(language, category))
     questions, answers = read_json_lines(path), read_json_lines(answer_path)
     kinds: Mapping[str, Any] = {"id": str, "question": str, "function": (list, dict)}
@@ -132,15 +94,7 @@ def read_entries(checkout: Path, language: str, category: str) -> list[Entry]:
 
 @dataclass(frozen=True)
 class Prompts:
-    """
-    Makes rows of entries.
-
-    Args:
-        checkout (`Path`):
-            Checkout of ACEBench.
-        language (`str`):
-            `"en"` or `"zh"`.
-    """
+    """Makes rows of entries."""
 
     checkout: Path
     language: str
@@ -149,16 +103,6 @@ class Prompts:
         """
         The canonical row of an entry: the dialogue as messages, after a system message with what the entry says about
         time or user, and in the special categories with the answers that the scorer looks for.
-
-        Args:
-            entry ([`Entry`]):
-                The entry.
-            category (`str`):
-                Its category.
-
-        Returns:
-            `dict`:
-                `id`, `prompt` and `tools`.
         """
         tools = to_tools(_distinct(entry.question["function"]))
         conversation = Conversation(tools, "question")
@@ -168,25 +112,13 @@ class Prompts:
             if calls is not None:
                 conversation.add_calls(calls)
             elif role == "assistant" and "tool_calls" in conversation.messages[-1]:
-                conversation.messages.append({"role": role, "content": text})  # of the outcome, not beside the calls
+                conversation.messages.append({"role": role, "content": text})  # about the outcome, after the calls
             else:
                 conversation.add_text(role, text)
         return {"id": entry.id, "prompt": conversation.messages, "tools": dump_json(tools)}
 
     def official_row(self, entry: Entry, category: str) -> dict[str, Any]:
-        """
-        The row with the messages of the benchmark's own inference, whose system message lists the functions.
-
-        Args:
-            entry ([`Entry`]):
-                The entry.
-            category (`str`):
-                Its category.
-
-        Returns:
-            `dict`:
-                `id`, `prompt` and an empty list of `tools`.
-        """
+        """The row with the messages of the benchmark's own inference, whose system message lists the functions."""
         kind = "PREFERENCE" if category == _PREFERENCE else "SPECIAL" if category in SPECIAL else "NORMAL"
         functions = entry.question["function"]
         functions = functions if isinstance(functions, list) else [functions]
@@ -252,19 +184,7 @@ class Prompts:
         return self._constants[key]
 
     def reference(self, entry: Entry, category: str) -> str:
-        """
-        The reference of an entry as the answer of a model that is always right; the first of several.
-
-        Args:
-            entry ([`Entry`]):
-                The entry.
-            category (`str`):
-                Its category.
-
-        Returns:
-            `str`:
-                Calls, or in the special categories the line that the scorer looks for.
-        """
+        """The reference of an entry as the answer of a model that is always right; the first of several."""
         truth = entry.answer["ground_truth"]
         truth = truth[0] if isinstance(truth, list) else truth
         if category not in SPECIAL:
@@ -295,17 +215,7 @@ def _distinct(functions: Any) -> list[Any]:
 
 
 def split_dialogue(text: str) -> list[tuple[str, str]]:
-    """
-    Turns of a dialogue that is written as one text.
-
-    Args:
-        text (`str`):
-            Turns that begin a line with `user:` or `system:`; the latter is the assistant.
-
-    Returns:
-        `list[tuple[str, str]]`:
-            Role and text of each turn that has text; a text without marks is one of the user.
-    """
+    """Turns of a dialogue that is written as one text."""
     marks = list(_TURN.finditer(text))
     if not marks or text[: marks[0].start()].strip():
         return [("user", text.strip())]

@@ -1,6 +1,6 @@
 """Runs ACEBench's `eval_main.py` in the working directory, a copy of a checkout; started by [`scoring`] as a process.
 
-Beside the official score files it leaves the verdict of every call of the official checker, because the score files of
+Besides the official score files it writes the verdict of every call of the official checker, because the score files of
 single-turn categories also list right answers that matched the second reference only.
 """
 
@@ -30,20 +30,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 
 def evaluate_arithmetic(expression: str) -> int | float:
-    """
-    What takes the place of `eval`, which the official decoder applies to arguments of the form `a + b`.
-
-    Args:
-        expression (`str`):
-            Text of the argument.
-
-    Returns:
-        `int` or `float`:
-            Value of sums, differences, products and quotients of numbers.
-
-    Raises:
-        ValueError: For anything else; the official decoder then counts the answer as malformed.
-    """
+    """Value of arithmetic on numbers; replaces the `eval` of the official decoder for arguments such as `a + b`."""
     return _arithmetic(ast.parse(expression, mode="eval").body)
 
 
@@ -64,16 +51,6 @@ def record_verdicts(checker: Callable[..., Any], verdicts: dict[str, list[Any]])
     The official checker of one answer against one reference, with its verdicts kept.
 
     An answer that makes the checker raise is wrong; alone, it would end the scoring of the whole model.
-
-    Args:
-        checker (`Callable`):
-            The official `normal_checker`.
-        verdicts (`dict[str, list]`):
-            Where to put, by category, `True`, the `error_type`, or `"scorer_error: …"`.
-
-    Returns:
-        `Callable`:
-            Function with the checker's signature.
     """
 
     def recorded(functions: Any, answer: Any, reference: Any, question: Any, category: str) -> Any:

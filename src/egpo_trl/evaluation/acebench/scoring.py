@@ -1,14 +1,13 @@
-"""Scoring answers with ACEBench's own `eval_main.py`: its layout written, its verdicts read."""
+"""Scores answers with ACEBench's own `eval_main.py`: writes its layout, reads its verdicts."""
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..official.checkout_suite import OfficialScores
 from ..official.checkouts import read_json_lines
 from ..official.process import ScorerFailed, run_scorer
 from .data import MULTI_TURN, SPECIAL, Entry
@@ -25,32 +24,6 @@ _AGGREGATES = {
 _MALFORMED = "wrong_output_format"
 
 
-@dataclass(frozen=True)
-class OfficialScores:
-    """
-    What the official code said of one answer to every entry.
-
-    Args:
-        verdicts (`Mapping[str, str]`):
-            By entry id, `"correct"` or the official `error_type`.
-        accuracies (`Mapping[str, float]`):
-            Official accuracy of each category; by dialogue in the multi-turn categories.
-        aggregates (`Mapping[str, float]`):
-            Official sums, in which a category that was not run counts 0.
-        protections (`Sequence[str]`, *optional*, defaults to `()`):
-            What bounded the process, see [`~egpo_trl.evaluation.official.restrict.restrict`].
-    """
-
-    verdicts: Mapping[str, str]
-    accuracies: Mapping[str, float]
-    aggregates: Mapping[str, float]
-    protections: Sequence[str] = ()
-
-    def verdicts_of(self, category: str) -> dict[str, str]:
-        """Verdicts of one category."""
-        return {name: verdict for name, verdict in self.verdicts.items() if re.fullmatch(rf"{category}[\d_]+", name)}
-
-
 def score_answers(
     checkout: Path,
     language: str,
@@ -59,32 +32,9 @@ def score_answers(
     timeout_s: float,
     keep: Path | None = None,
 ) -> OfficialScores:
-    """
-    Score one answer to every entry with the official code, in a copy of what it needs of the checkout.
-
-    Args:
-        checkout (`Path`):
-            Checkout of ACEBench; it is only read.
-        language (`str`):
-            `"en"` or `"zh"`.
-        entries (`Mapping[str, Sequence[Entry]]`):
-            Entries to score, by category, in the order of the files; whole dialogues in the multi-turn categories.
-        answers (`Mapping[str, str]`):
-            Answer to each entry, by id.
-        timeout_s (`float`):
-            Longest duration of the official code, in seconds.
-        keep (`Path`, *optional*):
-            Folder that the official result and score files are moved to.
-
-    Returns:
-        [`OfficialScores`]:
-            Verdicts and accuracies.
-
-    Raises:
-        ScorerFailed: If the official code fails, or its files are not what they should be.
-    """
+    """Score one answer to every entry with the official code, in a copy of what it needs of the checkout."""
     with tempfile.TemporaryDirectory(prefix="acebench-") as parent:
-        folder = Path(parent, "ACEBench")  # the official code also writes beside its own folder
+        folder = Path(parent, "ACEBench")  # the official code also writes next to its own folder
         write_layout(checkout, folder, language, entries, answers)
         run_scorer(
             "egpo_trl.evaluation.acebench.scorer",
@@ -112,21 +62,7 @@ def write_layout(
     entries: Mapping[str, Sequence[Entry]],
     answers: Mapping[str, str],
 ) -> None:
-    """
-    Lay out a folder as the official `eval_main.py` expects its own.
-
-    Args:
-        checkout (`Path`):
-            Checkout, from which the code is copied.
-        folder (`Path`):
-            Folder to make.
-        language (`str`):
-            `"en"` or `"zh"`.
-        entries (`Mapping[str, Sequence[Entry]]`):
-            Entries by category.
-        answers (`Mapping[str, str]`):
-            Answers by entry id.
-    """
+    """Lay out a folder as the official `eval_main.py` expects its own."""
     for name in CODE:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(checkout / name, folder / name)
@@ -161,7 +97,8 @@ def _read_scores(folder: Path, language: str, entries: Mapping[str, Sequence[Ent
         share = accuracy_of(category, own)
         if head["total_count"] != len(chosen) or abs(share - accuracies[category]) > 6e-4:  # rounded to 3 digits
             raise ValueError(f"{category}: accuracy {head['accuracy']}, but {share:.4f} by the single verdicts")
-    return OfficialScores(verdicts, accuracies, _read_aggregates(score_dir / "result.xlsx"), found["protections"])
+    official = {"accuracy": accuracies, "sums": _read_aggregates(score_dir / "result.xlsx")}
+    return OfficialScores(verdicts, official, found["protections"])
 
 
 def _verdicts(entries: Sequence[Entry], reasons: Mapping[str, str], checked: Sequence[Any]) -> dict[str, str]:
@@ -191,19 +128,7 @@ def _verdicts(entries: Sequence[Entry], reasons: Mapping[str, str], checked: Seq
 
 
 def accuracy_of(category: str, verdicts: Mapping[str, str]) -> float:
-    """
-    Accuracy as the official code defines it: the share of answers, or of dialogues without a wrong answer.
-
-    Args:
-        category (`str`):
-            Category.
-        verdicts (`Mapping[str, str]`):
-            Verdict of each entry.
-
-    Returns:
-        `float`:
-            Between 0 and 1.
-    """
+    """Accuracy as the official code defines it: the share of answers, or of dialogues without a wrong answer."""
     right: dict[str, bool] = {}
     for entry_id, verdict in verdicts.items():
         unit = entry_id.rsplit("_", 1)[0] if category in MULTI_TURN else entry_id

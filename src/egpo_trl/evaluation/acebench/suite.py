@@ -1,37 +1,27 @@
 """[`ACEBench`]: the benchmark as a suite, its entries sampled by us and scored by its own code."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ...tool_calls.calls import ToolCall
 from ...tool_calls.named_calls import write_calls
 from ..gold_sampler import GOLD
-from ..official.checkout_suite import CheckoutSuite
+from ..official.checkout_suite import CheckoutSuite, OfficialScores
 from ..official.checkouts import Repository
-from ..official.text import OfficialText
-from ..records import Item, Sample, Scored
+from ..records import Item
 from ..suite import Conversation
-from ..summary import Summary
 from .data import GROUPS, LANGUAGES, MULTI_TURN, Entry, Prompts, data_files, find_categories, read_entries
-from .scoring import CODE, OfficialScores, accuracy_of, score_answers
+from .scoring import CODE, score_answers
 
 _WEIGHTS = {"normal": 0.578, "special": 0.2676}  # official; the agent part has the other 0.1545
 
 
 @dataclass(kw_only=True)
 class ACEBench(CheckoutSuite):
-    """
-    ACEBench, its normal and special parts, scored by the official code of a checkout.
-
-    Args:
-        language (`str`, *optional*, defaults to `"en"`):
-            `"en"` or `"zh"`.
-        categories (`str`, *optional*, defaults to `"normal,special"`):
-            Categories, or groups of them (`normal`, `special`, `atom`, `single_turn`, `multi_turn`), with commas
-            between.
-    """
+    """ACEBench, its normal and special parts, scored by the official code of a checkout."""
 
     name: ClassVar[str] = "acebench"
     repository: ClassVar[Repository] = Repository(
@@ -54,8 +44,6 @@ class ACEBench(CheckoutSuite):
         if self.language not in LANGUAGES:
             raise ValueError(f"language must be one of {LANGUAGES}, got {self.language!r}.")
         self._chosen = find_categories(self.categories)
-        self._scores: list[OfficialScores] = []
-        self._gold: OfficialScores | None = None
 
     def needed_files(self) -> Sequence[str]:
         """See [`CheckoutSuite.needed_files`]."""
@@ -74,10 +62,6 @@ class ACEBench(CheckoutSuite):
         """
         The entries; in the multi-turn categories the dialogues, whose turns are asked one after the other, each with
         the history that the benchmark gives it.
-
-        Returns:
-            `Sequence[Item]`:
-                Items whose `row` has the canonical rows as `turns`, each with its reference as `gold`.
         """
         make_row = self._prompts.official_row if self.is_official else self._prompts.row
         items = []
@@ -100,59 +84,28 @@ class ACEBench(CheckoutSuite):
         for row in item.row["turns"]:  # noqa: UP028 - a list takes no `send`
             yield row
 
-    def score(self, samples: Sequence[Sample], output_dir: Path) -> Sequence[Scored]:
-        """
-        Score with the official code: the references, and each sample of the items as a model of its own.
+    def rows(self, item: Item) -> Sequence[Mapping[str, Any]]:
+        """The turns of an item."""
+        turns: Sequence[Mapping[str, Any]] = item.row["turns"]
+        return turns
 
-        Args:
-            samples (`Sequence[Sample]`):
-                All samples.
-            output_dir (`Path`):
-                Gets the official result and score files, in `official/gold` and `official/sample_<number>`.
+    def write(self, calls: Iterable[ToolCall]) -> str:
+        """See [`CheckoutSuite.write`]."""
+        return write_calls(calls)
 
-        Returns:
-            `Sequence[Scored]`:
-                The score of a dialogue is 1 if no turn is wrong.
-        """
-        rows = {row["id"]: row for sample in samples for row in sample.item.row["turns"]}
+    def judge(self, ids: Collection[str], answers: Mapping[str, str], folder: Path) -> OfficialScores:
+        """See [`CheckoutSuite.judge`]."""
         entries = {
             category: chosen
             for category, every in self._entries.items()
-            if (chosen := [entry for entry in every if entry.id in rows])
+            if (chosen := [entry for entry in every if entry.id in ids])
         }
-        folder = output_dir / "official"
-
-        def judge(answers: Mapping[str, str], name: str) -> OfficialScores:
-            return score_answers(
-                self.checkout.path, self.language, entries, answers, self.scorer_timeout, folder / name
-            )
-
-        self._gold = judge({entry_id: row[GOLD] for entry_id, row in rows.items()}, GOLD)
-        text = OfficialText(self.prompts, write_calls)
-        self._scores, scored = [], []
-        for number in sorted({sample.number for sample in samples}):
-            own = [sample for sample in samples if sample.number == number]
-            answers = dict.fromkeys(rows, "")
-            for sample in (one for one in own if one.unscorable is None):
-                for row, completion in zip(sample.item.row["turns"], sample.completions, strict=True):
-                    answers[row["id"]] = text.of(completion, row["tools"])
-            result = judge(answers, f"sample_{number}")
-            self._scores.append(result)
-            scored += [_scored(sample, result.verdicts) for sample in own]
-        return scored
+        return score_answers(self.checkout.path, self.language, entries, answers, self.scorer_timeout, folder)
 
     def aggregates(self, sizes: Mapping[str, int]) -> Mapping[str, Mapping[str, float]]:
         """
         The official sums of those groups whose categories were all evaluated: unweighted means of the categories, and
         the official weights of the normal and the special part, scaled to 1 without the agent part.
-
-        Args:
-            sizes (`Mapping[str, int]`):
-                Items of each category.
-
-        Returns:
-            `Mapping[str, Mapping[str, float]]`:
-                Weights by row.
         """
         rows = {
             group: dict.fromkeys(categories, 1 / len(categories))
@@ -168,25 +121,10 @@ class ACEBench(CheckoutSuite):
             }
         return rows
 
-    def summarize(self, scored: Sequence[Scored]) -> Summary:
-        """See [`Suite.summarize`]; with the scores of the references, and what the official code printed."""
-        summary = super().summarize(scored)
-        if self._gold is None:
-            return summary
-        gold = {
-            category: accuracy_of(category, self._gold.verdicts_of(category)) for category in self._gold.accuracies
-        }
-        failures = {entry_id: why for entry_id, why in self._gold.verdicts.items() if why != "correct"}
-        official = [{"accuracy": dict(one.accuracies), "sums": dict(one.aggregates)} for one in self._scores]
-        note = (
+    def official_notes(self, categories: Collection[str]) -> list[str]:
+        """See [`CheckoutSuite.official_notes`]."""
+        return [
             f"Language {self.language}. In the multi-turn categories n counts dialogues, right if every turn is. The "
             "agent part is not covered: its user is a strong language model. No row is the official `Summary`, which "
             "needs that part."
-        )
-        return self.add_gold(summary, gold, failures, official, self._gold.protections, [note])
-
-
-def _scored(sample: Sample, verdicts: Mapping[str, str]) -> Scored:
-    own = [verdicts[row["id"]] for row in sample.item.row["turns"]]
-    reason = next((verdict for verdict in own if verdict != "correct"), "correct")
-    return Scored(sample.item.id, sample.item.category, sample.number, float(reason == "correct"), reason)
+        ]

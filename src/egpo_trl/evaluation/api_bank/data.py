@@ -28,23 +28,7 @@ _CALL_NAME = re.compile(r"\[(\w+)\(")
 
 @dataclass(frozen=True)
 class Question:
-    """
-    One call to predict.
-
-    Args:
-        file (`str`):
-            File of the dialogue.
-        number (`int`):
-            Official number of the sample in the dialogue.
-        instruction (`str`):
-            Official instruction, with the descriptions of the functions.
-        input (`str`):
-            Dialogue as the official text.
-        expected (`str`):
-            Reference.
-        history (`Sequence[Mapping]`):
-            Turns of the dialogue before the call.
-    """
+    """One call to predict."""
 
     file: str
     number: int
@@ -71,22 +55,7 @@ class Question:
 
 
 def read_questions(checkout: Path, level: int) -> list[Question]:
-    """
-    Calls to predict of a level.
-
-    Args:
-        checkout (`Path`):
-            Folder `api-bank` of the repository.
-        level (`int`):
-            1 or 2.
-
-    Returns:
-        `list[Question]`:
-            Questions, sorted by id.
-
-    Raises:
-        ValueError: If a file is broken, or questions and dialogues do not fit together.
-    """
+    """Calls to predict of a level."""
     path = checkout / QUESTIONS[level]
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
@@ -130,7 +99,7 @@ def _history(dialogue: Sequence[Mapping[str, Any]], number: int, where: str) -> 
         raise ValueError(f"{where}: its dialogue has no sample {number}.")
     end = calls[number // 2] + number % 2
     if end >= len(dialogue) or dialogue[end].get("role") != "API":
-        raise ValueError(f"{where}: sample {number} of its dialogue is no call.")
+        raise ValueError(f"{where}: sample {number} of its dialogue is not a call.")
     return dialogue[:end]
 
 
@@ -138,17 +107,6 @@ def make_row(question: Question) -> dict[str, Any]:
     """
     The canonical row of a question: the dialogue with its calls and results as messages. What the assistant says just
     before the call stays, and a user message asks for the call, as the official prompt does.
-
-    Args:
-        question ([`Question`]):
-            The question.
-
-    Returns:
-        `dict`:
-            `id`, `prompt` and `tools`.
-
-    Raises:
-        ValueError: If the question cannot be understood.
     """
     tools = to_tools(_functions(question.instruction))
     conversation = Conversation(tools, "dialogue")
@@ -167,17 +125,7 @@ def make_row(question: Question) -> dict[str, Any]:
 
 
 def make_official_row(question: Question) -> dict[str, Any]:
-    """
-    The row with the official instruction, which lists the functions, as system message.
-
-    Args:
-        question ([`Question`]):
-            The question.
-
-    Returns:
-        `dict`:
-            `id`, `prompt`, and an empty list of `tools`.
-    """
+    """The row with the official instruction, which lists the functions, as system message."""
     prompt = [{"role": "system", "content": question.instruction}, {"role": "user", "content": question.input}]
     return {"id": question.id, "prompt": prompt, "tools": "[]"}
 
@@ -198,17 +146,7 @@ def _functions(instruction: str) -> list[dict[str, Any]]:
 
 
 def write_api_calls(calls: Iterable[ToolCall]) -> str:
-    """
-    Write calls as API-Bank's prompt asks for them: every value that is no list stands in quotes.
-
-    Args:
-        calls (`Iterable[ToolCall]`):
-            The calls.
-
-    Returns:
-        `str`:
-            Such as `[Alarm(time='07:00', count='2')]`.
-    """
+    """Write calls as API-Bank's prompt asks for them: every value in quotes, except lists."""
     written = (
         f"{call.name}({', '.join(f'{key}={_value(value)}' for key, value in call.arguments.items())})"
         for call in calls

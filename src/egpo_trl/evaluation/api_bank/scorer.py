@@ -25,15 +25,7 @@ _PATHS = ("data_dir", "evaluation_path")
 
 
 def stand_ins() -> dict[str, ModuleType]:
-    """
-    Modules in the place of packages that the score needs in part or not at all.
-
-    Returns:
-        `dict[str, ModuleType]`:
-            By name: `sentence_transformers` (the tool ToolSearcher; without it the call ends in an exception),
-            `googletrans` (the tool Translate, which asks a web service), and what only the scripts' clients of
-            language models use: `tenacity`.
-    """
+    """Modules that replace packages which the score needs in part or not at all."""
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise RuntimeError("this package is not there")
@@ -59,22 +51,7 @@ def stand_ins() -> dict[str, ModuleType]:
 
 
 def split_script(source: str, paths: dict[str, str]) -> tuple[ast.Module, ast.Module]:
-    """
-    The official script as its definitions and its main part, with the paths in place.
-
-    Args:
-        source (`str`):
-            The script.
-        paths (`dict[str, str]`):
-            Values of the constants `data_dir` and `evaluation_path`.
-
-    Returns:
-        `tuple[ast.Module, ast.Module]`:
-            Both parts.
-
-    Raises:
-        ValueError: If the script is built in another way.
-    """
+    """The official script as its definitions and its main part, with the paths in place."""
     tree = ast.parse(source)
     mains = [node for node in tree.body if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)]
     if len(mains) != 1:
@@ -113,12 +90,6 @@ def record_verdicts(namespace: dict[str, Any], verdicts: list[list[Any]]) -> Non
 
     The script ends at the first answer that its simulated functions raise an unforeseen exception for; here such an
     answer is wrong, by the way of the script's own count of calls that cannot be parsed.
-
-    Args:
-        namespace (`dict[str, Any]`):
-            The script's definitions; `Evaluator.evaluate` and `get_api_call` are replaced.
-        verdicts (`list`):
-            Where to put `[file, id, verdict]`: `True`, `"wrong_call"`, or the kind of the error.
     """
     evaluate, find_call = namespace["Evaluator"].evaluate, namespace["get_api_call"]
 
@@ -128,7 +99,7 @@ def record_verdicts(namespace: dict[str, Any], verdicts: list[list[Any]]) -> Non
             with _time_limit(SECONDS_PER_ANSWER):
                 correct, result = evaluate(self, sample_id, model_output)
             if not correct and not isinstance(result, (str, dict)):
-                raise TypeError("a result that is no object")
+                raise TypeError("a result that is not an object")
             named = isinstance(result, str) and result.startswith("API Name Mismatch")
             verdict: Any = True if correct else "wrong_function" if named else "wrong_call"
         except Exception as error:

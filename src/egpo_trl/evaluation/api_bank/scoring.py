@@ -1,41 +1,19 @@
-"""Scoring answers with API-Bank's own `evaluator_by_json.py`: its input written, its verdicts read."""
+"""Scores answers with API-Bank's own `evaluator_by_json.py`: writes its input, reads its verdicts."""
 
 import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..official.checkout_suite import OfficialScores
 from ..official.process import ScorerFailed, run_scorer
 from .data import DIALOGUES, Question
 
 CODE = (
     "evaluator_by_json.py", "tool_manager.py", "api_call_extraction.py", "utils.py", "apis", "init_database",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class OfficialScores:
-    """
-    What the official code said of one answer to every question.
-
-    Args:
-        verdicts (`Mapping[str, str]`):
-            By question id, `"correct"` or what failed.
-        total (`int`):
-            Calls that the official code counted, those of the dialogues that were not asked for too.
-        correct (`int`):
-            Calls that it counted right.
-        protections (`Sequence[str]`, *optional*, defaults to `()`):
-            What bounded the process, see [`~egpo_trl.evaluation.official.restrict.restrict`].
-    """
-
-    verdicts: Mapping[str, str]
-    total: int
-    correct: int
-    protections: Sequence[str] = ()
 
 
 def score_answers(
@@ -46,30 +24,7 @@ def score_answers(
     timeout_s: float,
     keep: Path | None = None,
 ) -> OfficialScores:
-    """
-    Score one answer to every question with the official code, in a copy of what it needs of the checkout.
-
-    Args:
-        checkout (`Path`):
-            Folder `api-bank` of the repository; it is only read.
-        level (`int`):
-            1 or 2.
-        questions (`Sequence[Question]`):
-            Questions to score.
-        answers (`Mapping[str, str]`):
-            Answer to each question, by id.
-        timeout_s (`float`):
-            Longest duration of the official code, in seconds.
-        keep (`Path`, *optional*):
-            Folder that the predictions, in the official layout, and the verdicts are moved to.
-
-    Returns:
-        [`OfficialScores`]:
-            Verdicts and counts.
-
-    Raises:
-        ScorerFailed: If the official code fails, or its verdicts are not what they should be.
-    """
+    """Score one answer to every question with the official code, in a copy of what it needs of the checkout."""
     with tempfile.TemporaryDirectory(prefix="api-bank-") as parent:
         folder = Path(parent, "api-bank")
         write_layout(checkout, folder, level, questions, answers)
@@ -95,21 +50,7 @@ def score_answers(
 def write_layout(
     checkout: Path, folder: Path, level: int, questions: Sequence[Question], answers: Mapping[str, str]
 ) -> None:
-    """
-    Lay out a folder as the official script expects its own.
-
-    Args:
-        checkout (`Path`):
-            Checkout, from which code, databases and dialogues are copied.
-        folder (`Path`):
-            Folder to make.
-        level (`int`):
-            1 or 2.
-        questions (`Sequence[Question]`):
-            Questions.
-        answers (`Mapping[str, str]`):
-            Answers by question id.
-    """
+    """Lay out a folder as the official script expects its own."""
     folder.mkdir(parents=True)
     for name in CODE:
         if (checkout / name).is_dir():
@@ -140,4 +81,5 @@ def _read_scores(path: Path, questions: Sequence[Question]) -> OfficialScores:
     correct = sum(verdict == "correct" for verdict in verdicts.values())
     if correct != found["correct_api_calls"]:
         raise ValueError(f"{found['correct_api_calls']} right calls, but {correct} by the single verdicts")
-    return OfficialScores(verdicts, int(found["total_api_calls"]), correct, found["protections"])
+    official = {"total": int(found["total_api_calls"]), "correct": correct}
+    return OfficialScores(verdicts, official, found["protections"])

@@ -88,7 +88,7 @@ class BFCLCallback(TrainerCallback):
         was_training = model.training
         model.eval()
         try:
-            config = EvaluationConfig(model=name, output=str(folder), **self._sampling)
+            config = EvaluationConfig(model=name, output_dir=str(folder), **self._sampling)
             sampler = TransformersSampler(config, model, objects["processing_class"])
             summary = evaluate(BFCL(**self._options), config, sampler).summary
         except (ValueError, OSError, RuntimeError) as error:  # a training is not to end for an evaluation of it
@@ -102,17 +102,7 @@ class BFCLCallback(TrainerCallback):
 
 
 def metrics_of(summary: Summary) -> dict[str, float]:
-    """
-    What is logged of an evaluation.
-
-    Args:
-        summary ([`Summary`]):
-            Its table.
-
-    Returns:
-        `dict[str, float]`:
-            Scores between 0 and 1.
-    """
+    """What is logged of an evaluation."""
     scores = {row.category: row.score for row in summary.rows if row.weights is None}
     strict = [summary.extra["strict"][category] for category in scores]
     return {

@@ -33,20 +33,7 @@ UNSATISFIABLE = frozenset(
 
 
 def find_categories(names: str) -> tuple[str, ...]:
-    """
-    Categories that a comma-separated list of categories and groups names.
-
-    Args:
-        names (`str`):
-            Such as `"live,simple_java"`; groups are the keys of [`GROUPS`].
-
-    Returns:
-        `tuple[str, ...]`:
-            Categories in BFCL's order, each once.
-
-    Raises:
-        ValueError: If a name is unknown, or there is none.
-    """
+    """Categories that a comma-separated list of categories and groups names."""
     wanted: set[str] = set()
     for name in filter(None, (part.strip() for part in names.split(","))):
         if name not in GROUPS and name not in CATEGORIES:

@@ -1,4 +1,4 @@
-"""What stands where official code calls `eval` on text of the model: literals, and calls of the simulated functions."""
+"""Replaces `eval` in official code: evaluates literals, and calls of the simulated functions."""
 
 import ast
 import operator
@@ -13,25 +13,7 @@ _BINARY: Mapping[type, Callable[[Any, Any], Any]] = {
 
 
 def evaluate(source: str, objects: Mapping[str, Any]) -> Any:
-    """
-    Value of an expression, as `eval` would give it, of a kind that can do no harm.
-
-    Args:
-        source (`str`):
-            Python source: literals, arithmetic on them, and calls of public methods of the objects with such arguments.
-        objects (`Mapping[str, Any]`):
-            Objects by name.
-
-    Returns:
-        `Any`:
-            The value.
-
-    Raises:
-        NameError: For any other name, builtins included.
-        ValueError: For any other expression, or a source that is too long.
-        SyntaxError: If it is no expression.
-        Exception: What a called method raises.
-    """
+    """Value of an expression of literals, arithmetic on them, and calls of public methods of the objects; no other name."""
     if len(source) > MAX_CHARACTERS:
         raise ValueError(f"more than {MAX_CHARACTERS} characters are not evaluated")
     return _value(ast.parse(source.lstrip(" \t"), "<string>", "eval").body, objects)  # eval strips it too

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...utils.files import write_text
 from .categories import category_of, folder_of
 
 
@@ -25,43 +26,17 @@ def _write(folder: Path, kind: str, model: str, category: str, lines: Iterable[M
     path = folder / kind / model.replace("/", "_") / folder_of(category) / f"BFCL_v4_{category}_{kind}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8", errors="replace")  # a lone surrogate becomes `?`
-    partial.replace(path)
+    write_text(text, path, errors="replace")  # a lone surrogate becomes `?`
 
 
 def write_results(folder: Path, model: str, results: Iterable[Mapping[str, Any]]) -> None:
-    """
-    Write `result/<model>/<group>/BFCL_v4_<category>_result.json`.
-
-    Args:
-        folder (`Path`):
-            What `BFCL_PROJECT_ROOT` is to be for the official command.
-        model (`str`):
-            Name of the model; `/` becomes `_`.
-        results (`Iterable[Mapping]`):
-            `{"id", "result", …}`: text, or a list of texts for each turn.
-    """
+    """Write `result/<model>/<group>/BFCL_v4_<category>_result.json`."""
     for category, entries in _by_category(results).items():
         _write(folder, "result", model, category, entries)
 
 
 def write_scores(folder: Path, model: str, verdicts: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """
-    Write `score/<model>/<group>/BFCL_v4_<category>_score.json`: the accuracy, then each entry that failed.
-
-    Args:
-        folder (`Path`):
-            As for [`write_results`].
-        model (`str`):
-            As for [`write_results`].
-        verdicts (`Mapping[str, Mapping]`):
-            What official code says of each id.
-
-    Returns:
-        `dict[str, float]`:
-            Accuracy of each category.
-    """
+    """Write `score/<model>/<group>/BFCL_v4_<category>_score.json`: the accuracy, then each entry that failed."""
     accuracies = {}
     for category, entries in _by_category({**verdict, "id": id} for id, verdict in verdicts.items()).items():
         failed = [entry for entry in entries if not entry["valid"]]

@@ -1,4 +1,4 @@
-"""How the leaderboards of BFCL sum up categories: that of version 3, which the paper reports, and that of version 4."""
+"""Sums up categories as the leaderboards of BFCL do: version 3, which the paper reports, and version 4."""
 
 from collections.abc import Mapping
 
@@ -44,14 +44,6 @@ def leaderboard(sizes: Mapping[str, int]) -> dict[str, Weights]:
     is the mean of its four categories; overall is the mean of the three. Single-turn is the mean of non-live and live, as
     in the paper's Table 1. Version 4 is that of bfcl-eval 2026.3.23: non-live and live without (ir)relevance, the mean of
     both irrelevance categories, and shares of 10, 10, 10 and 30 (multi-turn); 40 are for agentic categories.
-
-    Args:
-        sizes (`Mapping[str, int]`):
-            Number of entries evaluated in each category.
-
-    Returns:
-        `dict[str, dict[str, float]]`:
-            Weights of the categories in each row, which sum to 1.
     """
     rows: dict[str, Weights] = {}
     has_non_live, has_live, has_multi_turn = (

@@ -25,28 +25,6 @@ def converse(
     A turn ends with a completion without calls that the official handler can read; it is broken off, and the
     conversation with it, after one step with calls more than the official limit. Where functions were held back, the turn
     in which they are added opens with the official message.
-
-    Args:
-        entry (`Mapping[str, Any]`):
-            Entry of a multi-turn category.
-        sandbox ([`Sandbox`]):
-            Where calls are executed.
-        rules (`Mapping[str, Any]`):
-            What the official code says of the step limit and of functions that are added.
-        to_official (`Callable`):
-            Text of a completion as the official handler reads it.
-        official_prompt (`bool`):
-            Whether prompts are those of the official handler, as strings; else messages and tools, where functions that
-            were held back join the tools.
-
-    Yields:
-        `dict`:
-            Row to sample.
-
-    Returns:
-        `dict`:
-            `turns`, the results of each turn as the result file has them, and `failure`, why the conversation could not
-            go on, or `None`.
     """
     history = Conversation(to_tools(entry["function"]), "question")
     held_back = entry.get("missed_function", {})

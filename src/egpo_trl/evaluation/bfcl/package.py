@@ -1,4 +1,4 @@
-"""The installed package `bfcl-eval`: what it needs, which version, and whether its data files are the known ones."""
+"""Checks the installed package `bfcl-eval`: requirements, version and data files."""
 
 import hashlib
 from collections.abc import Iterable
@@ -21,17 +21,7 @@ _INSTALL = (
 
 
 def package_folder() -> Path:
-    """
-    Folder of the installed package, which is not imported.
-
-    Returns:
-        `Path`:
-            The folder.
-
-    Raises:
-        ValueError: If the package, or one that its checkers need, is missing, or it has another version; the message
-            says what to install.
-    """
+    """Folder of the installed package, which is not imported."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise ValueError(f"BFCL needs {', '.join(missing)}, not installed here. {_INSTALL}")
@@ -55,21 +45,7 @@ def known_checksums() -> dict[str, str]:
 
 
 def check_data(categories: Iterable[str]) -> Path:
-    """
-    Check the data files of categories.
-
-    Args:
-        categories (`Iterable[str]`):
-            Categories.
-
-    Returns:
-        `Path`:
-            Folder of the data files.
-
-    Raises:
-        ValueError: As [`package_folder`], or if a data file is missing or is not the one that was published; scores
-            would not compare.
-    """
+    """Check the data files of categories."""
     folder = package_folder() / "data"
     known = known_checksums()
     names = []

@@ -10,18 +10,7 @@ from .sandbox import Sandbox
 
 
 def single_turn_row(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    Canonical row of a question with one turn.
-
-    Args:
-        entry (`Mapping[str, Any]`):
-            Entry with functions as the official code shows them to a model: with the language in their descriptions,
-            and every argument a string for Java and JavaScript.
-
-    Returns:
-        `dict`:
-            Row whose reference holds the lists of acceptable values.
-    """
+    """Canonical row of a question with one turn."""
     answers = entry.get("ground_truth", [])
     (row,) = convert_record({**entry, "ground_truth": answers}, reference="bfcl")
     return {**row, "id": entry["id"]}
@@ -30,25 +19,7 @@ def single_turn_row(entry: Mapping[str, Any]) -> dict[str, Any]:
 def load_items(
     sandbox: Sandbox, categories: Sequence[str], most: int | None, subset: str, official_prompt: bool
 ) -> list[Item]:
-    """
-    Items of the suite.
-
-    Args:
-        sandbox ([`Sandbox`]):
-            Where the official code runs.
-        categories (`Sequence[str]`):
-            Categories.
-        most (`int`, *optional*):
-            Entries of each category at most.
-        subset (`str`):
-            Which ones, see [`~egpo_trl.evaluation.subsets.choose`].
-        official_prompt (`bool`):
-            Whether prompts of one turn are those of the official handler, as strings.
-
-    Returns:
-        `list[Item]`:
-            Canonical rows of questions with one turn; entries of those with several.
-    """
+    """Items of the suite."""
     items = []
     for category in categories:
         for entry in sandbox.ask("entries", category=category, most=most, subset=subset):

@@ -1,4 +1,4 @@
-"""This end of the process in which official code runs: starts it, asks it, ends it when it takes too long."""
+"""Starts the process in which official code runs, asks it, and ends it when it takes too long."""
 
 import contextlib
 import json
@@ -36,19 +36,8 @@ class Sandbox:
     """
     Runs official code in a process of its own, which starts with the first request and again after it ended.
 
-    The process has no network and no memory to fill the machine with as far as the operating system can see to it, runs
-    in an empty folder and writes nothing outside it; see [`~egpo_trl.evaluation.official.restrict.restrict`].
-
-    Args:
-        handler (`str`):
-            Official handler: `"fc"` or `"prompting"`.
-        max_cpu_seconds (`int`, *optional*, defaults to `20`):
-            CPU time of one request, in seconds. It is ended after ten times as long by the clock.
-        max_memory (`int`, *optional*, defaults to 4 GiB):
-            Bytes of address space.
-
-    Raises:
-        ValueError: If the official package or what it needs is not installed.
+    The process has no network and limited memory as far as the operating system can enforce it, runs in an empty folder
+    and writes nothing outside it; see [`~egpo_trl.evaluation.official.restrict.restrict`].
     """
 
     def __init__(self, handler: str, max_cpu_seconds: int = MAX_CPU_SECONDS, max_memory: int = MAX_MEMORY) -> None:
@@ -71,24 +60,7 @@ class Sandbox:
         self.close()
 
     def ask(self, do: str, **arguments: Any) -> Any:
-        """
-        Have a method of [`~egpo_trl.evaluation.bfcl.worker.Official`] called.
-
-        Args:
-            do (`str`):
-                Name of the method.
-            **arguments:
-                Its arguments, JSON values.
-
-        Returns:
-            `Any`:
-                What it returned, as JSON values.
-
-        Raises:
-            SandboxFailure: If the request ended the process, or took so long that it had to be ended. The next request
-                starts a new one.
-            OfficialError: If official code raised an exception.
-        """
+        """Have a method of [`~egpo_trl.evaluation.bfcl.worker.Official`] called."""
         if self._process is None:
             self._start()
         assert self._process is not None

@@ -1,4 +1,4 @@
-"""Import the official package without its 6 GB of requirements, in a process that has nothing else to do."""
+"""Imports the official package without its 6 GB of requirements, in a process of its own."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ _CLIENTS = ("openai", "requests", "dotenv", "pandas")  # imported by what scores
 
 
 class _Unused:
-    """Stands for anything of a module that scoring imports and never uses."""
+    """Anything of a module that scoring imports and never uses."""
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
@@ -49,19 +49,7 @@ class _AnyModel(dict[str, Any]):
 
 
 def prepare(project_root: Path, handler: str) -> type:
-    """
-    Make the official package importable, and import its handler of Qwen-style models.
-
-    Args:
-        project_root (`Path`):
-            Folder in which the package may make folders; it would use `site-packages` otherwise.
-        handler (`str`):
-            `"fc"`: Hermes calls, tools in the system prompt. `"prompting"`: pythonic calls.
-
-    Returns:
-        `type`:
-            The handler's class.
-    """
+    """Make the official package importable, and import its handler of Qwen-style models."""
     os.environ["BFCL_PROJECT_ROOT"] = str(project_root)
     for name in _CLIENTS:
         sys.modules[name] = _unused_module(name)

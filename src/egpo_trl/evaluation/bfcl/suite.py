@@ -31,28 +31,7 @@ _NOT_PYTHON = ("simple_java", "simple_javascript")
 
 @dataclass(kw_only=True)
 class BFCL(Suite):
-    """
-    The Berkeley Function-Calling Leaderboard by its official data and checkers.
-
-    Args:
-        categories (`str`, *optional*, defaults to `"all"`):
-            Categories, or groups of them (`single_turn`, `non_live`, `live`, `multi_turn`, `all`), with commas between.
-        max_per_category (`int`, *optional*):
-            Most entries of each category; all by default.
-        subset (`str`, *optional*, defaults to `"even"`):
-            Which ones: `"even"`, evenly spaced, or `"shortest"`, those with the shortest questions and functions.
-        bfcl_prompt (`str`, *optional*, defaults to `"training"`):
-            `"training"`: canonical rows, rendered as training renders them. `"official"`: what the official handler of
-            Qwen-style models writes, as a string.
-        bfcl_handler (`str`, *optional*, defaults to `"auto"`):
-            Official handler that reads the completions: `"fc"`, Hermes calls; `"prompting"`, pythonic calls; `"auto"`, by
-            the syntax that the prompts ask for. Syntaxes that neither reads are written anew in the Hermes syntax first.
-        thinking (`str`, *optional*):
-            Whether the strict share asks for a think block: `"required"`, `"optional"` or `"off"`; by default as in
-            training, where the chat template decides. The official score does not look at it.
-        registry_name (`str`, *optional*, defaults to `"egpo-trl"`):
-            Name of the model in the official files; the official command replaces `_` by `/` in it.
-    """
+    """The Berkeley Function-Calling Leaderboard by its official data and checkers."""
 
     name: ClassVar[str] = "bfcl"
 
@@ -98,22 +77,11 @@ class BFCL(Suite):
         self._unscorable: Counter[str] = Counter()
 
     def check(self) -> None:
-        """
-        Check what can be checked before there is a model.
-
-        Raises:
-            ValueError: If the package or what it needs is missing, or a data file was changed.
-        """
+        """Check what can be checked before there is a model."""
         check_data(self._chosen)
 
     def begin(self, prompts: PromptFormat) -> None:
-        """
-        See [`Suite.begin`].
-
-        Raises:
-            ValueError: If the package or what it needs is missing, a data file was changed, or the options contradict
-                each other.
-        """
+        """See [`Suite.begin`]."""
         super().begin(prompts)
         self._is_official = self.bfcl_prompt == "official"
         if self._is_official and prompts.style != "native":
@@ -172,7 +140,7 @@ class BFCL(Suite):
         Text as the official handler reads it. Calls in a syntax that it does not know are written anew, and a lone
         surrogate, at which the official command fails, becomes `?`.
         """
-        if self._reward.syntax in ("json", "native"):
+        if self._reward.syntax not in ("hermes", "pythonic"):  # what the official handlers read
             calls = self._reader.judge(completion.text, "[]", tools, token_ids=completion.completion_ids or None).calls
             if calls:
                 return "\n".join(f"<tool_call>\n{json.dumps(call._asdict())}\n</tool_call>" for call in calls)
@@ -182,7 +150,7 @@ class BFCL(Suite):
         """
         See [`Suite.score`]. Writes the official `result` and `score` folders, and `strict.jsonl`.
 
-        Several samples of an entry stand under names of their own: `<registry_name>-sample-1` and so on. Samples that
+        Several samples of an entry have names of their own: `<registry_name>-sample-1` and so on. Samples that
         are worth 0 whatever they hold are left out: to the official checker an empty answer is right where no function
         is relevant.
         """
@@ -253,7 +221,7 @@ class BFCL(Suite):
         return leaderboard(sizes)
 
     def summarize(self, scored: Sequence[Scored]) -> Summary:
-        """See [`Suite.summarize`]. Adds the strict share and what the scores stand for."""
+        """See [`Suite.summarize`]. Adds the strict share and notes on the scores."""
         summary = super().summarize(scored)
         strict = {category: sum(shares) / len(shares) for category, shares in self._strict.items()}
         for row in summary.rows:

@@ -1,7 +1,7 @@
 """The process in which official code runs: `python -m egpo_trl.evaluation.bfcl.worker HANDLER FOLDER`.
 
-One request and one answer a line, as JSON; see [`~egpo_trl.evaluation.bfcl.sandbox`] for the other end. Every request
-stands for itself: a conversation is executed from its start each time, under a name of its own, so that nothing that one
+One request and one answer a line, as JSON; see [`~egpo_trl.evaluation.bfcl.sandbox`] for the other end. Requests are
+independent: a conversation is executed from its start each time, under a name of its own, so that nothing that one
 rollout did can reach another, and nothing is lost with the process.
 """
 
@@ -27,15 +27,7 @@ MAX_NESTING = 500  # of an answer, which the other end reads and writes with les
 
 
 class Official:
-    """
-    The official code behind plain functions of JSON values.
-
-    Args:
-        folder (`Path`):
-            Folder in which the package may make folders.
-        handler (`str`):
-            See [`~egpo_trl.evaluation.bfcl.stand_ins.prepare`].
-    """
+    """The official code as plain functions of JSON values."""
 
     def __init__(self, folder: Path, handler: str) -> None:
         handler_class = prepare(folder, handler)
@@ -85,23 +77,7 @@ class Official:
         return {"result": data["model_responses"], "reasoning_content": data["reasoning_content"]}
 
     def conversation(self, id: str, turns: Turns, show: bool = False) -> dict[str, Any]:
-        """
-        Execute a conversation from its start.
-
-        Args:
-            id (`str`):
-                A question with several turns.
-            turns (`Sequence[Sequence[str]]`):
-                Completions of each turn so far, as they came.
-            show (`bool`, *optional*, defaults to `False`):
-                Whether to write the prompt.
-
-        Returns:
-            `dict`:
-                `prompt`: what the official handler shows the model next. `step`: of the last completion `result`,
-                `reasoning_content`, `calls` with names and arguments, and what executing them gave, as `results`; a
-                completion without calls ends its turn.
-        """
+        """Execute a conversation from its start."""
         entry, handler = self._question(id), self._handler
         name, step = f"rollout{secrets.token_hex(8)}", None
         try:
@@ -127,19 +103,7 @@ class Official:
         return {"prompt": prompt, "step": step}
 
     def score(self, id: str, result: Any) -> dict[str, Any]:
-        """
-        Score a result.
-
-        Args:
-            id (`str`):
-                The question.
-            result (`str` or `list[list[str]]`):
-                As in a result file.
-
-        Returns:
-            `dict`:
-                What the official score file says of it: `valid`, and unless it is, what failed.
-        """
+        """Score a result."""
         category, model = category_of(id), f"rollout{secrets.token_hex(8)}"
         question = _copy(self._plain_questions(category)[id])
         answer = _copy(self._answers(category).get(id))
@@ -244,7 +208,7 @@ def _copy(value: Any) -> Any:
 
 
 def _plain_json(value: Any) -> Any:
-    """A value as it can stand in a message: NaN, infinities and what is no JSON become strings."""
+    """A value that a message can hold: NaN, infinities and values that JSON does not have become strings."""
     text = value if isinstance(value, str) else json.dumps(value, skipkeys=True, default=str)
     return json.loads(text, parse_constant=str)
 
@@ -261,19 +225,7 @@ def check_nesting(value: Any) -> None:
 
 
 def serve(official: Official, requests: BinaryIO, answers: BinaryIO, max_cpu_seconds: int) -> None:
-    """
-    Answer requests until there are no more.
-
-    Args:
-        official ([`Official`]):
-            What answers.
-        requests (`BinaryIO`):
-            `{"do": name of a method, **arguments}` a line.
-        answers (`BinaryIO`):
-            `{"value": …}` or `{"error": …}` a line.
-        max_cpu_seconds (`int`):
-            CPU time of one request, in seconds, past which the system ends the process.
-    """
+    """Answer requests until there are no more."""
     methods: Mapping[str, Callable[..., Any]] = {
         name: getattr(official, name) for name in ("rules", "entries", "prompt", "parse", "conversation", "score")
     }

@@ -1,40 +1,38 @@
-"""[`CheckoutSuite`]: what suites share whose data and scorer are in a checkout that the user has fetched."""
+"""[`CheckoutSuite`]: base of suites whose data and scorer are in a checkout of the user."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ...sampling.sampler import PromptFormat
-from ..records import Item
+from ...tool_calls.calls import ToolCall
+from ..gold_sampler import GOLD
+from ..records import Item, Sample, Scored
 from ..subsets import SUBSETS, check_subset, choose_items
 from ..suite import Suite
-from ..summary import Summary
+from ..summary import Summary, summarize
 from .checkouts import Checkout, Repository, open_checkout, read_checksums
+from .text import OfficialText
 
 PROMPTS = ("training", "official")
 
 
+@dataclass(frozen=True)
+class OfficialScores:
+    """The verdict on each row by id (`"correct"` or what failed), figures of the official code, and its restrictions."""
+
+    verdicts: Mapping[str, str]
+    official: Mapping[str, Any]
+    protections: Sequence[str] = ()
+
+
 @dataclass(kw_only=True)
 class CheckoutSuite(Suite):
-    """
-    Suite that is scored by the official code of a checkout.
-
-    Args:
-        repo (`str`, *optional*):
-            Checkout of the official repository.
-        benchmark_prompt (`str`, *optional*, defaults to `"training"`):
-            `"training"`: canonical rows, rendered as in training. `"official"`: the messages of the benchmark's own
-            inference, which list the functions themselves.
-        max_per_category (`int`, *optional*):
-            Most items of each category; all by default.
-        subset (`str`, *optional*, defaults to `"even"`):
-            Which ones: `"even"`, evenly spaced, or `"shortest"`.
-        scorer_timeout (`float`, *optional*, defaults to `600.0`):
-            Longest duration of one run of the official scorer, in seconds.
-    """
+    """Suite that is scored by the official code of a checkout."""
 
     incidental: ClassVar[frozenset[str]] = frozenset({"repo", "scorer_timeout"})
     repository: ClassVar[Repository]
@@ -61,22 +59,18 @@ class CheckoutSuite(Suite):
         if self.benchmark_prompt not in PROMPTS:
             raise ValueError(f"benchmark_prompt must be one of {PROMPTS}, got {self.benchmark_prompt!r}.")
         check_subset(self.max_per_category, self.subset)
+        self._scores: list[OfficialScores] = []
+        self._gold: tuple[OfficialScores, list[Scored]] | None = None
         if not 0 < self.scorer_timeout < float("inf"):
             raise ValueError(f"scorer_timeout must be a positive number of seconds, got {self.scorer_timeout}.")
 
     def begin(self, prompts: PromptFormat) -> None:
-        """
-        See [`Suite.begin`].
-
-        Raises:
-            ValueError: If the checkout is missing or not complete, a package that its scorer imports is missing, or the
-                options contradict each other.
-        """
+        """See [`Suite.begin`]."""
         super().begin(prompts)
         if self.is_official and prompts.style != "native":
             raise ValueError(
-                f"benchmark_prompt='official' brings its own system message, beside which prompt_style="
-                f"{prompts.style!r} would put another; leave one of the two at its default."
+                f"benchmark_prompt='official' brings its own system message, and prompt_style="
+                f"{prompts.style!r} would add another; leave one of the two at its default."
             )
         missing = [name for name in self.imports if find_spec(name) is None]
         if missing:
@@ -105,41 +99,58 @@ class CheckoutSuite(Suite):
         """The items that are evaluated, see `max_per_category` and `subset`."""
         return choose_items(items, self.max_per_category, self.subset)
 
-    def add_gold(
-        self,
-        summary: Summary,
-        gold: Mapping[str, float],
-        failures: Mapping[str, str],
-        official: Sequence[Any],
-        protections: Sequence[str],
-        notes: Sequence[str] = (),
-    ) -> Summary:
-        """
-        A summary with what the references score, and what else a reader needs.
+    def rows(self, item: Item) -> Sequence[Mapping[str, Any]]:
+        """Rows of an item, in the order in which they are asked: each has an `id` and its reference as `gold`."""
+        return [item.row]
 
-        Args:
-            summary ([`Summary`]):
-                Summary of the model.
-            gold (`Mapping[str, float]`):
-                Score of the references in each category.
-            failures (`Mapping[str, str]`):
-                Entries whose reference the scorer calls wrong, and why.
-            official (`Sequence`):
-                What the official code printed for each sample.
-            protections (`Sequence[str]`):
-                What bounded its process.
-            notes (`Sequence[str]`, *optional*):
-                Lines to stand below the table.
+    @abstractmethod
+    def judge(self, ids: Collection[str], answers: Mapping[str, str], folder: Path) -> OfficialScores:
+        """The official scores of one answer to every row; `folder` gets the official files."""
 
-        Returns:
-            [`Summary`]:
-                With `gold` for every row, and as `extra` `checkout`, `prompt`, `official`, `protections` and
-                `gold_failures`.
+    @abstractmethod
+    def write(self, calls: Iterable[ToolCall]) -> str:
+        """Calls in the syntax of the benchmark."""
+
+    def official_notes(self, categories: Collection[str]) -> list[str]:
+        """Further lines below the table."""
+        return []
+
+    def score(self, samples: Sequence[Sample], output_dir: Path) -> Sequence[Scored]:
         """
-        scores = dict(gold)
-        for row in summary.rows:
-            if row.weights is not None:
-                scores[row.category] = sum(weight * gold[part] for part, weight in row.weights.items())
+        See [`Suite.score`]: the references, and each sample of the items, as a model of its own.
+
+        The official files go to `official/gold` and `official/sample_<number>`. An item is right if all its rows are.
+        """
+        rows = {row["id"]: row for sample in samples for row in self.rows(sample.item)}
+        folder = output_dir / "official"
+        gold = self.judge(rows, {name: row[GOLD] for name, row in rows.items()}, folder / GOLD)
+        items = {sample.item.id: sample.item for sample in samples}.values()
+        self._gold = gold, [self._scored(item, 0, gold) for item in items]
+        text = OfficialText(self.prompts, self.write)
+        self._scores, scored = [], []
+        for number in sorted({sample.number for sample in samples}):
+            own = [sample for sample in samples if sample.number == number]
+            answers = dict.fromkeys(rows, "")
+            for sample in (one for one in own if one.unscorable is None):
+                for row, completion in zip(self.rows(sample.item), sample.completions, strict=True):
+                    answers[row["id"]] = text.of(completion, row["tools"])
+            result = self.judge(rows, answers, folder / f"sample_{number}")
+            self._scores.append(result)
+            scored += [self._scored(sample.item, number, result) for sample in own]
+        return scored
+
+    def _scored(self, item: Item, number: int, scores: OfficialScores) -> Scored:
+        verdicts = (scores.verdicts[row["id"]] for row in self.rows(item))
+        reason = next((verdict for verdict in verdicts if verdict != "correct"), "correct")
+        return Scored(item.id, item.category, number, float(reason == "correct"), reason)
+
+    def summarize(self, scored: Sequence[Scored]) -> Summary:
+        """See [`Suite.summarize`]; adds the scores of the references, the checkout, and what the official code printed."""
+        summary = super().summarize(scored)
+        if self._gold is None:
+            return summary
+        scores, references = self._gold
+        gold = {row.category: row.score for row in summarize(references, self.aggregates).rows}
         commit = self.checkout.commit or "unknown to git"
         state = (
             f"with {len(self.checkout.changed)} changed files, so that scores may not compare"
@@ -147,17 +158,18 @@ class CheckoutSuite(Suite):
             else "every file that is used as tested"
         )
         prompt = "the benchmark's own" if self.is_official else "as in training"
-        lines = [
+        notes = [
             f"Scores: the official code of {self.repository.name}, commit {commit}, {state}. Prompts: {prompt}.",
             "Gold: what the benchmark's own references score by the same code.",
         ]
         if self.max_per_category is not None:
-            lines.append(f"A subset: at most {self.max_per_category} items of each category, {self.subset}.")
+            notes.append(f"A subset: at most {self.max_per_category} items of each category, {self.subset}.")
         extra = {
             "checkout": self.checkout.as_dict(),
             "prompt": self.benchmark_prompt,
-            "official": list(official),
-            "protections": list(protections),
-            "gold_failures": dict(failures),
+            "official": [one.official for one in self._scores],
+            "protections": list(scores.protections),
+            "gold_failures": {name: why for name, why in scores.verdicts.items() if why != "correct"},
         }
-        return replace(summary, gold=scores, extra={**summary.extra, **extra}, notes=[*summary.notes, *lines, *notes])
+        notes += self.official_notes({one.category for one in references})
+        return replace(summary, gold=gold, extra={**summary.extra, **extra}, notes=[*summary.notes, *notes])

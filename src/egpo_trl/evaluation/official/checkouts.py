@@ -1,4 +1,4 @@
-"""Checkouts of benchmark repositories that the user has fetched: where to get them, and whether they are as tested."""
+"""Opens checkouts of benchmark repositories, and says whether they are as tested."""
 
 import hashlib
 import json
@@ -17,19 +17,7 @@ _MAX_NAMED = 5  # changed files that a warning names one by one
 
 @dataclass(frozen=True)
 class Repository:
-    """
-    A repository whose code and data a suite runs.
-
-    Args:
-        name (`str`):
-            Name of the benchmark.
-        address (`str`):
-            Where to clone it from.
-        commit (`str`):
-            Commit that it was tested at.
-        folder (`str`, *optional*, defaults to `"."`):
-            Folder of the benchmark inside of it.
-    """
+    """A repository whose code and data a suite runs."""
 
     name: str
     address: str
@@ -50,17 +38,7 @@ class Repository:
 
 @dataclass(frozen=True)
 class Checkout:
-    """
-    A checkout that was looked at.
-
-    Args:
-        path (`Path`):
-            Folder of the benchmark.
-        commit (`str`, *optional*):
-            Commit that is checked out, where git tells.
-        changed (`Mapping[str, str]`):
-            SHA-256 of each file or folder that is not as tested.
-    """
+    """A checkout that was looked at."""
 
     path: Path
     commit: str | None
@@ -72,25 +50,7 @@ class Checkout:
 
 
 def open_checkout(path: str | None, repository: Repository, checksums: Mapping[str, str]) -> Checkout:
-    """
-    Look at a checkout before anything of it is used.
-
-    Args:
-        path (`str` or `None`):
-            What the user gave: the folder of the benchmark, or that of the repository around it.
-        repository ([`Repository`]):
-            What it should be.
-        checksums (`Mapping[str, str]`):
-            Files and folders that are used, relative to the benchmark's folder, with the checksums that they were
-            tested with.
-
-    Returns:
-        [`Checkout`]:
-            The checkout. One that is complete but not as tested is logged as a warning.
-
-    Raises:
-        ValueError: If it is not there or not complete; the message says where to get it.
-    """
+    """Look at a checkout before anything of it is used."""
     if not path:
         raise ValueError(f"--repo is missing. {repository.remedy}")
     folder = Path(path)
@@ -123,33 +83,13 @@ def open_checkout(path: str | None, repository: Repository, checksums: Mapping[s
 
 
 def read_checksums(package: str) -> dict[str, str]:
-    """
-    Checksums of a benchmark's files at the tested commit.
-
-    Args:
-        package (`str`):
-            Package that holds them as `checksums.json`.
-
-    Returns:
-        `dict[str, str]`:
-            SHA-256 by path.
-    """
+    """Checksums of a benchmark's files at the tested commit."""
     checksums: dict[str, str] = json.loads((files(package) / "checksums.json").read_text(encoding="utf-8"))
     return checksums
 
 
 def checksum(path: Path) -> str:
-    """
-    SHA-256 of a file, or of all files below a folder with their names; line ends count as one character.
-
-    Args:
-        path (`Path`):
-            File or folder; compiled Python files in it do not count.
-
-    Returns:
-        `str`:
-            Hexadecimal digits.
-    """
+    """SHA-256 of a file, or of all files below a folder with their names; line ends count as one character."""
     digest = hashlib.sha256()
     below = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
     for name, file in below or [("", path)]:
@@ -174,20 +114,7 @@ def _commit(folder: Path) -> str | None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """
-    Objects of a file with one on each line.
-
-    Args:
-        path (`Path`):
-            File.
-
-    Returns:
-        `list[dict]`:
-            The objects.
-
-    Raises:
-        ValueError: If a line holds anything else; the message names file and line.
-    """
+    """Objects of a file with one on each line."""
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():

@@ -1,4 +1,4 @@
-"""Running a benchmark's own scoring code, from a user's checkout, in a process with bounds on what it may do."""
+"""Runs a benchmark's own scoring code, from a user's checkout, in a restricted process."""
 
 import os
 import re
@@ -26,19 +26,6 @@ def run_scorer(module: str, arguments: Sequence[str], folder: Path, timeout_s: f
 
     The process sees an environment without tokens, ends with all its children after `timeout_s`, and the module is
     expected to call [`~egpo_trl.evaluation.official.restrict.restrict`] before it runs anything of a checkout.
-
-    Args:
-        module (`str`):
-            Module to run, such as `"egpo_trl.evaluation.acebench.scorer"`.
-        arguments (`Sequence[str]`):
-            Its arguments.
-        folder (`Path`):
-            Working directory.
-        timeout_s (`float`):
-            Longest duration, in seconds.
-
-    Raises:
-        ScorerFailed: If the process does not end in time, or with an error; the message quotes the end of its output.
     """
     command = [sys.executable, "-s", "-P", "-X", "utf8", "-m", module, *arguments]
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}

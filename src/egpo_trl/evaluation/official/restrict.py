@@ -1,4 +1,4 @@
-"""Limits of a process in which official code runs on what a model wrote, as far as the operating system has them."""
+"""Restricts a process in which official code reads what a model wrote, as far as the operating system can."""
 
 import ctypes
 import os
@@ -22,22 +22,6 @@ def restrict(
     """
     Give up, for good, what scoring does not need: network, other processes, writing outside a folder, memory. Meant for
     code that is trusted but handles hostile text, not for hostile code.
-
-    Args:
-        folder (`Path`):
-            The one folder in which files may be made.
-        max_memory (`int`, *optional*, defaults to 4 GiB):
-            Bytes of address space.
-        max_file_bytes (`int`, *optional*, defaults to `0`):
-            Longest file that may be written: by default, no byte goes to any file.
-        may_remove (`bool`, *optional*, defaults to `False`):
-            Whether files in the folder may be removed.
-
-    Returns:
-        `list[str]`:
-            What was put in place: `"network"` (a network namespace without interfaces, on Linux where user namespaces
-            are allowed), `"limits"` (memory, file size, no core file) and `"audit"` (an audit hook refuses processes,
-            sockets, and changes to files outside the folder).
     """
     done = []
     if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).unshare(_NEW_USER | _NEW_NETWORK) == 0:

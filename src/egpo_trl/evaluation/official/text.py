@@ -1,4 +1,4 @@
-"""What of a completion an official scorer sees: the answer behind the chain of thought, in the benchmark's syntax."""
+"""Writes completions for an official scorer: the answer after the chain of thought, in the benchmark's syntax."""
 
 from collections.abc import Callable, Iterable
 
@@ -21,12 +21,6 @@ class OfficialText:
     Text stays as the model wrote it, so that the scorer judges its syntax, but for two things: the chain of thought is
     cut off, and calls in the model's own syntax (where the chat template asks for one that is not pythonic) are
     written in the benchmark's.
-
-    Args:
-        prompts ([`PromptFormat`]):
-            How the prompts were made.
-        write (`Callable`):
-            Writes calls in the benchmark's syntax.
     """
 
     def __init__(self, prompts: PromptFormat, write: Writer) -> None:
@@ -38,23 +32,11 @@ class OfficialText:
                 prompts.tokenizer, prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids
             )
         self._reward = reward
-        self._tags = prompts.think_tags or reward.think_tags
+        self._tags = prompts.think_tags or reward.think_tags or ("<think>", "</think>")
 
     def of(self, completion: Completion, tools: str | None = None) -> str:
-        """
-        What the scorer sees of a completion.
-
-        Args:
-            completion ([`Completion`]):
-                The completion.
-            tools (`str`, *optional*):
-                Function schemas of the row.
-
-        Returns:
-            `str`:
-                Text without lone surrogates and control characters, which the scorers' files cannot hold.
-        """
-        text = self._behind_thought(completion.text)
+        """What the scorer sees of a completion."""
+        text = self._answer(completion.text)
         if self._reward.syntax != "pythonic" and not text.lstrip().startswith("["):
             ids = completion.completion_ids or None
             verdict = self._reward.judge(completion.text, "[]", tools, token_ids=ids)
@@ -62,7 +44,7 @@ class OfficialText:
                 text = self._write(verdict.calls)
         return "" if len(text) > MAX_CHARACTERS else UNWRITABLE.sub("\ufffd", text)
 
-    def _behind_thought(self, text: str) -> str:
+    def _answer(self, text: str) -> str:
         start, end = self._tags
         prefilled = self._reward.think_prefilled
         if prefilled is None:  # an endpoint rendered the prompt

@@ -1,0 +1,135 @@
+"""Writes what a cleaning run did as one HTML page: counts, dropped rows with their reasons, corrections side by side."""
+
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+
+from ..utils.files import write_text
+
+_SAMPLES = 5  # of each reason, of corrections and of kept rows
+_MAX_TEXT = 4000  # characters of one text
+# Control characters, and those that show a text in another order.
+_UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Samples:
+    """A few rows of each kind, each row of a kind with the same chance; the same ones in every run over the same rows."""
+
+    def __init__(self) -> None:
+        self.groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self._counts: dict[tuple[str, str], int] = {}
+        self._random = random.Random(0)
+
+    def add(self, stage: str, reason: str, row: Mapping[str, Any], **shown: Any) -> None:
+        """Add a row of a stage and reason, with what else is shown of it: `detail`, `before`."""
+        key = (stage, str(reason))
+        group = self.groups.setdefault(key, [])
+        self._counts[key] = number = self._counts.get(key, 0) + 1
+        place = len(group) if len(group) < _SAMPLES else self._random.randrange(number)
+        if place < _SAMPLES:
+            group[place : place + 1] = [{"row": dict(row), **shown}]
+
+    def of(self, stage: str, reason: str) -> list[dict[str, Any]]:
+        """Samples of a stage and reason."""
+        return self.groups.get((stage, reason), [])
+
+
+def write_report(
+    path: Path, dataset_name: str, counts: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str], samples: Samples
+) -> None:
+    """Write the page of a run, whole or not at all."""
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["text"] = _text
+    template = (files(__package__) / "templates" / "report.html.jinja").read_text(encoding="utf-8")
+    dropped = [
+        {
+            "stage": titles[stage],
+            "reason": reason,
+            "count": number,
+            "samples": [_shown(sample) for sample in samples.of(stage, reason)],
+        }
+        for stage, count in counts.items()
+        for reason, number in count["dropped"].items()
+    ]
+    whole = max(1, next(iter(counts.values()))["rows"])
+    page = environment.from_string(template).render(
+        name=dataset_name,
+        stages=[
+            {
+                **count,
+                "title": titles[stage],
+                "share": 100 * count["rows"] / whole,
+                "lost": sum(count["dropped"].values()),
+            }
+            for stage, count in counts.items()
+        ],
+        dropped=dropped,
+        corrected=[_shown(sample) for sample in samples.of("llm", "corrected")],
+        kept=[_shown(sample) for sample in samples.of("kept", "kept")],
+    )
+    write_text(page, path)
+
+
+def _shown(sample: Mapping[str, Any]) -> dict[str, Any]:
+    row = sample["row"]
+    before = sample.get("before")
+    return {
+        "id": row.get("id"),
+        "detail": sample.get("detail"),
+        "messages": _messages(row.get("prompt")),
+        "tools": _names(row.get("tools")),
+        "answer": _answer(row),
+        "before": None if before is None else _answer(before),
+    }
+
+
+def _messages(prompt: Any) -> list[tuple[str, str]]:
+    """Role and text of the messages of a prompt, calls as JSON; rows that are malformed too have something to show."""
+    if not isinstance(prompt, Sequence) or isinstance(prompt, str):
+        return [("prompt", str(prompt))]
+    shown = []
+    for message in prompt:
+        if not isinstance(message, Mapping):
+            shown.append(("?", str(message)))
+            continue
+        calls = message.get("tool_calls")
+        written = json.dumps(calls, ensure_ascii=False, default=str) if calls else ""
+        content = message.get("content")
+        text = content if isinstance(content, str) else "" if content is None else str(content)
+        shown.append((str(message.get("role")), "\n".join(part for part in (text, written) if part)))
+    return shown
+
+
+def _names(tools: Any) -> list[str]:
+    try:
+        decoded = json.loads(tools) if isinstance(tools, str) else tools
+        return [str(tool.get("function", tool)["name"]) for tool in decoded or []]
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return []
+
+
+def _answer(row: Mapping[str, Any]) -> str:
+    """The right answer of a row: its calls, one a line, or its text."""
+    reference = row.get("reference")
+    try:
+        calls = json.loads(reference) if isinstance(reference, str) else None
+    except (ValueError, RecursionError):
+        calls = None
+    if not isinstance(calls, list):
+        return str(reference)
+    if calls:
+        return "\n".join(json.dumps(call, ensure_ascii=False) for call in calls)
+    return str(row.get("answer") or "(a text that nobody wrote down)")
+
+
+def _text(value: Any) -> str:
+    """A value as text of bounded length that shows as it is."""
+    text = _UNSHOWABLE.sub("\ufffd", str(value))
+    over = len(text) - _MAX_TEXT
+    return text if over <= 0 else f"{text[:_MAX_TEXT]}… [{over:,} more characters]"

@@ -1,0 +1,131 @@
+"""Seal-Tools: `query` and `calling`; the functions are in `tool.jsonl` beside the file."""
+
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import records
+from ..assistant_text import call_of
+from ..casting import cast_calls
+from ..json_schema import to_function_schema
+from ..records import Record, Unconvertible
+from .conversation import Conversation, Row, dump_json, json_field, tools_of
+
+FIELDS = ("query", "calling", "tools")
+RENAMED = {"messages": "query", "answers": "calling"}
+CATALOGUE = "tool.jsonl"
+_RESULT = "API_call_"  # how an argument names the result of another call
+
+
+class _Catalogue:
+    """All functions of the data set, by name."""
+
+    def __init__(self, path: Path) -> None:
+        self._functions: dict[str, dict[str, Any]] = {}
+        for record in records.read_records(str(path)):
+            if not isinstance(record, Unconvertible):
+                schema = to_function_schema(record)
+                self._functions[schema["function"]["name"]] = schema
+        self._names = list(self._functions)
+
+    def offer(self, called: list[str], num_tools: int, seed: str) -> list[dict[str, Any]]:
+        """The functions that are called and others drawn at random, in random order; the same for the same seed."""
+        draw = random.Random(seed)
+        offered = list(dict.fromkeys(name for name in called if name in self._functions))
+        others = draw.sample(self._names, min(len(self._names), num_tools + len(offered)))
+        offered += [name for name in others if name not in offered][: max(0, num_tools - len(offered))]
+        draw.shuffle(offered)
+        return [self._functions[name] for name in offered]
+
+
+def recognise(record: Mapping[str, Any]) -> str | None:
+    """Why a record is in this form, `None` if it is not."""
+    found = isinstance(record.get("query"), str) and record.get("calling") is not None
+    return "it has `query` and `calling`" if found else None
+
+
+def read_records(
+    name_or_path: str, split: str = "train", config: str | None = None, catalogue: str | None = None
+) -> Iterator[Record | Unconvertible]:
+    """
+    Read records, each with the functions of the catalogue as `tools` unless it has its own.
+
+    Args:
+        name_or_path (`str`):
+            File or folder.
+        split (`str`, *optional*, defaults to `"train"`):
+            Split of a folder.
+        config (`str`, *optional*):
+            Configuration of a data set on the Hub.
+        catalogue (`str`, *optional*):
+            File with the functions, `tool.jsonl` beside the records by default.
+
+    Returns:
+        `Iterator`:
+            Records; an [`Unconvertible`] for each that cannot be read.
+
+    Raises:
+        FileNotFoundError: If the catalogue does not exist.
+    """
+    path = Path(name_or_path)
+    file = Path(catalogue) if catalogue else (path if path.is_dir() else path.parent) / CATALOGUE
+    known = _Catalogue(file) if file.is_file() else None
+    if known is None and catalogue:
+        raise FileNotFoundError(f"catalogue: there is no file {catalogue!r}.")
+    for record in records.read_records(name_or_path, split, config):
+        if isinstance(record, Unconvertible):
+            yield record
+        elif record.get("api_name") is None:  # a folder holds the catalogue too
+            yield record if known is None or record.get("tools") else {**record, "tools": known}
+
+
+def convert_record(record: Mapping[str, Any], num_tools: int = 5, stated_only: bool = False) -> list[Row]:
+    """
+    The row of a record; see [`~egpo_trl.data.sources.convert`].
+
+    Values get the types that the functions declare, since the data set writes most as text. A call with the result of
+    another call as an argument cannot be a single step: it is skipped.
+
+    Args:
+        record (`Mapping[str, Any]`):
+            Record with its functions or the catalogue as `tools`.
+        num_tools (`int`, *optional*, defaults to `5`):
+            Functions that a row offers of the catalogue: those called, and others drawn at random.
+        stated_only (`bool`, *optional*, defaults to `False`):
+            Whether to skip rows with a value that the query does not hold word for word.
+
+    Returns:
+        `list[dict]`:
+            One row.
+    """
+    listed = json_field(record, "calling")
+    if not isinstance(listed, list) or not listed:
+        raise Unconvertible("calling", "must be a non-empty list of calls")
+    try:
+        calls = [call_of(call) for call in listed]
+    except ValueError as error:
+        raise Unconvertible("calling", str(error)) from None
+    if any(_RESULT in dump_json(call.arguments) for call in calls):
+        raise Unconvertible("calling", "has the result of another call as an argument")
+    query = record.get("query")
+    known = record.get("tools")
+    if isinstance(known, _Catalogue):
+        tools = known.offer([call.name for call in calls], num_tools, str(record.get("id", query)))
+    elif known is None:
+        raise Unconvertible(
+            "tools", f"is missing: is {CATALOGUE} beside the file? The option 'catalogue' names another"
+        )
+    else:
+        tools = tools_of(record)
+    conversation = Conversation(tools, "query")
+    conversation.add_text("user", query)
+    values = [value for call in calls for value in call.arguments.values()]
+    unstated = next((value for value in values if str(value).lower() not in str(query).lower()), None)
+    if stated_only and unstated is not None:
+        raise Unconvertible("calling", f"the query does not hold the value {unstated!r:.60}")
+    try:
+        conversation.add_calls(cast_calls(calls, tools))
+    except ValueError as error:
+        raise Unconvertible("calling", str(error)) from None
+    return conversation.rows()

@@ -1,0 +1,87 @@
+"""The syntax of Llama 3.1 and xLAM: one bare JSON object `{"name": …, "parameters": {…}}`, or several.
+
+Meta's page "Llama 3.1: prompt format" puts `<|python_tag|>` before calls of built-in tools, `tool.call(query="…")`. The
+models write it before JSON too, and `; ` between two calls.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+
+from ..calls import MAX_CALLS, Answer, InvalidJSON, State, ToolCall, call_from_object, decode_json
+from ..fragments import has_fragment, read_text
+from ..syntax import Syntax, write_json
+from .pythonic import read_pythonic
+
+_ARGUMENT_KEYS = ("arguments", "parameters")
+_SEPARATOR = re.compile(r"\s*;\s*(?=[\[{])")
+_PYTHON_TAG = "<|python_tag|>"
+_MALFORMED = Answer(State.MALFORMED, reason="malformed_call")
+
+
+def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
+    """
+    Read an answer in the bare JSON syntax. The arguments stand under `arguments` or `parameters`.
+
+    Args:
+        text (`str`):
+            The answer: what follows the chain of thought.
+        function_names (`Collection[str]`, *optional*):
+            Names of the functions that the row offers, to tell text from fragments of a call.
+        allow_text (`bool`, *optional*, defaults to `False`):
+            Whether text may stand before and behind the JSON. It starts at the first bracket or brace.
+
+    Returns:
+        [`Answer`]:
+            CALL, TEXT or MALFORMED.
+    """
+    text = text.strip()
+    before, tag, behind = text.partition(_PYTHON_TAG)
+    if tag:
+        text = behind.strip()
+        if before.strip() and not (allow_text and not has_fragment(before, function_names)):
+            return Answer(State.MALFORMED, reason="text_beside_calls")
+        if not text.startswith(("{", "[")):
+            return _read_builtin(text)
+    start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
+    if start < 0 or not (tag or has_fragment(text, function_names)):
+        return read_text(text, function_names)
+    calls: list[ToolCall] = []
+    end: int | None = None
+    following: int | None = start
+    try:
+        while following is not None and len(calls) <= MAX_CALLS:
+            value, end = decode_json(text, following)
+            items = value if isinstance(value, list) and value else [value]
+            calls += [call_from_object(item, _ARGUMENT_KEYS) for item in items]
+            following = _after_semicolon(text, end)
+    except (InvalidJSON, ValueError):
+        return _MALFORMED
+    if len(calls) > MAX_CALLS:
+        return _MALFORMED
+    beside = text[:start] + "\n" + text[end:]
+    if beside.strip() and not (allow_text and not has_fragment(beside, function_names)):
+        return Answer(State.MALFORMED, reason="text_beside_calls")
+    return Answer(State.CALL, tuple(calls))
+
+
+def _read_builtin(text: str) -> Answer:
+    """A call of a built-in tool, whose function is named `call`."""
+    answer = read_pythonic(f"[{text}]")
+    names = [call.name.removesuffix(".call") for call in answer.calls]
+    if answer.state is not State.CALL or any(a == b.name for a, b in zip(names, answer.calls, strict=True)):
+        return _MALFORMED
+    return Answer(State.CALL, tuple(ToolCall(a, b.arguments) for a, b in zip(names, answer.calls, strict=True)))
+
+
+def _after_semicolon(text: str, position: int) -> int | None:
+    """Where another object starts behind a semicolon, if one does."""
+    match = _SEPARATOR.match(text, position)
+    return None if match is None else match.end()
+
+
+def _write(calls: Sequence[ToolCall]) -> str:
+    objects = [{"name": call.name, "parameters": call.arguments} for call in calls]
+    return write_json(objects if len(objects) > 1 else objects[0])
+
+
+SYNTAX = Syntax("json", read_bare_json, _write, marks=(_PYTHON_TAG,))

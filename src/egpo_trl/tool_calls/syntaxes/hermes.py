@@ -1,0 +1,56 @@
+"""The syntax of Hermes, Qwen2.5 and Qwen3: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, repeated."""
+
+import re
+from collections.abc import Collection
+
+from ..calls import MAX_CALLS, Answer, InvalidJSON, State, ToolCall, call_from_object, decode_json
+from ..fragments import has_fragment, read_text
+from ..syntax import Form, Syntax, framed
+
+_OPEN = "<tool_call>"
+_OPENING = re.compile(r"<tool_call>\s*")
+_CLOSE = re.compile(r"\s*</tool_call>\s*")
+
+
+def read_hermes(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
+    """
+    Read an answer in the Hermes syntax. White space is allowed around the tags and the JSON, nothing else is.
+
+    Args:
+        text (`str`):
+            The answer: what follows the chain of thought.
+        function_names (`Collection[str]`, *optional*):
+            Names of the functions that the row offers, to tell text from fragments of a call.
+        allow_text (`bool`, *optional*, defaults to `False`):
+            Whether text may stand before, between and behind the calls.
+
+    Returns:
+        [`Answer`]:
+            CALL, TEXT or MALFORMED.
+    """
+    text = text.strip()
+    if _OPEN not in text:
+        return read_text(text, function_names)
+    calls: list[ToolCall] = []
+    beside: list[str] = []
+    position = 0
+    while (opening := _OPENING.search(text, position)) is not None:
+        if opening.start() > position:
+            beside.append(text[position : opening.start()])
+        try:
+            value, position = decode_json(text, opening.end())
+            calls.append(call_from_object(value))
+        except (InvalidJSON, ValueError):
+            return Answer(State.MALFORMED, reason="malformed_call")
+        closing = _CLOSE.match(text, position)
+        if closing is None or len(calls) > MAX_CALLS:
+            return Answer(State.MALFORMED, reason="malformed_call")
+        position = closing.end()
+    beside.append(text[position:])
+    if any(beside) and not (allow_text and not has_fragment("\n".join(beside), function_names)):
+        return Answer(State.MALFORMED, reason="text_beside_calls")
+    return Answer(State.CALL, tuple(calls))
+
+
+_WRITE = framed(Form("<tool_call>\n{call}\n</tool_call>", between="\n"))[1]
+SYNTAX = Syntax("hermes", read_hermes, _WRITE, marks=("<tool_call>",))
