@@ -66,5 +66,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def plain_names(page: str) -> str:
+    """HTML of the API without the brackets of docstrings: [`~trl.GRPOTrainer`] is shown as GRPOTrainer."""
+    page = re.sub(r"\[<code>~?([\w.]+)</code>\]", lambda match: f"<code>{match[1].rpartition('.')[2]}</code>", page)
+    return re.sub(r"\[`~?([\w.]+)`\]", lambda match: match[1].rpartition(".")[2], page)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    return plain_names(html)
+
+
 def on_page_markdown(markdown: str, **_: Any) -> str:
     return convert_page(markdown)

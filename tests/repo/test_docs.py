@@ -17,6 +17,7 @@ import pytest
 from generate_excerpts import excerpt, refresh
 
 from egpo_trl.cli import COMMANDS, command_parser
+from tests.reports.browsing import opened, started
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -319,3 +320,23 @@ def test_the_reference_has_every_field_metric_and_reason():
             if action.dest not in ("help", "help_all"):
                 shown = action.option_strings[0].removeprefix("--") if action.option_strings else action.dest
                 assert re.search(rf"`(?:--)?{re.escape(shown)}`|`{action.metavar}`", text), (command, shown)
+
+
+def test_the_api_names_every_public_name(site):
+    import egpo_trl
+
+    page = (site / "api.html").read_text()
+    for name in set(egpo_trl.__all__) - {"__version__"}:
+        assert re.search(rf'<h3 id="egpo_trl\.[\w.]*\.{name}"', page), name
+    assert "[<code>" not in page
+
+
+def test_the_search_works_from_a_folder(site):
+    with started() as browser, opened(browser, site / "index.html") as (page, trouble):
+        page.locator("input[name=query]").click()
+        page.locator("input[name=query]").press_sequentially("zero-variance groups")
+        page.locator(".md-search-result__link").first.wait_for()
+        assert "troubleshooting.html" in " ".join(
+            link.get_attribute("href") for link in page.locator(".md-search-result__link").all()
+        )
+        assert trouble == []

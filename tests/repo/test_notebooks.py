@@ -169,6 +169,7 @@ def test_the_t4_notebook_converts_rows(tmp_path, monkeypatch):
         "id": "1",
         "tools": json.dumps([{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}]),
         "conversations": [
+            {"from": "system", "value": "Call functions. <tools>[]</tools>"},
             {"from": "human", "value": "f of 1?"},
             {"from": "gpt", "value": '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'},
         ],

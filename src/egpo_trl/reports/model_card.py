@@ -72,8 +72,7 @@ def _rewrite(trainer: Any, name: str, dataset_name: str | None) -> None:
     base = str(named or getattr(trainer.model.config, "_name_or_path", "") or "")
     rows = str(dataset_name or values.get("dataset_name") or "")
     card = ModelCard.load(folder / CARD)
-    if _is_hub_id(base) and "/" in base:
-        card.data.base_model = base
+    card.data.base_model = base if _is_hub_id(base) and "/" in base else None  # no path of the machine
     card.data.pipeline_tag = "text-generation"
     card.data.tags = sorted({*(card.data.tags or ()), "function-calling", "tool-use"})
     context = {
