@@ -10,11 +10,13 @@ import nbformat
 import pytest
 import yaml
 from build_notebooks import SOURCES, build, code, execute, install_cell, readme_table
+from datasets import Dataset
 from repository import address
 from trl import ModelConfig, TrlParser
 
 from egpo_trl import EGPOConfig
 from egpo_trl.cli import train
+from egpo_trl.demo.world import make_rows
 from egpo_trl.runs.launch_checks import Launch, check_launch
 from egpo_trl.runs.script_arguments import EGPOScriptArguments
 
@@ -140,7 +142,7 @@ def recipe_of_t4(tmp_path, monkeypatch):
 def test_the_t4_notebook_has_the_recipe(tmp_path, monkeypatch):
     recipe = recipe_of_t4(tmp_path, monkeypatch)
     shipped = yaml.safe_load((ROOT / "configs" / "train" / "qlora_t4.yaml").read_text())
-    of_the_notebook = {"dataset_name", "max_validation_rows", "max_steps", "num_train_epochs", "save_steps"}
+    of_the_notebook = {"dataset_name", "report", "max_validation_rows", "max_steps", "num_train_epochs", "save_steps"}
     differ = {name for name in recipe.keys() | shipped.keys() if recipe.get(name) != shipped.get(name)}
     assert differ == of_the_notebook
     parser = TrlParser((EGPOScriptArguments, EGPOConfig, ModelConfig))
@@ -161,7 +163,12 @@ def test_the_t4_notebook_trains_a_tiny_model_in_4_bits(tmp_path, monkeypatch):
     run = tmp_path / recipe["output_dir"]
     assert json.loads((run / "trainer_state.json").read_text())["global_step"] == 1
     assert (run / "adapter_model.safetensors").exists()
-    assert (run / "learning_curves.png").exists()  # what a later cell shows
+    assert (run / "learning_curves.png").exists()  # what later cells show
+    monkeypatch.setattr("IPython.display.HTML", lambda page: page)
+    shown = [cell for cell in code(build(T4)) if "show_" in cell]
+    rows = [cell for cell in code(build(T4)) if "def ask(" in cell]
+    Dataset.from_list(make_rows(1)).to_parquet("rows.parquet")
+    run_cells(["from datasets import Dataset", *shown, *rows], tmp_path, monkeypatch)
 
 
 def test_the_t4_notebook_converts_rows(tmp_path, monkeypatch):
