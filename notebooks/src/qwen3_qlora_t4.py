@@ -116,8 +116,8 @@ Path("qlora_t4.yaml").write_text(RECIPE)
 # ## Will it fit, and how long will it take?
 #
 # From the model's configuration alone. Calculated for 2,048 tokens of prompt and completions of full length: rows with
-# longer prompts need more memory, shorter completions less time. Nothing is measured; generation with transformers, which this
-# recipe uses, is slower than the memory of the GPU allows.
+# longer prompts need more memory, shorter completions less time. Nothing is measured. Generation with transformers, which
+# this recipe uses, is slower than the memory of the GPU allows.
 
 # %%
 # !egpo-trl plan --config qlora_t4.yaml --gpu T4

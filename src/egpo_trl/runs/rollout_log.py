@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 
 from ..evaluation.token_entropy import token_entropies, token_pieces
+from ..reports.before_after import question_of
 from ..reports.rollouts import ANSWER, ROLLOUT_FILE, THOUGHT, TOOL_RESULT
 from ..reports.run_log import parse_lines
 
@@ -22,6 +23,12 @@ def kinds_of(tokens: Sequence[tuple[str, float, bool]], tool_mask: Sequence[int]
         [text, round(entropy, 4), TOOL_RESULT if not own else THOUGHT if is_thought else ANSWER]
         for (text, entropy, is_thought), own in zip(tokens, written, strict=False)
     ]
+
+
+def _cell(text: Any) -> str:
+    """A text as a cell of a Markdown table, as code, so that nothing in it is markup."""
+    words = " ".join(question_of(text).split())
+    return f"`{words.replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
 class RolloutLogCallback(TrainerCallback):
@@ -104,12 +111,24 @@ class RolloutLogCallback(TrainerCallback):
         output = self._generate(inputs)
         if is_due and self._judged:
             step, count = self._trainer.state.global_step, self._groups * self._trainer.num_generations
+            rows = [{"step": step + 1, **row} for row in self._rows(output, count)]
             with self._path.open("a", encoding="utf-8") as file:
-                for row in self._rows(output, count):
-                    file.write(json.dumps({"step": step + 1, **row}, default=str) + "\n")
+                file.writelines(json.dumps(row, default=str) + "\n" for row in rows)
+            self._show_in_tensorboard(rows, step + 1)
             self._next = step + max(1, -(-self._trainer.state.max_steps // self._times))
             self._judged.clear()
         return output
+
+    def _show_in_tensorboard(self, rows: Sequence[dict[str, Any]], step: int) -> None:
+        """The same as a table of text, where TensorBoard is reported to; the other trackers get TRL's table."""
+        callbacks = self._trainer.callback_handler.callbacks
+        writer = next((one.tb_writer for one in callbacks if getattr(one, "tb_writer", None) is not None), None)
+        if writer is not None and rows:
+            cells = [
+                (row["reason"], f"{row['reward']:g}", _cell(row["prompt"]), _cell(row["completion"])) for row in rows
+            ]
+            lines = ["| reason | reward | request | completion |", "|---|---|---|---|"]
+            writer.add_text("rollouts", "\n".join([*lines, *(f"| {' | '.join(one)} |" for one in cells)]), step)
 
     def _rows(self, output: dict[str, Any], count: int) -> Iterator[dict[str, Any]]:
         pad = self._trainer._tokenizer.pad_token_id
