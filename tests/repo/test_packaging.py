@@ -1,9 +1,11 @@
 """What the wheel and the sdist hold, and what they say about where the project lives."""
 
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -92,6 +94,21 @@ def test_links(markdown, public, unset):
 def test_badges_need_github():
     assert "colab" in badge("x", PUBLIC)
     assert badge("x", "") == badge("x", "https://example.org/x") == ""
+
+
+def test_the_lock_has_the_versions_of_the_constraints():
+    def versions(name):
+        pairs = re.findall(r"^([\w.-]+)==([^\s;\\]+)", (ROOT / name).read_text(), re.MULTILINE)
+        return {re.sub("[-_.]+", "-", package).lower(): number for package, number in pairs}
+
+    locked, constrained = versions("requirements.lock"), versions("constraints.txt")
+    assert {"trl", "torch", "transformers", "jinja2", "playwright"} <= locked.keys()
+    differ = {name for name in locked.keys() & constrained.keys() if locked[name] != constrained[name]}
+    assert not differ, "run `make lock`"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in project["dependencies"]:
+        name = re.match(r"[\w.-]+", requirement)[0]
+        assert re.sub("[-_.]+", "-", name).lower() in locked, "run `make lock`"
 
 
 WORKFLOWS = sorted((ROOT / ".github").rglob("*.yml"))
