@@ -9,7 +9,7 @@ import pytest
 
 from egpo_trl.cli import main
 from egpo_trl.reports.html_page import showable
-from egpo_trl.reports.html_report import write_html_report
+from egpo_trl.reports.html_report import write_html_report, write_report
 from egpo_trl.reports.rollouts import read_rollouts, turns_of_tokens
 from egpo_trl.reports.run_log import save_config
 
@@ -92,6 +92,16 @@ def test_long_runs_stay_small(tmp_path):
     steps = [one["order"] for one in page.json["rollouts"] if one["order"] >= 0]
     assert len(steps) > 10  # some groups of every part of the run
     assert max(steps) > 150
+
+
+def test_seeds_without_a_common_step(tmp_path):
+    for name, steps in (("a", (1, 2)), ("b", (3, 4))):
+        (tmp_path / name).mkdir()
+        lines = [json.dumps({"step": step, "reward": 0.5}) + "\n" for step in steps]
+        (tmp_path / name / "log.jsonl").write_text("".join(lines))
+    seeds = write_report([f"S={tmp_path / 'a'},{tmp_path / 'b'}", str(tmp_path / "b")], tmp_path / "c.html")
+    (chart,) = Page(seeds).json["charts"]
+    assert [line["values"] for line in chart["lines"]] == [[None, None], [0.5, 0.5]]
 
 
 def test_unfinished_runs_and_runs_without_samples_or_entropies(tmp_path):

@@ -254,16 +254,16 @@ def _chart(title: str, unit: str, lines: Sequence[Line], section: str = "curves"
     """A chart over the steps of all of its lines; where a line has no point, its value is null."""
     thinned = []
     for line in lines:
-        stride = -(-len(line.steps) // _MOST_POINTS)
+        stride = max(1, -(-len(line.steps) // _MOST_POINTS))
         parts = {"values": line.values, "logged": line.logged, "low": line.low, "high": line.high}
         thinned.append((line, line.steps[::stride], {k: v[::stride] for k, v in parts.items() if v is not None}))
     steps = sorted({step for _, own, _ in thinned for step in own})
     drawn = []
-    for line, own, parts in thinned:
-        columns = {key: dict(zip(own, values, strict=True)) for key, values in parts.items()}
+    for line, own, kept in thinned:
+        found = {key: dict(zip(own, values, strict=True)) for key, values in kept.items()}
         points = {
             key: [None if step not in column else float(f"{column[step]:.5g}") for step in steps]
-            for key, column in columns.items()
+            for key, column in found.items()
         }
         drawn.append({"label": line.label, "style": line.style, **points})
     return {"title": title, "unit": unit, "section": section, "steps": steps, "lines": drawn}

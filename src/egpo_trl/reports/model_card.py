@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def _is_hub_id(name: str | None) -> bool:
 def _rewrite(trainer: Any, name: str, dataset_name: str | None) -> None:
     folder, args = Path(trainer.args.output_dir), trainer.args
     config = read_config(folder) or {}
-    values = {**(args.to_dict() if is_dataclass(args) else {}), **config.get("fields", {})}
+    values = {**args.to_dict(), **config.get("fields", {})}
     changed = sorted({*config.get("changed", ()), *(() if config else changed_fields(args))} - {*_LEFT_OUT})
     settings = {key: json.loads(json.dumps(values[key], default=str)) for key in changed if key in values}
     named = values.get("model_name_or_path", "demo") if config else None

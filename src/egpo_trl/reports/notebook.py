@@ -33,7 +33,7 @@ def show_report(run: str | Path, height: int = 720) -> "HTML":
 
     page = html.escape(page_text(report_context(read_files(Path(run)), _INLINE_BUDGET)), quote=True)
     frame = f'<iframe srcdoc="{page}" style="width: 100%; height: {int(height)}px; border: 0"></iframe>'
-    return HTML(f"<div>{frame}</div>")
+    return HTML(f"<div>{frame}</div>")  # type: ignore[no-untyped-call]
 
 
 def show_completions(run: str | Path, count: int = 3) -> "HTML":
@@ -68,4 +68,4 @@ def show_completions(run: str | Path, count: int = 3) -> "HTML":
         entropy for item in items for _, tokens in item["turns"] for _, entropy in tokens if entropy is not None
     ]
     context = {"items": json.loads(json.dumps(items)), "largest": max(entropies, default=0.0)}
-    return HTML(render("completions.html.jinja", context))
+    return HTML(render("completions.html.jinja", context))  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ from transformers.utils.notebook import NotebookProgressCallback
 from .callbacks import SHOWN
 
 
-class NotebookCallback(NotebookProgressCallback):  # type: ignore[misc]
+class NotebookCallback(NotebookProgressCallback):
     """Shows transformers' live table in a notebook, with what [`ConsoleCallback`] prints instead of the loss alone."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

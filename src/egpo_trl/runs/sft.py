@@ -50,7 +50,7 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
     from .run_folder import check_checkpoint, check_run_folder, describe_run, record_run
     from .setup import load_given_rows
 
-    class Trainer(ModelCardMixin, SFTTrainer):  # type: ignore[misc]
+    class Trainer(ModelCardMixin, SFTTrainer):
         """TRL's trainer with our model card."""
 
     output = Path(args.output_dir)
