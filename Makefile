@@ -74,5 +74,13 @@ fuzz: .venv/test
 gpu-check: .venv/test
 	$(BIN)/python benchmarks/gpu_check.py
 
+# Pins every requirement of every platform, with hashes: `uv pip sync requirements.lock`. Not a uv.lock, which would write the
+# address of an index into each of its entries.
+EXTRAS := acebench api-bank bfcl deepspeed dev docs judge mcp notebooks quantization test trackers
+.PHONY: lock
+lock:
+	uv pip compile --universal --generate-hashes --no-annotate --python-version 3.11 -c constraints.txt \
+		$(addprefix --extra ,$(EXTRAS)) --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
 clean:
 	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,10 +11,11 @@ from .egpo_config import EGPOConfig
 from .egpo_metrics import ratios, sum_statistics
 from .grpo.lean_trainer import LeanGRPOTrainer
 from .grpo.live_rows import live_rows, loss_mask
+from .reports.model_card import ModelCardMixin
 from .rollouts.think_spans import ThinkTags
 
 
-class EGPOTrainer(LeanGRPOTrainer):
+class EGPOTrainer(ModelCardMixin, LeanGRPOTrainer):
     """
     Trainer for EGPO, "Reasoning through Exploration: A Reinforcement Learning Framework for Robust Function Calling"
     (arXiv 2508.05118).

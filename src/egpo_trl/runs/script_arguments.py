@@ -109,6 +109,9 @@ class EGPOScriptArguments(RowsArguments):
             "trajectory it is the strict success of rollouts."
         },
     )
+    report_steps: int = field(
+        default=0, metadata={"help": "Steps between measurements of the held-out rows during training; 0 is never."}
+    )
     bfcl_eval_steps: int = field(
         default=0,
         metadata={

@@ -42,11 +42,15 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
     from ..data.sft import NO_CALL_TEXT, Conversations
     from ..demo.world import NO_TOOL_ANSWER
     from ..grpo.row_tools_trainer import check_trainable
+    from ..reports.model_card import ModelCardMixin
     from .interrupt import InterruptCallback
     from .launch_checks import check_engine, detect_launch
     from .policy import check_adapter, load_tokenizer, policy_arguments
     from .run_folder import check_checkpoint, check_run_folder, describe_run, record_run
     from .setup import load_given_rows
+
+    class Trainer(ModelCardMixin, SFTTrainer):
+        """TRL's trainer with our model card."""
 
     output = Path(args.output_dir)
     resume = check_checkpoint(args.resume_from_checkpoint, output)
@@ -68,7 +72,7 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
     checks: list[Check] = [schema_problem, *_target_checks(conversations, script.bad_rows)]
     train = conversations.dataset(rows, script.dataset_name, checks, script.bad_rows)
     interrupt = InterruptCallback()
-    trainer = SFTTrainer(args=args, train_dataset=train, callbacks=[interrupt], **policy_arguments(model_args, args))
+    trainer = Trainer(args=args, train_dataset=train, callbacks=[interrupt], **policy_arguments(model_args, args))
     check_trainable(trainer.model)
     if is_main:
         record_run(output, run)
@@ -76,6 +80,7 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
         trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
     trainer.save_state()
+    trainer.create_model_card(dataset_name=script.dataset_name)
     interrupt.raise_if_asked(f"egpo-trl sft: interrupted at step {trainer.state.global_step}", output)
     trainer.accelerator.print(f"model: {args.output_dir}")
 
