@@ -87,7 +87,7 @@ class LeanTrainer(RowToolsTrainer):
         multimodal = any(value is not None for name, value in kwargs.items() if not name.startswith("compute_"))
         live, work = None, None
         if multimodal or not self._update_options.any:
-            output = super()._get_per_token_logps_and_entropies(model, *batch, batch_size, **kwargs)
+            output = super()._get_per_token_logps_and_entropies(model, *batch, batch_size=batch_size, **kwargs)
         elif self._waits_for_advantages():
             return torch.full_like(input_ids[:, -logits_to_keep:], math.nan, dtype=torch.float32), None, None
         else:

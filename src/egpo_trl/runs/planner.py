@@ -86,7 +86,7 @@ class Plan:
         tokens (`int`):
             Tokens of a prompt and its completion.
         checkpointing (`bool`):
-            `activation_checkpointing`.
+            `gradient_checkpointing`.
         vllm (`str`):
             `"none"`, `"colocate"` or `"server"`.
         vllm_share (`float`):
@@ -197,7 +197,7 @@ def make_plan(
         micro_batch=args.per_device_train_batch_size,
         rollouts=args.per_device_train_batch_size * (args.steps_per_generation or args.gradient_accumulation_steps),
         tokens=prompt_length + args.max_completion_length,
-        checkpointing=args.activation_checkpointing,
+        checkpointing=args.gradient_checkpointing,
         vllm=args.vllm_mode if args.use_vllm else "none",
         vllm_share=args.vllm_gpu_memory_utilization,
     )
@@ -319,7 +319,7 @@ def remedies(size: ModelSize, plan: Plan, gpu_bytes: float) -> list[str]:
     """
     fewer = min(plan.rollouts, max(plan.micro_batch, 8))
     changes: list[tuple[str, dict[str, Any]]] = [
-        ("activation_checkpointing: true", {"checkpointing": True}),
+        ("gradient_checkpointing: true", {"checkpointing": True}),
         (f"steps_per_generation: {fewer // plan.micro_batch} (fewer rollouts at a time)", {"rollouts": fewer}),
         ("use_vllm: true with vllm_mode: server, on other GPUs", {"vllm": "server"}),
         ("per_device_train_batch_size: 1, with more gradient_accumulation_steps", {"micro_batch": 1}),
