@@ -186,9 +186,9 @@ class Recorder(EGPOTrainer):
         self.messages.append(output[3])
         return output
 
-    def _shape_advantages(self, inputs: Any, entropies: Any, live: Any, work: Any) -> None:
+    def _shape(self, inputs: Any, entropies: Any, logps: Any) -> None:
         record = {name: value.clone() for name, value in inputs.items() if isinstance(value, torch.Tensor)}
-        super()._shape_advantages(inputs, entropies, live, work)
+        super()._shape(inputs, entropies, logps)
         self.records.append({**record, "entropies": entropies.clone(), "shaped": inputs["advantages"].clone()})
 
 

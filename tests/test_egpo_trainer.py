@@ -186,7 +186,7 @@ def test_metrics_by_hand(tmp_path, tiny_tokenizer, drop):
     both = entropies + answers
     if drop == "auto":  # otherwise TRL's own: a mean over micro-batches
         assert logs["entropy"] == pytest.approx(sum(both) / len(both), rel=1e-5)
-    assert logs["egpo/dropped_rows_ratio"] == (0.25 if drop == "auto" else 0.0)
+    assert logs["update/dropped_rows_ratio"] == (0.25 if drop == "auto" else 0.0)
     assert logs["egpo/cot_length"] == pytest.approx(sum(lengths) / len(lengths), rel=1e-6)
     assert logs["egpo/no_cot_ratio"] == pytest.approx(1 / 4)
     assert logs["egpo/bonus"] == pytest.approx(sum(bonuses) / len(bonuses), rel=1e-5)
@@ -374,7 +374,7 @@ def test_reasons_are_logged(tmp_path, tiny_tokenizer):
     trainer = train(tmp_path, tiny_tokenizer, dataset=tool_rows(), reward=ToolCallReward(), max_steps=1)
     log = trainer.state.log_history[0]
     assert sum(value for name, value in log.items() if name.startswith("reason/")) == pytest.approx(1.0)
-    assert {"egpo/no_cot_ratio", "egpo/dropped_rows_ratio", "egpo/computed_tokens_ratio"} <= log.keys()
+    assert {"egpo/no_cot_ratio", "update/dropped_rows_ratio", "update/computed_tokens_ratio"} <= log.keys()
 
 
 # Saving and resuming
@@ -502,11 +502,11 @@ def test_a_transform_may_make_the_prompt(tmp_path, tiny_tokenizer):
 
 
 def test_checkpoints_between_generations_are_told(tmp_path, tiny_tokenizer, caplog):
-    with caplog.at_level(logging.WARNING, "egpo_trl.trainer_checks"):
+    with caplog.at_level(logging.WARNING, "egpo_trl.grpo.lean_trainer"):
         train(tmp_path, tiny_tokenizer, steps_per_generation=4, save_strategy="steps", save_steps=4, max_steps=1)
         assert "save_steps" not in caplog.text
         train(tmp_path, tiny_tokenizer, steps_per_generation=4, save_strategy="steps", save_steps=2, max_steps=1)
-        assert "save_steps=2 is no multiple of 4" in caplog.text
+        assert "save_steps=2 is not a multiple of 4" in caplog.text
 
 
 def test_a_grpo_config_is_refused(tmp_path, tiny_tokenizer):

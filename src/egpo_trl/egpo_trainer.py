@@ -1,53 +1,30 @@
-"""[`EGPOTrainer`]: TRL's [`~trl.GRPOTrainer`] with the entropy of the chain of thought in the advantages."""
+"""[`EGPOTrainer`]: GRPO with the entropy of the chain of thought in the advantages (EGPO, arXiv 2508.05118)."""
 
 import textwrap
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import trl
-from datasets import Dataset, IterableDataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
-from trl import GRPOTrainer
-from trl.trainer.utils import get_config_model_id
 
 from .advantages import shape_advantages
-from .data.rows import check_datasets
 from .egpo_config import EGPOConfig
-from .egpo_metrics import ratios, sum_statistics, weigh_means, work_statistics
-from .environments.trajectories import check_trajectory_datasets
-from .grpo.compact_forward import ForwardWork
-from .grpo.lean_trainer import LeanTrainer
-from .grpo.live_rows import loss_mask
-from .rewards.tool_call import ToolCallReward
-from .rewards.trajectory import TrajectoryReward
+from .egpo_metrics import ratios, sum_statistics
+from .grpo.lean_trainer import LeanGRPOTrainer
+from .grpo.live_rows import live_rows, loss_mask
 from .rollouts.think_spans import ThinkTags
-from .rollouts.tool_guard import ToolLimits
-from .trainer_checks import check_trainer
-
-_TRL_HOOKS = (
-    "_compute_loss",
-    "_get_per_token_logps_and_entropies",
-    "_prepare_inputs",
-    "_generate_and_score_completions",
-    "_tokenize_prompts",
-    "_generate",
-    "_get_tool_suffix_ids",
-    "_calculate_rewards",
-)
 
 
-class EGPOTrainer(LeanTrainer):
+class EGPOTrainer(LeanGRPOTrainer):
     """
     Trainer for EGPO, "Reasoning through Exploration: A Reinforcement Learning Framework for Robust Function Calling"
     (arXiv 2508.05118).
 
     EGPO is GRPO with `A_new = A + min(lambda * E, |A| / alpha)` (Eq. 5) in place of the advantage A, where E is the
     entropy of the policy on its chain of thought, without gradient. The entropies are those of the forward pass that
-    computes the loss, from logits divided by the sampling temperature.
+    computes the loss, from logits divided by the sampling temperature. Nothing else in the loss changes.
 
-    The only change to the loss w.r.t. [`~trl.GRPOTrainer`] is that `_compute_loss` reads these advantages. Its bases add
-    what has nothing to do with EGPO: [`RowToolsTrainer`] renders each row's own `tools` and guards executed ones,
-    [`LeanTrainer`] leaves padding and rows without a gradient out of the forward passes, see [`EGPOConfig`].
+    Its base [`LeanGRPOTrainer`] knows nothing of EGPO: it renders each row's own `tools`, guards executed ones, and
+    leaves work without a gradient out of the updates.
 
     Example:
 
@@ -68,8 +45,8 @@ class EGPOTrainer(LeanTrainer):
         model (`str` or [`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
             Policy, as for [`~trl.GRPOTrainer`].
         reward_funcs (`RewardFunc | list[RewardFunc]`, *optional*):
-            Reward functions, as for [`~trl.GRPOTrainer`]. A [`ToolCallReward`] that leaves its syntax or think tags to
-            be found out takes them from the tokenizer, and so does a [`TrajectoryReward`], which needs an
+            Reward functions, as for [`~trl.GRPOTrainer`]. A [`ToolCallReward`] that leaves its syntax or think tags
+            open takes them from the tokenizer, and so does a [`TrajectoryReward`], which needs an
             `environment_factory`.
         args ([`EGPOConfig`], *optional*):
             Configuration. If `None`, the defaults of [`EGPOConfig`] are used.
@@ -81,17 +58,21 @@ class EGPOTrainer(LeanTrainer):
             Rows to evaluate on, in the same form.
         processing_class ([`~transformers.PreTrainedTokenizerBase`] or [`~transformers.ProcessorMixin`], *optional*):
             Tokenizer or processor, as for [`~trl.GRPOTrainer`].
-        **kwargs:
-            Any other argument of [`~trl.GRPOTrainer`]. `tools` may hold [`ExecutedTool`]s; the class of an environment
-            may hold function schemas by method name in an attribute `tool_schemas`. Rows with a `tools` column show
-            and can call what they name, and every call runs under the limits of [`EGPOConfig`].
+        tools (`list[Callable]`, *optional*):
+            Functions or [`ExecutedTool`]s that the policy may call during a rollout. Rows with a `tools` column show
+            and can call those that they name, and every call runs under the limits of the configuration.
+        environment_factory (`Callable` or `dict[str, Callable]`, *optional*):
+            As for [`~trl.GRPOTrainer`]; the class may hold function schemas by method name in `tool_schemas`.
+        reward_processing_classes, callbacks, optimizers, quantization_config, peft_config, rollout_func (*optional*):
+            As for [`~trl.GRPOTrainer`].
 
     Raises:
-        TypeError: If `args` is no [`EGPOConfig`].
+        TypeError: If `args` is not an [`EGPOConfig`].
         ValueError: If a row is malformed, the tokenizer has no think tags, the chat template does not render tools, an
             executed tool has no schema, or options contradict each other.
     """
 
+    _config_class: ClassVar[type[EGPOConfig]] = EGPOConfig
     _tag_names = ["trl", "egpo"]  # noqa: RUF012  # TRL's own mechanism
     _name = "EGPO"
     _paper = {  # noqa: RUF012
@@ -106,99 +87,106 @@ class EGPOTrainer(LeanTrainer):
                 eprint       = {arXiv:2508.05118},
             }"""),  # noqa: E501
     }
+    _is_shaped = False  # whether the advantages of the loss being computed are
 
-    def __init__(
-        self,
-        model: str | PreTrainedModel,
-        reward_funcs: Any = None,
-        args: EGPOConfig | None = None,
-        train_dataset: Dataset | IterableDataset | None = None,
-        eval_dataset: Any = None,
-        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
-        **kwargs: Any,
-    ) -> None:
-        missing = [name for name in _TRL_HOOKS if not hasattr(GRPOTrainer, name)]
-        if missing:
-            raise ImportError(
-                f"TRL {trl.__version__} has no GRPOTrainer.{missing[0]}, which EGPO overrides. Install trl==1.16.*."
+    # The algorithm
+
+    def shape_advantages(
+        self, advantages: torch.Tensor, entropies: torch.Tensor, cot_mask: torch.Tensor, logps: torch.Tensor
+    ) -> torch.Tensor:
+        """
+        Turn group-relative advantages into those that the loss reads: Eq. 5 of EGPO. Override it for another method.
+
+        All arguments are without gradient, and so is the result. Rows that the forward pass left out (advantage 0, see
+        `drop_zero_advantages`) have entropies and log-probabilities of 0 and must keep an advantage of 0.
+
+        Args:
+            advantages (`torch.Tensor`):
+                Group-relative advantages A (Eq. 1), shape (B,), or (B, T) with a token-level reward.
+            entropies (`torch.Tensor`):
+                Entropy of the policy at every completion token, in nats, shape (B, T).
+            cot_mask (`torch.Tensor`):
+                Boolean mask of the tokens whose entropy counts, shape (B, T): the chain of thought, or every token of
+                the policy with `entropy_span="completion"`.
+            logps (`torch.Tensor`):
+                Log-probability of every completion token, shape (B, T).
+
+        Returns:
+            `torch.Tensor`:
+                Shaped advantages, shape (B,) or (B, T).
+        """
+        if self.args.egpo_lambda == 0:  # GRPO to the last bit: the stock shape (B,) takes TRL's own path
+            return advantages
+        coefs = (self.args.egpo_lambda, self.args.egpo_alpha, self.args.entropy_level)
+        shaped, _ = shape_advantages(advantages, entropies, cot_mask, *coefs)  # Eq. 4 and 5
+        return shaped
+
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        logps, entropies, aux_loss = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
+        if self._loss_inputs is not None and entropies is not None:  # _compute_loss reads the advantages next
+            self._shape(self._loss_inputs, entropies.detach(), logps.detach())
+            self._is_shaped = True
+        return logps, entropies, aux_loss
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        self._is_shaped = False
+        loss = super()._compute_loss(model, inputs)  # Eq. 2, with A_new for A
+        if not self._is_shaped:
+            raise RuntimeError(
+                f"TRL {trl.__version__} computed a loss without asking for entropies first, so the advantages were not "
+                "shaped. Install trl==1.16.*."
             )
-        if args is None:
-            model_name = model if isinstance(model, str) else get_config_model_id(model.config)
-            args = EGPOConfig(f"{model_name.split('/')[-1]}-EGPO")
-        elif not isinstance(args, EGPOConfig):
-            raise TypeError(f"args must be an EGPOConfig, got {type(args).__name__}: EGPO has fields of its own.")
+        return loss
 
-        funcs = reward_funcs if isinstance(reward_funcs, list) else [] if reward_funcs is None else [reward_funcs]
-        required = [] if kwargs.get("environment_factory") else ["prompt"]
-        required += ["reference"] if any(isinstance(func, ToolCallReward) for func in funcs) else []
-        judges_trajectories = any(isinstance(func, TrajectoryReward) for func in funcs)
-        required += ["trajectory"] if judges_trajectories else []
-        train_dataset, eval_dataset = check_datasets(train_dataset, eval_dataset, required)
-        if judges_trajectories:
-            factories = kwargs.get("environment_factory")
-            train_dataset, eval_dataset = check_trajectory_datasets(train_dataset, eval_dataset, factories)
-
-        self._shared_tools = [str(getattr(tool, "__name__", tool)) for tool in kwargs.get("tools") or ()]
-        # Statistics of the micro-batches since the last log, by mode.
-        self._egpo_sums: dict[str, list[torch.Tensor]] = {}
-        super().__init__(
-            model,
-            reward_funcs=list(funcs),
-            args=args,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processing_class,
-            **kwargs,
-        )
-        if self._think_tags is None and self.args.entropy_span == "think" and self.args.egpo_lambda > 0:
-            ThinkTags(self._tokenizer, self.args.think_tags)  # raises: says what is missing
-        check_trainer(self, train_dataset, eval_dataset)
-        self.reward_funcs: list[Any] = [
-            self._bound(func) if isinstance(func, (ToolCallReward, TrajectoryReward)) else func
-            for func in self.reward_funcs
-        ]
-
-    def _bound(self, reward: ToolCallReward | TrajectoryReward) -> ToolCallReward | TrajectoryReward:
-        options = (self._tokenizer, self.chat_template_kwargs, self.args.think_tags, self.eos_token_ids)
-        if isinstance(reward, TrajectoryReward):
-            limits = ToolLimits(self.args.tool_timeout, self.args.max_tool_result_characters)
-            return reward.bind(*options, limits=limits, shared_tools=self._shared_tools)
-        return reward.bind(*options)
-
-    # Advantages (Eq. 5)
-
-    def _shape_advantages(
-        self, inputs: dict[str, Any], entropies: torch.Tensor, live: torch.Tensor | None, work: ForwardWork | None
-    ) -> None:
+    def _shape(self, inputs: dict[str, Any], entropies: torch.Tensor, logps: torch.Tensor) -> None:
         policy_mask = loss_mask(inputs)
         cot_mask = self._cot_mask(inputs, policy_mask)
         policy_mask = policy_mask.bool()
         bonus_mask = cot_mask if self.args.entropy_span == "think" else policy_mask
         advantages = inputs["advantages"]
+        shaped = self.shape_advantages(advantages, entropies, bonus_mask, logps).detach()
+        self._check_dropped_rows(shaped, policy_mask)
+        inputs["advantages"] = shaped
         coefs = (self.args.egpo_lambda, self.args.egpo_alpha)
-        shaped, bonus = shape_advantages(advantages, entropies, bonus_mask, *coefs, self.args.entropy_level)
-        if self.args.egpo_lambda != 0:  # lambda = 0 is GRPO to the last bit, so it keeps the stock shape (B,)
-            inputs["advantages"] = shaped
-        sums = sum_statistics(advantages, bonus, entropies, cot_mask, bonus_mask, policy_mask, *coefs, live)
-        attention_mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
-        sums = torch.cat([sums, work_statistics(attention_mask, work)])
-        mode = "train" if self.model.training else "eval"
-        sums = self.accelerator.reduce(sums, reduction="sum")
-        self._egpo_sums.setdefault(mode, []).append(sums)
+        masks = (cot_mask, bonus_mask, policy_mask)
+        sums = sum_statistics(advantages, shaped, entropies, *masks, *coefs, self._computed_rows)
+        self._egpo_sums.setdefault(self._mode, []).append(self.accelerator.reduce(sums, reduction="sum"))
 
     def _cot_mask(self, inputs: dict[str, Any], policy_mask: torch.Tensor) -> torch.Tensor:
         if self._think_tags is None:
             return torch.zeros_like(policy_mask, dtype=torch.bool)
-        return self._think_tags.cot_mask(
-            inputs["prompt_ids"], inputs["prompt_mask"], inputs["completion_ids"], policy_mask
-        )
+        ids = (inputs["prompt_ids"], inputs["prompt_mask"], inputs["completion_ids"])
+        return self._think_tags.cot_mask(*ids, policy_mask)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        mode = "train" if self.model.training else "eval"
+        mode = self._mode
         if mode in self._egpo_sums:
-            sums = torch.stack(self._egpo_sums.pop(mode))
-            for name, value in ratios(sums.sum(dim=0)).items():
+            for name, value in ratios(torch.stack(self._egpo_sums.pop(mode)).sum(dim=0)).items():
                 self._metrics[mode][name].append(value)
-            if mode == "train" and (self._update_options.sort_by_length or self._update_options.drop_zero_advantages):
-                weigh_means(self._metrics[mode], sums, self.importance_sampling_level == "token")
         super().log(logs, start_time)
+
+    # Checks
+
+    def _check(self, train_dataset: Any, eval_dataset: Any) -> None:
+        self._egpo_sums: dict[str, list[torch.Tensor]] = {}  # of the micro-batches since the last log, by mode
+        if self.args.entropy_span == "think" and self.args.egpo_lambda > 0:
+            tags = self._think_tags or ThinkTags(self._tokenizer, self.args.think_tags)  # raises: says what is missing
+            prompt = [{"role": "user", "content": "?"}]
+            if not self._is_vlm and self._tokenizer.chat_template:
+                rendered = self._tokenizer.decode(self._render(prompt, None)["input_ids"][0])
+                if rendered.rstrip().endswith(tags.end):
+                    raise ValueError(
+                        f"The chat template of {self._tokenizer.name_or_path!r} closes the think block in the prompt, so "
+                        "there is no chain of thought. Set enable_thinking=True, entropy_span='completion' or "
+                        "egpo_lambda=0."
+                    )
+        super()._check(train_dataset, eval_dataset)
+
+    def _check_dropped_rows(self, shaped: torch.Tensor, policy_mask: torch.Tensor) -> None:
+        """A row that the forward pass left out has no gradient, whatever its advantage becomes."""
+        live = self._computed_rows
+        if live is not None and (live_rows(shaped, policy_mask) & ~live).any():
+            raise RuntimeError(
+                "shape_advantages gave an advantage to rows whose advantage was 0, which the forward pass left out. Set "
+                "drop_zero_advantages='never'."
+            )

@@ -172,14 +172,14 @@ def test_the_batch_is_filled_with_groups_that_have_a_gradient(tmp_path, tiny_tok
     for prompts in ours.prompts:  # 4 rollouts each; one of the batch may be drawn again
         assert set(prompts.values()) <= {4, 8}
     for log in logs_of(ours):
-        assert log["egpo/dropped_rows_ratio"] < 0.5
+        assert log["update/dropped_rows_ratio"] < 0.5
         assert log["loss"] != 0
     first = logs_of(ours)[0]
-    assert first["egpo/dead_groups_ratio"] == 0.0
-    assert first["egpo/sampling_rounds"] >= 2
+    assert first["update/dead_groups_ratio"] == 0.0
+    assert first["update/sampling_rounds"] >= 2
     extra = sum(ours.prompts[0].values()) - 16
-    assert first["egpo/extra_rollouts_ratio"] == extra / 16
-    assert first["egpo/extra_tokens_ratio"] > 0
+    assert first["update/extra_rollouts_ratio"] == extra / 16
+    assert first["update/extra_tokens_ratio"] > 0
     # TRL's metrics stay those of the prompts as they come
     for name in ("reward", "frac_reward_zero_std", "completions/mean_length"):
         assert first[name] == logs_of(stock)[0][name]
@@ -211,7 +211,7 @@ def test_two_runs_and_a_resumed_one_end_with_the_same_bits(tmp_path, tiny_tokeni
     }  # fmt: skip
     whole, again = (train(tmp_path / name, tiny_tokenizer, **options) for name in ("a", "b"))
     resumed = train(tmp_path / "a", tiny_tokenizer, resume=str(tmp_path / "a" / "checkpoint-2"), **options)
-    assert sum(log["egpo/sampling_rounds"] for log in logs_of(whole)[2:] if "egpo/sampling_rounds" in log) > 0
+    assert sum(log["update/sampling_rounds"] for log in logs_of(whole)[2:] if "update/sampling_rounds" in log) > 0
     for other in (again, resumed):
         first, second = weights(whole), weights(other)
         assert all(torch.equal(first[name], second[name]) for name in first)

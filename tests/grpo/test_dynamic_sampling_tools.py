@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from egpo_trl.grpo.live_rows import loss_mask
-from tests.grpo.test_tool_rollouts import DONE, Counter, Greeter, calls_then_done
+from tests.grpo.test_executed_tools import DONE, Counter, Greeter, calls_then_done
 from tests.scripted import Recorder, Turn, embedded, scripted_trainer
 from tests.tiny import STOCK_UPDATES, weights
 
@@ -90,8 +90,8 @@ def test_rollouts_of_further_rounds_keep_their_environment_and_mask(tmp_path, di
         assert not old.isnan().any()
         assert (old[batch["completion_mask"].bool()] != 0).all()
     (log,) = [log for log in trainer.state.log_history if "loss" in log]
-    assert log["egpo/sampling_rounds"] >= 1
-    assert log["egpo/dead_groups_ratio"] == 0.0
+    assert log["update/sampling_rounds"] >= 1
+    assert log["update/dead_groups_ratio"] == 0.0
     assert log["tools/call_frequency"] == 0.5  # TRL's metrics stay those of the first round
 
 

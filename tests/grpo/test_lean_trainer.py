@@ -246,7 +246,7 @@ def test_a_batch_without_a_live_row_has_gradient_zero(tmp_path, tiny_tokenizer, 
     assert not grad.any()
     logs: dict[str, float] = {}
     ours.log(logs)
-    assert logs["egpo/dropped_rows_ratio"] == 1.0
+    assert logs["update/dropped_rows_ratio"] == 1.0
     assert not {"entropy", "egpo/cot_entropy", "egpo/answer_entropy"} & logs.keys()
 
 
@@ -264,16 +264,16 @@ def test_metrics_are_those_of_all_rows_where_no_entropy_is_needed(tmp_path, tiny
         trainer.log(log)
         logs.append(log)
     covers_less = {"entropy", "egpo/cot_entropy", "egpo/answer_entropy"}
-    work = {f"egpo/{name}" for name in ("dropped_rows_ratio", "padding_removed_ratio", "computed_tokens_ratio")}
+    work = {f"update/{name}" for name in ("dropped_rows_ratio", "padding_removed_ratio", "computed_tokens_ratio")}
     assert logs[0].keys() == logs[1].keys()
     for name in logs[0].keys() - covers_less - work:
         assert logs[0][name] == pytest.approx(logs[1][name], rel=1e-5), name
     assert logs[0]["clip_ratio/region_mean"] > 0
     padded = 6 * (13 + 16)
     tokens, kept = sum(PROMPTS) + sum(COMPLETIONS), sum(PROMPTS[i] + COMPLETIONS[i] for i in (0, 2, 3))
-    assert logs[0]["egpo/dropped_rows_ratio"] == 0.5
-    assert logs[0]["egpo/computed_tokens_ratio"] == pytest.approx(3 * 18 / padded)
-    assert logs[0]["egpo/padding_removed_ratio"] == pytest.approx(1 - (3 * 18 - kept) / (padded - tokens))
+    assert logs[0]["update/dropped_rows_ratio"] == 0.5
+    assert logs[0]["update/computed_tokens_ratio"] == pytest.approx(3 * 18 / padded)
+    assert logs[0]["update/padding_removed_ratio"] == pytest.approx(1 - (3 * 18 - kept) / (padded - tokens))
     assert [logs[1][name] for name in sorted(work)] == [1.0, 0.0, 0.0]
 
 
@@ -317,7 +317,7 @@ def test_training_ends_where_stock_trl_ends(tmp_path, tiny_tokenizer, run, loss_
     stock = train(tmp_path, tiny_tokenizer, GRPOTrainer, copy.deepcopy(start), **options)
     ours = train(tmp_path, tiny_tokenizer, model=copy.deepcopy(start), egpo_lambda=0.0, **options)
     same_update(ours, stock, {} if run == "lora" else start.state_dict())
-    assert sum(log["egpo/dropped_rows_ratio"] for log in ours.state.log_history if "loss" in log) > 0
+    assert sum(log["update/dropped_rows_ratio"] for log in ours.state.log_history if "loss" in log) > 0
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def main(folder: Path, strategy: str) -> None:
     stock = train(folder, tokenizer, GRPOTrainer, **options)
     ours = train(folder, tokenizer, EGPOTrainer, egpo_lambda=0.0, **options)
     logs = [log for log in ours.state.log_history if "loss" in log]
-    assert all(log["egpo/dropped_rows_ratio"] == 0.5 for log in logs), logs
+    assert all(log["update/dropped_rows_ratio"] == 0.5 for log in logs), logs
     assert losses(ours)[0][1] > 0
     for (loss, norm), (expected_loss, expected_norm) in zip(losses(ours), losses(stock), strict=True):
         assert abs(loss - expected_loss) < 1e-6

@@ -69,12 +69,6 @@ def rare_reward(completion_ids: list[list[int]], number: list[int], **_: Any) ->
     return [float(at % 3 == 0 and checksum(ids)) for ids, at in zip(completion_ids, number, strict=True)]
 
 
-def half_dead_reward(completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float]:
-    """No variance anywhere in the second half of the run."""
-    first_half = SAVE_STEPS * ROWS_PER_STEP
-    return [float(at < first_half and checksum(ids)) for ids, at in zip(completion_ids, number, strict=True)]
-
-
 def hanging_reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
     """The second process never comes back."""
     if int(os.environ["RANK"]):
@@ -87,7 +81,6 @@ MODES: dict[str, tuple[Any, dict[str, Any]]] = {
     "main": (reward, {}),
     "sampling": (rare_reward, {"dynamic_sampling_rounds": 4, "num_iterations": 2, "beta": 0.0}),
     "hang": (hanging_reward, {"ddp_timeout": SECONDS_TO_WAIT}),
-    "dead": (half_dead_reward, {"skip_dead_updates": True, "beta": 0.0, "weight_decay": 0.1}),
 }
 
 

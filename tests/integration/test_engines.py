@@ -112,10 +112,10 @@ def test_a_process_that_hangs_ends_the_run(engine, tmp_path):
 
 # What is left out of a forward pass depends on the share of a process, the gradient does not.
 WORK = {
-    "egpo/padding_removed_ratio",
-    "egpo/computed_tokens_ratio",
-    "egpo/dropped_rows_ratio",
-    "egpo/extra_sampling_time",
+    "update/padding_removed_ratio",
+    "update/computed_tokens_ratio",
+    "update/dropped_rows_ratio",
+    "update/extra_sampling_time",
 }
 
 
@@ -154,21 +154,9 @@ def test_equals_one_process(engine, single, trained):
 def test_dynamic_sampling_equals_one_process(engine, single_sampling, trained):
     """Groups without variance are replaced by the same ones, wherever they were sampled, with old log-probabilities."""
     logs = read_logs(single_sampling, "final")["logs"]
-    assert [log["egpo/sampling_rounds"] for log in logs if "egpo/sampling_rounds" in log] == [4.0, 3.0]
+    assert [log["update/sampling_rounds"] for log in logs if "update/sampling_rounds" in log] == [4.0, 3.0]
     assert_metrics_equal(trained(engine, "sampling"), single_sampling)
     assert_weights_equal(trained(engine, "sampling"), single_sampling)
-
-
-@pytest.mark.parametrize("engine", ["ddp", pytest.param("fsdp2", marks=pytest.mark.slow)])
-def test_updates_without_a_live_row_are_skipped(engine, trained):
-    """The other engines are DeepSpeed's, where this is refused."""
-    folder = trained(engine, "dead")
-    logs = read_logs(folder, "final", 1)["logs"]
-    assert [log["egpo/skipped_updates_ratio"] for log in logs] == [0.0, 0.0, 1.0, 1.0]
-    start, final = weights(demo_policy_path()), weights(folder / "final")
-    stopped = weights(folder / f"checkpoint-{engines.SAVE_STEPS}")
-    assert all(torch.equal(stopped[name], final[name]) for name in final)
-    assert not all(torch.equal(start[name], final[name]) for name in final)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -323,7 +323,7 @@ def test_update_options_change_nothing_across_turns(tmp_path, tiny_tokenizer, ma
     stock = trained(tmp_path, dialect, turns, **kwargs, **STOCK_UPDATES)
     options = {"trim_padding": "always", "drop_zero_advantages": "always", "sort_by_length": "never"}
     ours = trained(tmp_path, dialect, turns, **kwargs, **options)
-    assert ours.state.log_history[0]["egpo/dropped_rows_ratio"] >= 0.5
+    assert ours.state.log_history[0]["update/dropped_rows_ratio"] >= 0.5
     for (loss, norm), (expected_loss, expected_norm) in zip(losses(ours), losses(stock), strict=True):
         assert loss == pytest.approx(expected_loss, abs=1e-5)
         assert norm == pytest.approx(expected_norm, rel=1e-4)

@@ -34,7 +34,10 @@ def test_metrics_are_those_of_the_whole_batch(tmp_path):
     whole, first, second = (json.loads((tmp_path / f"logs-{name}.json").read_text()) for name in ("1-0", "2-0", "2-1"))
     assert first == second
     assert len(whole) >= 6
-    padding = {"egpo/computed_tokens_ratio", "egpo/padding_removed_ratio"}  # of shares that are padded by themselves
+    padding = {
+        "update/computed_tokens_ratio",
+        "update/padding_removed_ratio",
+    }  # of shares that are padded by themselves
     assert first.keys() - padding == whole.keys() - padding
     for name in whole.keys() - padding:
         assert first[name] == pytest.approx(whole[name], rel=1e-5), name

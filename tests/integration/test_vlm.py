@@ -85,8 +85,8 @@ def test_images_take_the_stock_path(tmp_path, start, processor, iterations):
     assert not all(torch.equal(value, b[name]) for name, value in start.state_dict().items())
     logs = [log for log in ours.state.log_history if "loss" in log]
     assert any(log.get("frac_reward_zero_std") for log in logs)
-    assert all(log["egpo/dropped_rows_ratio"] == 0.0 for log in logs)
-    assert all(log["egpo/computed_tokens_ratio"] == 1.0 for log in logs)
+    assert all(log["update/dropped_rows_ratio"] == 0.0 for log in logs)
+    assert all(log["update/computed_tokens_ratio"] == 1.0 for log in logs)
 
 
 def test_the_bonus_reaches_a_vision_language_model(tmp_path, start, processor):

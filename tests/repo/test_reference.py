@@ -8,6 +8,7 @@ import pytest
 from egpo_trl.cli import COMMANDS, USAGE
 from egpo_trl.egpo_metrics import _RATIOS
 from egpo_trl.grpo.dynamic_sampling import SamplingRounds, sampling_cost
+from egpo_trl.grpo.work_metrics import _RATIOS as _WORK_RATIOS
 from egpo_trl.reports.glossary import METRICS, REASONS, meaning_of
 from egpo_trl.rewards import tool_call as rewards
 from egpo_trl.rewards import trajectory as trajectory_reward
@@ -18,8 +19,9 @@ ROOT = Path(__file__).parents[2]
 def test_glossary():
     assert tuple(REASONS) == trajectory_reward.TRAJECTORY_REASONS
     assert trajectory_reward.TRAJECTORY_REASONS[: len(rewards.REASONS)] == rewards.REASONS
-    names = {*_RATIOS, *sampling_cost(SamplingRounds([], 0.0), 1, [1.0], 0.0), "skipped_updates_ratio"}
-    assert {name for name in METRICS if name.startswith("egpo/")} == {f"egpo/{name}" for name in names}
+    assert {name for name in METRICS if name.startswith("egpo/")} == {f"egpo/{name}" for name in _RATIOS}
+    names = {*_WORK_RATIOS, *sampling_cost(SamplingRounds([], 0.0), 1, [1.0], 0.0)}
+    assert {name for name in METRICS if name.startswith("update/")} == {f"update/{name}" for name in names}
     assert meaning_of("reason/truncated") == f"share of rollouts: {REASONS['truncated']}"
     assert meaning_of("eval_rewards/f/mean") == meaning_of("rewards/g/std") == METRICS["rewards/*"]
     assert meaning_of("eval_runtime") == "seconds of an evaluation"
@@ -51,5 +53,5 @@ def test_every_documented_reason_and_metric_of_ours_is_in_the_hand_written_pages
     for reason in REASONS:
         assert f"`{reason}`" in (reward if reason in rewards.REASONS else multi_turn)
     for metric in METRICS:
-        if metric.startswith("egpo/"):
+        if metric.startswith(("egpo/", "update/")):
             assert f"`{metric}`" in training

@@ -178,15 +178,6 @@ def test_a_server_has_its_own_context(tmp_path):
     assert "--max_model_len 512" in warning
 
 
-def test_deepspeed_steps_by_itself(tmp_path):
-    args = config(tmp_path, skip_dead_updates=True)
-    for engine in ("single", "ddp", "fsdp"):
-        assert check_launch(args, ModelConfig(), Launch(engine, 2)) == []
-    for engine in ("zero1", "zero2", "zero3"):
-        with pytest.raises(ValueError, match="DeepSpeed takes its optimizer step"):
-            check_launch(args, ModelConfig(), Launch(engine, 2))
-
-
 def test_lengths_that_fit(tmp_path):
     args = config(tmp_path, max_completion_length=100)
     assert check_lengths(args, 924, 1024) == []

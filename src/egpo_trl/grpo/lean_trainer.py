@@ -1,5 +1,6 @@
-"""[`LeanTrainer`]: updates that leave out padding and rows without a gradient."""
+"""[`LeanGRPOTrainer`]: updates that leave out padding and rows without a gradient."""
 
+import logging
 import math
 import time
 from collections import defaultdict
@@ -9,69 +10,49 @@ from typing import Any
 
 import numpy as np
 import torch
-import trl
+from datasets import Dataset
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
-from ..egpo_metrics import PREFIX
-from .compact_forward import ForwardWork, compact_forward
+from .compact_forward import compact_forward
 from .dynamic_sampling import replace_dead_groups, sampling_cost
 from .live_rows import blank_rows, check_scored, live_rows, loss_mask, sort_micro_batches
 from .row_tools_trainer import RowToolsTrainer
-from .skip_updates import SkipDeadUpdates
 from .update_options import resolve_update_options
+from .work_metrics import PREFIX, weigh_means, work_ratios, work_sums
+
+logger = logging.getLogger(__name__)
 
 
-class LeanTrainer(RowToolsTrainer):
+class LeanGRPOTrainer(RowToolsTrainer):
     """
-    [`RowToolsTrainer`] whose updates give the same gradient with less work, see the options of [`EGPOConfig`]: forward
-    passes without padding and without rows whose advantage is 0, micro-batches of similar lengths, and, on request,
-    further prompts in the place of groups without a gradient (dynamic sampling, DAPO, arXiv 2503.14476).
-
-    Between the forward pass of a loss and the loss itself it calls `_shape_advantages`, which subclasses override.
+    [`RowToolsTrainer`] whose updates give the same gradient with less work, see the options of [`LeanGRPOConfig`]:
+    forward passes without padding and without rows whose advantage is 0, micro-batches of similar lengths, and, on
+    request, further prompts in place of groups without a gradient (dynamic sampling, DAPO, arXiv 2503.14476).
     """
 
     _buffered_inputs: Any  # TRL's micro-batches of one generation batch
+    _loss_inputs: dict[str, Any] | None = None  # copy of the micro-batch whose loss is being computed
+    _computed_rows: torch.Tensor | None = None  # mask of the rows that its forward pass computed; `None` for all
+    _passes_at_once: int | None = None  # scoring passes to run before the others wait for the advantages
+    _passes_wait = False  # whether one does
 
-    def __init__(self, model: Any, **kwargs: Any) -> None:
-        self._loss_inputs: dict[str, Any] | None = None  # batch whose loss waits for its log-probabilities
-        self._passes_at_once: int | None = None  # scoring passes to run before the others wait for the advantages
-        self._passes_wait = False  # whether one does
-        super().__init__(model, **kwargs)
+    def _check(self, train_dataset: Any, eval_dataset: Any) -> None:
+        super()._check(train_dataset, eval_dataset)
         self._update_options = resolve_update_options(self.args, self.model, self.aux_loss_enabled)
-        self._skip_updates = SkipDeadUpdates() if self.args.skip_dead_updates else None
-        if self._skip_updates is not None:
-            self.add_callback(self._skip_updates)
-
-    def _shape_advantages(
-        self, inputs: dict[str, Any], entropies: torch.Tensor, live: torch.Tensor | None, work: ForwardWork | None
-    ) -> None:
-        """
-        Change the advantages that the loss is about to read.
-
-        Args:
-            inputs (`dict`):
-                A copy of the micro-batch; `inputs["advantages"]` of shape (B,) may be replaced by shape (B, T).
-            entropies (`torch.Tensor`):
-                Entropy in nats at every completion token, without gradient, shape (B, T).
-            live (`torch.Tensor`, *optional*):
-                Boolean mask of the rows that the forward pass computed, shape (B,); `None` for all of them.
-            work ([`ForwardWork`], *optional*):
-                What the forward pass computed; `None` for a stock pass.
-        """
+        self._work_sums: dict[str, list[torch.Tensor]] = {}  # of the micro-batches since the last log, by mode
+        self._check_resumption()
+        self._check_dynamic_sampling(train_dataset)
 
     # The loss
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         self._loss_inputs = dict(inputs)  # the batch itself is buffered and used again when num_iterations > 1
-        loss = super()._compute_loss(model, self._loss_inputs)
-        if self._loss_inputs is not None:
-            self._loss_inputs = None
-            raise RuntimeError(
-                f"TRL {trl.__version__} computed a loss without asking for entropies first, so the advantages were not "
-                "shaped. Install trl==1.16.*."
-            )
-        return loss
+        try:
+            loss: torch.Tensor = super()._compute_loss(model, self._loss_inputs)
+            return loss
+        finally:
+            self._loss_inputs, self._computed_rows = None, None
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -82,27 +63,29 @@ class LeanTrainer(RowToolsTrainer):
         batch_size: int | None = None,
         **kwargs: Any,
     ) -> Any:
-        inputs, self._loss_inputs = self._loss_inputs, None
+        inputs, live, work = self._loss_inputs, None, None
         batch = (input_ids, attention_mask, logits_to_keep)
         multimodal = any(value is not None for name, value in kwargs.items() if not name.startswith("compute_"))
-        live, work = None, None
         if multimodal or not self._update_options.any:
             output = super()._get_per_token_logps_and_entropies(model, *batch, batch_size=batch_size, **kwargs)
-        elif self._waits_for_advantages():
+        elif inputs is None and self._waits_for_advantages():
             return torch.full_like(input_ids[:, -logits_to_keep:], math.nan, dtype=torch.float32), None, None
         else:
             if inputs is not None and self.model.training and self._update_options.drop_zero_advantages:
                 live = live_rows(inputs["advantages"], loss_mask(inputs))
                 inputs.update(blank_rows(inputs, ~live))
             output, work = self._compact_forward(model, *batch, batch_size, live, **kwargs)
-        if inputs is not None:  # called by _compute_loss, which reads the advantages afterwards
+        if inputs is not None:  # called by _compute_loss
             if live is not None:
                 check_scored(inputs, live, output[0].detach())
-            if self._skip_updates is not None and self.model.training:
-                rows = torch.tensor(len(input_ids) if work is None else work.rows, device=input_ids.device)
-                self._skip_updates.count(self.accelerator.reduce(rows, reduction="sum"))
-            self._shape_advantages(inputs, output[1].detach(), live, work)
+            self._computed_rows = live
+            sums = self.accelerator.reduce(work_sums(loss_mask(inputs), attention_mask, live, work), reduction="sum")
+            self._work_sums.setdefault(self._mode, []).append(sums)
         return output
+
+    @property
+    def _mode(self) -> str:
+        return "train" if self.model.training else "eval"
 
     def _compact_forward(
         self,
@@ -201,10 +184,8 @@ class LeanTrainer(RowToolsTrainer):
             batch: dict[str, Any] = self._roll_out([dict(rows[number]) for number in numbers])
             return batch
 
-        metrics, self._metrics["train"] = (
-            self._metrics["train"],
-            defaultdict(list),
-        )  # TRL's stay those of the first round
+        # TRL's metrics stay those of the first round.
+        metrics, self._metrics["train"] = self._metrics["train"], defaultdict(list)
         start = time.perf_counter()
         try:
             output, rounds = replace_dead_groups(
@@ -226,7 +207,37 @@ class LeanTrainer(RowToolsTrainer):
         return output
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if self.model.training and self._skip_updates is not None and self._skip_updates.skipped:
-            self._metrics["train"][f"{PREFIX}/skipped_updates_ratio"] += self._skip_updates.skipped
-            self._skip_updates.skipped = []
+        mode = self._mode
+        if mode in self._work_sums:
+            sums = torch.stack(self._work_sums.pop(mode))
+            for name, value in work_ratios(sums.sum(dim=0)).items():
+                self._metrics[mode][name].append(value)
+            if mode == "train" and (self._update_options.sort_by_length or self._update_options.drop_zero_advantages):
+                weigh_means(self._metrics[mode], sums, self.importance_sampling_level == "token")
         super().log(logs, start_time)
+
+    # Checks
+
+    def _check_resumption(self) -> None:
+        """Rollouts are not saved, so only a run resumed between generations ends where the whole run does."""
+        args = self.args
+        steps = args.steps_per_generation * self.num_iterations / args.gradient_accumulation_steps
+        if args.save_strategy == "steps" and args.save_steps >= 1 and args.save_steps % max(1, steps):
+            logger.warning(
+                "save_steps=%s is not a multiple of %s, the optimizer steps of one generation: a run resumed from a "
+                "checkpoint in between samples anew and ends with other weights than an uninterrupted one.",
+                args.save_steps,
+                math.ceil(steps),
+            )
+
+    def _check_dynamic_sampling(self, train_dataset: Any) -> None:
+        """Further prompts are taken by their row numbers, and their rollouts exchanged as text."""
+        if not self.args.dynamic_sampling_rounds:
+            return
+        if train_dataset is not None and not isinstance(train_dataset, Dataset):
+            raise ValueError(
+                "dynamic_sampling_rounds takes further prompts from anywhere in the rows, which a stream does not offer. "
+                "Load the rows into memory (streaming=False), or set dynamic_sampling_rounds=0."
+            )
+        if self._is_vlm:
+            raise ValueError("dynamic_sampling_rounds is for text models only. Set it to 0 for this model.")

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from ..rollouts.policy import Policy
 from ..tool_calls.bfcl_matching import bfcl_difference
 from ..tool_calls.calls import Answer, State, ToolCall, parse_reference, parse_tools
 from ..tool_calls.completions import SYNTAXES, CompletionReader, find_syntax
@@ -172,6 +173,16 @@ class ToolCallReward:
             raise ValueError(f"thinking must be one of {THINKING_MODES}, got {self.thinking!r}.")
         if len(self.think_tags) != 2 or not all(self.think_tags):
             raise ValueError(f"think_tags must be an opening and a closing tag, got {self.think_tags!r}.")
+
+    required_columns: ClassVar[tuple[str, ...]] = ("reference",)
+
+    def check_datasets(self, train: Any, evaluation: Any, environment_factory: Any) -> tuple[Any, Any]:
+        """Nothing to check beyond the columns."""
+        return train, evaluation
+
+    def for_policy(self, policy: Policy) -> "ToolCallReward":
+        """A copy bound to the policy of a trainer, see [`bind`]."""
+        return self.bind(policy.tokenizer, policy.chat_template_kwargs, policy.think_tags, policy.stop_token_ids)
 
     def bind(
         self,

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..environments import ENVIRONMENTS
 from ..environments.protocol import tool_methods
 from ..environments.replay import DEFAULT_LIMITS, Replay, parse_forbidden, parse_trajectory
 from ..environments.replay import replay as replay_trajectory
+from ..environments.trajectories import check_trajectory_datasets
+from ..rollouts.policy import Policy
 from ..rollouts.tool_guard import ToolLimits
 from ..tool_calls.calls import Answer, State, ToolCall, parse_tools
 from ..tool_calls.completions import text_of
@@ -108,6 +110,19 @@ class TrajectoryReward:
     shared_tools: Sequence[str] = ()
 
     __name__ = "trajectory_reward"  # what TRL calls its metrics
+
+    required_columns: ClassVar[tuple[str, ...]] = ("trajectory",)
+
+    def check_datasets(self, train: Any, evaluation: Any, environment_factory: Any) -> tuple[Any, Any]:
+        """Execute the reference of every row once, see [`~egpo_trl.environments.trajectories`]."""
+        return check_trajectory_datasets(train, evaluation, environment_factory)
+
+    def for_policy(self, policy: Policy) -> "TrajectoryReward":
+        """A copy bound to the policy of a trainer, with the limits of its calls and the tools that all rows share."""
+        return self.bind(
+            policy.tokenizer, policy.chat_template_kwargs, policy.think_tags, policy.stop_token_ids,
+            policy.tool_limits, policy.shared_tools,
+        )  # fmt: skip
 
     def bind(
         self,

@@ -4,12 +4,13 @@ Nothing here loads a model or touches a device; [`detect_launch`] alone asks whi
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..grpo.config import check_batch
 
 if TYPE_CHECKING:
     from trl import GRPOConfig, ModelConfig
@@ -91,35 +92,6 @@ def detect_launch(use_cpu: bool) -> Launch:
         engine=engine_of(os.environ),
         num_processes=int(os.environ.get("WORLD_SIZE", "1")),
         compute_capability=torch.cuda.get_device_capability() if has_gpu else None,
-    )
-
-
-def check_batch(args: "GRPOConfig", num_processes: int) -> None:
-    """
-    Check that the rollouts of a generation are whole groups.
-
-    Args:
-        args ([`~trl.GRPOConfig`]):
-            Training arguments; their `__post_init__` may have failed.
-        num_processes (`int`):
-            Processes of all machines.
-
-    Raises:
-        ValueError: If `num_generations` does not divide the rollouts of a generation.
-    """
-    micro_batch = args.per_device_train_batch_size * num_processes
-    steps = args.steps_per_generation or args.gradient_accumulation_steps
-    rollouts = micro_batch * steps
-    if args.num_generations < 2 or rollouts % args.num_generations == 0:
-        return
-    field = "gradient_accumulation_steps" if steps == args.gradient_accumulation_steps else "steps_per_generation"
-    unit = args.num_generations // math.gcd(args.num_generations, micro_batch)
-    enough = math.ceil(steps / unit) * unit
-    raise ValueError(
-        f"The rollouts of a generation must be divisible by num_generations ({args.num_generations}), got {rollouts}: "
-        f"per_device_train_batch_size ({args.per_device_train_batch_size}) x {num_processes} "
-        f"process{'es' if num_processes > 1 else ''} x {field} ({steps}). Set {field} to {enough}, which makes "
-        f"{micro_batch * enough}."
     )
 
 
@@ -309,26 +281,6 @@ def check_reference_model(args: "GRPOConfig", model_args: "ModelConfig") -> list
     ]
 
 
-def check_skipping(args: Any, engine: str) -> None:
-    """
-    Check that the engine leaves the optimizer's step to the trainer, where steps are to be skipped.
-
-    Args:
-        args ([`EGPOConfig`]):
-            Training arguments.
-        engine (`str`):
-            One of `ENGINES`.
-
-    Raises:
-        ValueError: If it does not.
-    """
-    if getattr(args, "skip_dead_updates", False) and engine.startswith("zero"):
-        raise ValueError(
-            "skip_dead_updates: DeepSpeed takes its optimizer step within the backward pass. Set it to False, or launch "
-            "with configs/accelerate/ddp.yaml or fsdp2.yaml."
-        )
-
-
 def check_launch(args: "GRPOConfig", model_args: "ModelConfig", launch: Launch) -> list[str]:
     """
     All checks that need neither rows nor the model's config.
@@ -350,5 +302,4 @@ def check_launch(args: "GRPOConfig", model_args: "ModelConfig", launch: Launch) 
     """
     check_batch(args, launch.num_processes)
     check_quantization(model_args, launch.engine)
-    check_skipping(args, launch.engine)
     return [*check_precision(args, model_args, launch), *check_reference_model(args, model_args)]

@@ -418,4 +418,4 @@ def test_schemas_leave_other_trainers_alone(tmp_path, dialect):
     trainer = run(tmp_path, dialect._replace(tokenizer=tokenizer), [DONE], tools=[add])
     assert "parse_response" not in vars(tokenizer)
     assert isinstance(trainer, EGPOTrainer)
-    assert trainer.tools == [trainer._tool_rollouts.pools[None].schemas["add"]]
+    assert trainer.tools == [trainer._executed_tools.pools[None].schemas["add"]]

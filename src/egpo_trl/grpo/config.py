@@ -1,0 +1,182 @@
+"""[`LeanGRPOConfig`]: the fields that [`LeanGRPOTrainer`] adds to TRL's [`~trl.GRPOConfig`]."""
+
+import math
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from trl import GRPOConfig
+
+from .update_options import UPDATE_MODES, reads_whole_micro_batch
+
+
+@dataclass
+class LeanGRPOConfig(GRPOConfig):
+    r"""
+    Configuration class for the [`LeanGRPOTrainer`]: tools by row, executed tools under limits, and updates that leave out
+    work without changing the gradient. It inherits every parameter, with its default, from [`~trl.GRPOConfig`].
+    """
+
+    think_tags: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Opening and closing tag of the chain of thought, e.g. '<think>' '</think>'. By default they are read "
+            "off the tokenizer and its chat template; name them where only your prompt asks for them (Llama 3.2, SmolLM2)."
+        },
+    )
+    enable_thinking: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Whether the model is to think, handed to the chat template under this name. By default the "
+            "template's own default holds. The reward asks for a think block unless thinking is off."
+        },
+    )
+    render_tools: bool = field(
+        default=True,
+        metadata={
+            "help": "Whether each row's own tools are handed to the chat template, and are the executed tools that the row "
+            "can call. Set it to False where the messages hold the functions already, as with the paper's prompt style."
+        },
+    )
+    tool_timeout: float | None = field(
+        default=30.0,
+        metadata={
+            "help": "Seconds that a call of an executed tool may take. It runs in a thread of its own; when the time is "
+            "over, the model gets an error and the thread is left alone. None: no limit, and calls run in the trainer's "
+            "thread, as tools need that are bound to it (SQLite connections, for instance)."
+        },
+    )
+    max_tool_result_characters: int = field(
+        default=8192,
+        metadata={
+            "help": "Characters of a tool's result that the model sees; the rest is cut off with a note. A rollout whose "
+            "result does not fit into max_completion_length ends before it."
+        },
+    )
+    trim_padding: str = field(
+        default="auto",
+        metadata={
+            "help": "Leave out columns in which all rows of a forward pass are padding. 'auto': completions where the "
+            "rotary embeddings do not read the length of the batch, and prompts where the model sees relative positions "
+            "only. 'always': both, of every model. 'never': the padding of TRL.",
+            "choices": UPDATE_MODES,
+        },
+    )
+    drop_zero_advantages: str = field(
+        default="auto",
+        metadata={
+            "help": "Leave rows with an advantage of exactly 0 out of the loss pass. 'auto': where nothing else gives "
+            "them a gradient (beta is 0, no entropy bonus or quantile, no load-balancing loss). 'always': with beta > 0 "
+            "too, where they lose their KL term (a change of objective). 'never': all rows are computed.",
+            "choices": UPDATE_MODES,
+        },
+    )
+    sort_by_length: str = field(
+        default="auto",
+        metadata={
+            "help": "Sort the rows of an optimizer step by length into its micro-batches, computed rows spread evenly. "
+            "'auto': where the gradient does not depend on the split (every loss_type but 'bnpo', no entropy bonus or "
+            "quantile, no load-balancing loss). 'always': everywhere. 'never': the order of TRL.",
+            "choices": UPDATE_MODES,
+        },
+    )
+    dynamic_sampling_rounds: int = field(
+        default=0,
+        metadata={
+            "help": "Most further rounds of generation that replace groups without a gradient (all rewards equal) by "
+            "groups of other prompts, DAPO's dynamic sampling. 0: the batch stays as it was sampled."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        given = self.generation_batch_size
+        try:
+            super().__post_init__()
+        except ValueError as error:
+            if given is None and "divisible by num_generations" in str(error):
+                check_batch(self, int(os.environ.get("WORLD_SIZE", "1")))  # says which field to set to what
+            raise
+        _check_tags(self.think_tags)
+        _check_tool_limits(self)
+        _check_updates(self)
+        _check_dynamic_sampling(self)
+        template_kwargs: Any = self.chat_template_kwargs or {}
+        if self.enable_thinking is not None:
+            if template_kwargs.get("enable_thinking", self.enable_thinking) != self.enable_thinking:
+                raise ValueError(
+                    f"enable_thinking={self.enable_thinking} contradicts chat_template_kwargs={template_kwargs}. "
+                    "Set the field enable_thinking only; it reaches the chat template."
+                )
+            self.chat_template_kwargs: dict[str, Any] | str | None = {
+                **template_kwargs,
+                "enable_thinking": self.enable_thinking,
+            }
+
+
+def check_batch(args: GRPOConfig, num_processes: int) -> None:
+    """Raise a `ValueError` with the remedy if `num_generations` does not divide the rollouts of a generation."""
+    micro_batch = args.per_device_train_batch_size * num_processes
+    steps = args.steps_per_generation or args.gradient_accumulation_steps
+    rollouts = micro_batch * steps
+    if args.num_generations < 2 or rollouts % args.num_generations == 0:
+        return
+    field_name = "gradient_accumulation_steps" if steps == args.gradient_accumulation_steps else "steps_per_generation"
+    unit = args.num_generations // math.gcd(args.num_generations, micro_batch)
+    enough = math.ceil(steps / unit) * unit
+    raise ValueError(
+        f"The rollouts of a generation must be divisible by num_generations ({args.num_generations}), got {rollouts}: "
+        f"per_device_train_batch_size ({args.per_device_train_batch_size}) x {num_processes} "
+        f"process{'es' if num_processes > 1 else ''} x {field_name} ({steps}). Set {field_name} to {enough}, which makes "
+        f"{micro_batch * enough}."
+    )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number and not a boolean."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_tags(tags: Any) -> None:
+    if tags is None:
+        return
+    pair = isinstance(tags, (list, tuple)) and len(tags) == 2
+    if not pair or not all(isinstance(tag, str) and tag.strip() for tag in tags) or tags[0] == tags[1]:
+        raise ValueError(
+            f"think_tags must be two different, non-empty strings, got {tags!r}. "
+            "Example: think_tags=['<think>', '</think>']."
+        )
+
+
+def _check_tool_limits(args: LeanGRPOConfig) -> None:
+    timeout = args.tool_timeout
+    if timeout is not None and not (is_number(timeout) and 0.0 < timeout < math.inf):
+        raise ValueError(
+            f"tool_timeout must be a number of seconds greater than 0, or None for no limit, got {timeout}."
+        )
+    if not isinstance(args.max_tool_result_characters, int) or args.max_tool_result_characters < 1:
+        raise ValueError(
+            f"max_tool_result_characters must be an integer of at least 1, got {args.max_tool_result_characters}."
+        )
+
+
+def _check_updates(args: LeanGRPOConfig) -> None:
+    for name in ("trim_padding", "drop_zero_advantages", "sort_by_length"):
+        if getattr(args, name) not in UPDATE_MODES:
+            raise ValueError(f"{name} must be one of {UPDATE_MODES}, got {getattr(args, name)!r}.")
+    if args.drop_zero_advantages == "always" and reads_whole_micro_batch(args):
+        raise ValueError(
+            "drop_zero_advantages='always' would also leave the rows out of the entropy bonus or the entropy quantile. "
+            "Use 'auto', or set entropy_coef=0, use_adaptive_entropy=False and top_entropy_quantile=1."
+        )
+
+
+def _check_dynamic_sampling(args: LeanGRPOConfig) -> None:
+    rounds = args.dynamic_sampling_rounds
+    if not isinstance(rounds, int) or rounds < 0:
+        raise ValueError(f"dynamic_sampling_rounds must be a whole number of at least 0, got {rounds!r}.")
+    if rounds and (args.scale_rewards == "batch" or args.multi_objective_aggregation != "sum_then_normalize"):
+        raise ValueError(
+            "dynamic_sampling_rounds exchanges groups, so the advantages of a group must not depend on the others. Set "
+            "scale_rewards to 'group' or 'none' and multi_objective_aggregation to 'sum_then_normalize', or "
+            "dynamic_sampling_rounds=0."
+        )
