@@ -5,7 +5,6 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from egpo_trl.cli import evaluate as command
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import make_rows
 from egpo_trl.evaluation.evaluate import make_sampler
@@ -35,7 +34,13 @@ def adapter(tmp_path_factory):
 def completions(backend: str, model: str, folder) -> list[str]:
     options = {"vllm_kwargs": ENGINE} if backend == "vllm" else {}
     config = EvaluationConfig(
-        model=model, output=str(folder), backend=backend, dtype="float32", max_new_tokens=96, temperature=0.0, **options
+        model=model,
+        output=str(folder),
+        backend=backend,
+        dtype="float32",
+        max_new_tokens=96,
+        temperature=0.0,
+        **options,
     )
     sampler = make_sampler(config)
     found = dict(sampler.sample([Request(row) for row in ROWS]))
@@ -48,7 +53,7 @@ def test_greedy_completions_are_those_of_transformers(adapted, adapter, tmp_path
     model = str(adapter) if adapted else "demo"
     ours, theirs = (completions(backend, model, tmp_path) for backend in ("vllm", "transformers"))
     equal = sum(one == other for one, other in zip(ours, theirs, strict=True))
-    print(f"greedy completions, {model == 'demo' and 'policy' or 'adapter'}: {equal} of {len(ROWS)} equal")
+    print(f"greedy completions, {(model == 'demo' and 'policy') or 'adapter'}: {equal} of {len(ROWS)} equal")
     assert equal >= 59  # a tie between two tokens may fall either way
     assert all("<think>" in text for text in ours)
     if adapted:

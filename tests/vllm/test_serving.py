@@ -62,7 +62,7 @@ def parsing_server(tmp_path_factory):
 
 def evaluate(folder: Path, *words: str) -> list[tuple[str, float, str]]:
     """Scores and reasons of the embedded world's held-out rows, by the command."""
-    command(["evaluate", "rows", "--dataset_name", "demo", "--num_demo_rows", "60", "--output", str(folder),
+    command(["evaluate", "demo", "--num_rows", "60", "--output", str(folder),
              "--max_new_tokens", "96", *words])  # fmt: skip
     lines = (folder / "scores.jsonl").read_text().splitlines()
     return [(row["id"], row["score"], row["reason"]) for row in map(json.loads, lines)]
@@ -99,7 +99,9 @@ def test_calls_and_thoughts_come_apart(parsing_server, tmp_path):
     body = {"model": "policy", "messages": row["prompt"], "tools": json.loads(row["tools"]), "max_tokens": 96,
             "temperature": 0}  # fmt: skip
     request = urllib.request.Request(
-        f"http://127.0.0.1:{parsing_server}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        f"http://127.0.0.1:{parsing_server}/v1/chat/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as response:
         message = json.load(response)["choices"][0]["message"]
@@ -108,11 +110,15 @@ def test_calls_and_thoughts_come_apart(parsing_server, tmp_path):
 
 
 def test_rows_are_cleaned(parsing_server, tmp_path):
-    """The policy is no judge, but guided decoding makes it write verdicts, and every row ends kept or dropped."""
+    """The policy is not a judge, but guided decoding makes it write verdicts."""
+    (tmp_path / "system.txt").write_text("Judge the answer.")
+    (tmp_path / "user.txt").write_text("$conversation $answer")  # the packaged question is longer than its context
     command([
         "clean", "--dataset_name", "demo", "--num_demo_rows", "6", "--output_dir", str(tmp_path), "--judge_model", "policy",
-        "--base_url", f"http://127.0.0.1:{parsing_server}/v1", "--output_format", "jsonl", "--max_tokens", "128",
-        "--max_retries", "1", "--on_judge_failure", "drop",
+        "--base_url", f"http://127.0.0.1:{parsing_server}/v1", "--output_format", "jsonl", "--max_tokens", "512",
+        "--max_retries", "1", "--on_judge_failure", "drop", "--system_prompt_file", str(tmp_path / "system.txt"),
+        "--user_prompt_file", str(tmp_path / "user.txt"), "--temperature", "1.0",
     ])  # fmt: skip
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    print(json.dumps(manifest["counts"]))
+    print(json.dumps(manifest["counts"]["llm"]))
+    assert manifest["counts"]["llm"]["dropped"].get("judge_failed", 0) < 6

@@ -149,7 +149,9 @@ def test_held_out_exact_match_rises(tmp_path):
         "--per_device_train_batch_size", "64", "--learning_rate", "2e-4", "--max_validation_rows", "200", *VLLM,
     ])  # fmt: skip
     before, after = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("before", "after"))
-    found = {name: (before[name]["exact_match"]["all"], after[name]["exact_match"]["all"]) for name in ("greedy", "sampled")}
+    found = {
+        name: (before[name]["exact_match"]["all"], after[name]["exact_match"]["all"]) for name in ("greedy", "sampled")
+    }
     print(f"held-out exact match: {found}")
     assert all(new > old + 0.05 for old, new in found.values()), found
 

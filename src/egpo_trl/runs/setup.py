@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.loading import DEMO, DEMO_MULTI_TURN
 from ..sampling.models import context_length
-from .launch_checks import check_launch, check_lengths, check_number_of_rows, detect_launch
+from .launch_checks import check_launch, check_lengths, check_number_of_rows, check_vllm, detect_launch, installed_vllm
 from .script_arguments import EGPOScriptArguments
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def check_before_loading(
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    found = check_launch(args, model_args, detect_launch(args.use_cpu))
+    found = check_launch(args, model_args, detect_launch(args.use_cpu)) + check_vllm(args, installed_vllm())
     check_number_of_rows(len(train), args)
     source = {"revision": model_args.model_revision, "trust_remote_code": args.trust_remote_code}
     tokenizer = AutoTokenizer.from_pretrained(model_path(model_args), **source)
