@@ -19,6 +19,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.vllm)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What the tests measured, by `record_property`."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def reloadable_weights():
     from tests.vllm.launch import keep_weights_reloadable

@@ -49,11 +49,11 @@ def completions(backend: str, model: str, folder) -> list[str]:
 
 
 @pytest.mark.parametrize("adapted", [False, True], ids=["policy", "adapter"])
-def test_greedy_completions_are_those_of_transformers(adapted, adapter, tmp_path):
+def test_greedy_completions_are_those_of_transformers(adapted, adapter, tmp_path, record_property):
     model = str(adapter) if adapted else "demo"
     ours, theirs = (completions(backend, model, tmp_path) for backend in ("vllm", "transformers"))
     equal = sum(one == other for one, other in zip(ours, theirs, strict=True))
-    print(f"greedy completions, {(model == 'demo' and 'policy') or 'adapter'}: {equal} of {len(ROWS)} equal")
+    record_property(f"greedy completions equal, {'adapter' if adapted else 'policy'}", f"{equal} of {len(ROWS)}")
     assert equal >= 59  # a tie between two tokens may fall either way
     assert all("<think>" in text for text in ours)
     if adapted:

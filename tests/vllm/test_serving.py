@@ -81,12 +81,12 @@ INTERFACES = {
 
 
 @pytest.mark.parametrize("interface", INTERFACES)
-def test_scores_are_those_of_transformers(interface, parsing_server, expected, tmp_path):
+def test_scores_are_those_of_transformers(interface, parsing_server, expected, tmp_path, record_property):
     """Calls and chains of thought that the server took apart are put together again."""
     endpoint = ["--backend", "openai", "--model", "policy", "--base_url", f"http://127.0.0.1:{parsing_server}/v1"]
     found = evaluate(tmp_path, *endpoint, *INTERFACES[interface])
     equal = sum(one == other for one, other in zip(found, expected, strict=True))
-    print(f"{interface}: {equal} of {len(expected)} scores equal, {sum(score for _, score, _ in found):.0f} right")
+    record_property(f"scores equal, served, {interface}", f"{equal} of {len(expected)}")
     assert equal >= len(expected) - 1
     assert {score for _, score, _ in found} == {0.0, 1.0}
 
@@ -109,10 +109,12 @@ def test_calls_and_thoughts_come_apart(parsing_server, tmp_path):
     assert message.get("reasoning") or message.get("reasoning_content")
 
 
-def test_rows_are_cleaned(parsing_server, tmp_path):
+def test_rows_are_cleaned(parsing_server, tmp_path, record_property):
     """The policy is not a judge, but guided decoding makes it write verdicts."""
     (tmp_path / "system.txt").write_text("Judge the answer.")
-    (tmp_path / "user.txt").write_text("$conversation $answer")  # the packaged question is longer than its context
+    (tmp_path / "user.txt").write_text(
+        "$conversation $tools $answer"
+    )  # the packaged question is longer than its context
     command([
         "clean", "--dataset_name", "demo", "--num_demo_rows", "6", "--output_dir", str(tmp_path), "--judge_model", "policy",
         "--base_url", f"http://127.0.0.1:{parsing_server}/v1", "--output_format", "jsonl", "--max_tokens", "512",
@@ -120,5 +122,28 @@ def test_rows_are_cleaned(parsing_server, tmp_path):
         "--user_prompt_file", str(tmp_path / "user.txt"), "--temperature", "1.0",
     ])  # fmt: skip
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    print(json.dumps(manifest["counts"]["llm"]))
+    record_property("rows that a served judge cleaned", manifest["counts"]["llm"])
     assert manifest["counts"]["llm"]["dropped"].get("judge_failed", 0) < 6
+
+
+@pytest.fixture(scope="module")
+def training_server(tmp_path_factory):
+    """What `trl vllm-serve` runs."""
+    words = ["trl.scripts.vllm_serve", "--model", str(demo_policy_path()), "--max_model_len", "512",
+             "--gpu_memory_utilization", "0.1"]  # fmt: skip
+    with server(tmp_path_factory.mktemp("server") / "log", *words) as port:
+        yield port
+
+
+def test_server_mode_goes_as_far_as_the_transfer_of_weights(training_server, record_property):
+    """On a CPU the trainer finds the server and asks it to sample; weights travel by NCCL, which needs GPUs."""
+    from trl.generation.vllm_client import VLLMClient
+
+    client = VLLMClient(server_port=training_server, host="127.0.0.1")
+    assert client.get_world_size() == 1
+    reply = client.generate([[5, 6, 7]], n=2, max_tokens=4)
+    assert [len(ids) <= 4 for ids in reply["completion_ids"]] == [True, True]
+    assert all(len(one) == 1 for row in reply["logprobs"] for one in row)
+    with pytest.raises(Exception, match=".") as caught:
+        client.init_communicator(device="cpu")
+    record_property("server mode ends with", f"{type(caught.value).__name__}: {caught.value}"[:200])

@@ -59,7 +59,7 @@ def weights_in_trainer(trainer) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("options", [{}, {"peft_config": LORA}], ids=["full", "LoRA"])
-def test_vllm_samples_with_the_weights_of_the_step(options, tmp_path):
+def test_vllm_samples_with_the_weights_of_the_step(options, tmp_path, record_property):
     """Log-probabilities agree before the first and after every update, and the weights are those of the trainer."""
     trainer = build(tmp_path, **FAST, **options)
     trainer.train()
@@ -72,17 +72,18 @@ def test_vllm_samples_with_the_weights_of_the_step(options, tmp_path):
         assert torch.equal(value.bfloat16().float(), theirs[name][: len(value)]), name  # vLLM pads the vocabulary
     name = "model.layers.0.mlp.down_proj.weight"
     assert not torch.equal(theirs[name], start[name].float())
-    print(f"log-probabilities differ by {[round(log[DIFFERENCE], 5) for log in logs(trainer)]}")
+    differences = [round(log[DIFFERENCE], 5) for log in logs(trainer)]
+    record_property(f"difference of log-probabilities, three steps, {'LoRA' if options else 'full'}", differences)
 
 
-def test_without_synchronisation_log_probabilities_part(tmp_path):
+def test_without_synchronisation_log_probabilities_part(tmp_path, record_property):
     """What the test above would not notice: how far the weights of the start are from those of the third step."""
     trainer = build(tmp_path, **FAST)
     trainer.vllm_generation.sync_weights = lambda: None
     trainer.train()
     first, *_, last = (log[DIFFERENCE] for log in logs(trainer))
     assert first < 0.01 < last
-    print(f"stale after two updates: {last:.3f}")
+    record_property("the same in the third step with the weights of the first", round(last, 3))
 
 
 def test_rows_that_are_dropped_change_no_update(tmp_path):
@@ -142,7 +143,7 @@ def test_sleep_mode_is_refused_on_a_cpu(tmp_path):
 VLLM = ["--use_vllm", "true", "--vllm_gpu_memory_utilization", "0.1", "--vllm_max_model_length", "512"]
 
 
-def test_held_out_exact_match_rises(tmp_path):
+def test_held_out_exact_match_rises(tmp_path, record_property):
     """The quickstart by its command, with vLLM for the rollouts."""
     command([
         "--config", "configs/train/quickstart.yaml", "--output_dir", str(tmp_path), "--max_steps", "20",
@@ -152,7 +153,7 @@ def test_held_out_exact_match_rises(tmp_path):
     found = {
         name: (before[name]["exact_match"]["all"], after[name]["exact_match"]["all"]) for name in ("greedy", "sampled")
     }
-    print(f"held-out exact match: {found}")
+    record_property("held-out exact match before and after 20 steps", found)
     assert all(new > old + 0.05 for old, new in found.values()), found
 
 
