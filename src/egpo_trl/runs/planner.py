@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from trl import GRPOConfig, ModelConfig
 
 USABLE_SHARE = 0.92  # of a GPU: an allowance for the CUDA context and fragmentation
+LOGITS_TILE = (
+    4096,
+    32_768,
+)  # tokens and vocabulary entries that TRL 1.16 scores at a time: logits are never held whole
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 
 
@@ -286,7 +290,8 @@ def memory(size: ModelSize, plan: Plan, gpu_bytes: float) -> dict[str, float]:
     cache = 2.0 * plan.rollouts * plan.tokens * size.layers * size.kv_width * max(1, plan.dtype_bytes // 2)
     gathered = copy if sharded else 0.0
     logits = 4.0 * plan.rollouts * size.vocabulary
-    training = {"activations": kept, "logits": head}
+    tile = 2.0 * min(tokens, LOGITS_TILE[0]) * min(size.vocabulary, LOGITS_TILE[1])
+    training = {"activations": kept, "logits": tile + head}
     generating = {} if plan.vllm != "none" else {"KV cache": cache, "logits": logits, "gathered weights": gathered}
     found["at a time"] = max(sum(training.values()), sum(generating.values()))
     return {
