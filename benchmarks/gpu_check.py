@@ -10,7 +10,9 @@ where these are missing.
 """
 
 import argparse
+import contextlib
 import importlib.util
+import io
 import re
 import subprocess
 import sys
@@ -49,16 +51,17 @@ def commands(gpus: int, has_vllm: bool) -> dict[str, str]:
 
 def planned_gb(command: str, gpu_gb: float) -> float:
     """Total of `egpo-trl plan` for a command of [`commands`]."""
+    from egpo_trl.cli import main as cli
+
     words = command.split()
     engine, processes = (words[words.index(name) + 1] for name in ("--config_file", "--num_processes"))
     recipe = words[words.index("train.py") + 1 :]
     plan = ["--accelerate_config", engine, "--num_processes", processes, "--gpu_memory", f"{gpu_gb:.1f}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "egpo_trl.cli", "plan", *plan, "--prompt_length", "512", *recipe],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    found = re.search(r"^ *total +([\d.]+) of", done.stdout, re.MULTILINE)
-    assert found is not None, done.stdout
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        cli(["plan", *plan, "--prompt_length", "512", *recipe])
+    found = re.search(r"^ *total +([\d.]+) of", shown.getvalue(), re.MULTILINE)
+    assert found is not None, shown.getvalue()
     return float(found[1])
 
 

@@ -93,6 +93,7 @@ def plan(argv: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: With one clear message, if a file or the model's config cannot be read.
     """
+    quiet_libraries()
     from transformers import AutoConfig
     from trl import ModelConfig, get_peft_config
 
