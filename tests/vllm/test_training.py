@@ -171,3 +171,14 @@ def test_tools_are_executed_over_several_turns(tmp_path):
         assert log["tools/failure_frequency"] < 0.5
         assert log[DIFFERENCE] < 0.01
         assert log["reward"] > 0
+
+
+def test_a_step_beside_transformers(tmp_path, record_property):
+    """What vLLM saves on this machine; a CPU shows little of what a GPU does."""
+    found = {}
+    for name, options in (("vLLM", {}), ("transformers", {"use_vllm": False})):
+        trainer = build(tmp_path / name, max_steps=4, per_device_train_batch_size=128, **options)
+        trainer.train()
+        found[name] = round(sorted(log["step_time"] for log in logs(trainer)[1:])[1], 2)
+    record_property("seconds for a step of 128 rollouts", found)
+    assert all(seconds > 0 for seconds in found.values())
