@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import time
 import zlib
 from datetime import timedelta
@@ -84,11 +85,19 @@ def dying_reward(completion_ids: list[list[int]], number: list[int], **_: Any) -
     return reward(completion_ids, number)
 
 
+def unplugging_reward(completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float]:
+    """As [`reward`]; the second node pulls its cable in the third step."""
+    if int(os.environ["RANK"]) and min(number) >= SAVE_STEPS * ROWS_PER_STEP:
+        subprocess.run(["ip", "link", "set", "cable", "down"], check=True)
+    return reward(completion_ids, number)
+
+
 # mode -> reward and what it changes in the configuration
 MODES: dict[str, tuple[Any, dict[str, Any]]] = {
     "main": (reward, {}),
     "sampling": (rare_reward, {"dynamic_sampling_rounds": 4, "num_iterations": 2, "beta": 0.0}),
     "die": (dying_reward, {"ddp_timeout": SECONDS_TO_WAIT}),
+    "unplug": (unplugging_reward, {"ddp_timeout": SECONDS_TO_WAIT}),
     "hang": (hanging_reward, {"ddp_timeout": SECONDS_TO_WAIT}),
 }
 
@@ -153,7 +162,7 @@ def main() -> None:
     options = parser.parse_args()
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         offer_fsdp_on_cpu()
-    if options.mode in ("hang", "die") and device_options()["use_cpu"]:
+    if options.mode in ("hang", "die", "unplug") and device_options()["use_cpu"]:
         bound_waiting_on_cpu()
     if not options.job:
         train(options.folder, options.resume, options.mode)
