@@ -1,13 +1,12 @@
 """How much memory the log-probabilities of a completion take on a CPU, forward and backward: `python
 benchmarks/logits_memory.py 4096`, for TRL's fused head, and with `--whole` for whole logits.
 
-The model has the vocabulary of Qwen3 and next to nothing else. `MALLOC_MMAP_THRESHOLD_=1000000` in the environment makes the
-system take freed memory back at once, so that the peak is the peak.
+The model has the vocabulary of Qwen3 and next to nothing else. `MALLOC_MMAP_THRESHOLD_=1000000` makes the system
+take freed memory back at once, so that the peak is the peak.
 """
 
 import argparse
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
