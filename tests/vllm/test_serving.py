@@ -49,7 +49,7 @@ def _answers(port: int) -> bool:
 
 
 SERVE = ["vllm.entrypoints.cli.main", "serve", str(demo_policy_path()), "--served-model-name", "policy",
-         "--max-model-len", "1024", "--dtype", "float32", "--gpu-memory-utilization", "0.1"]  # fmt: skip
+         "--max-model-len", "4096", "--hf-overrides", '{"max_position_embeddings": 4096}', "--dtype", "float32", "--gpu-memory-utilization", "0.1"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +112,7 @@ def test_calls_and_thoughts_come_apart(parsing_server, tmp_path):
 def test_rows_are_cleaned(parsing_server, tmp_path, record_property):
     """The policy is not a judge, but guided decoding makes it write verdicts."""
     (tmp_path / "system.txt").write_text("Judge the answer.")
-    (tmp_path / "user.txt").write_text(
-        "$conversation $tools $answer"
-    )  # the packaged question is longer than its context
+    (tmp_path / "user.txt").write_text("$conversation $tools $answer")  # the packaged one is for models
     command([
         "clean", "--dataset_name", "demo", "--num_demo_rows", "6", "--output_dir", str(tmp_path), "--judge_model", "policy",
         "--base_url", f"http://127.0.0.1:{parsing_server}/v1", "--output_format", "jsonl", "--max_tokens", "512",

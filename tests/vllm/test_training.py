@@ -97,7 +97,7 @@ def test_rows_that_are_dropped_change_no_update(tmp_path):
         assert lean["reward"] == whole["reward"]  # the same completions
         assert lean["loss"] == pytest.approx(whole["loss"], abs=1e-4)
         assert lean["grad_norm"] == pytest.approx(whole["grad_norm"], rel=2e-3)
-        assert lean["egpo/dropped_rows_ratio"] > 0 == whole["egpo/dropped_rows_ratio"]
+        assert lean["update/dropped_rows_ratio"] > 0 == whole["update/dropped_rows_ratio"]
         for name in ("sampling/importance_sampling_ratio/mean", "sampling/importance_sampling_ratio/max"):
             assert lean[name] == pytest.approx(whole[name], rel=1e-3)
         assert lean["sampling/importance_sampling_ratio/max"] > 1
@@ -129,8 +129,8 @@ def test_groups_without_variance_are_replaced(tmp_path):
     trainer = build(tmp_path, max_steps=2, dynamic_sampling_rounds=3, **SMALL_GROUPS)
     trainer.train()
     for log in logs(trainer):
-        assert log["egpo/sampling_rounds"] >= 1
-        assert log["egpo/extra_rollouts_ratio"] > 0
+        assert log["update/sampling_rounds"] >= 1
+        assert log["update/extra_rollouts_ratio"] > 0
         assert log[DIFFERENCE] < 0.01
         assert 0.9 < log["sampling/importance_sampling_ratio/mean"] < 1.1
 
