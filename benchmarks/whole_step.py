@@ -117,7 +117,7 @@ def build(cls: type, model: Any, tokenizer: Any, prompts: list[str], options: ar
         tempfile.mkdtemp(),
         use_cpu=True,
         bf16=False,
-        activation_checkpointing=False,
+        gradient_checkpointing=False,
         report_to="none",
         num_generations=GROUP,
         per_device_train_batch_size=options.rows,

@@ -208,7 +208,7 @@ def test_metrics_by_hand(tmp_path, tiny_tokenizer, drop):
             "per_device_train_batch_size": 4,
             "max_steps": 3,
         },
-        {"activation_checkpointing": True},
+        {"gradient_checkpointing": True},
         {"scale_rewards": "batch"},
         {"scale_rewards": "none"},
         {"mask_truncated_completions": True},

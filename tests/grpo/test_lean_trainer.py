@@ -1,6 +1,8 @@
 """Leaving out padding and rows without gradient: loss and gradient of the full batch, for every loss of TRL."""
 
+import contextlib
 import copy
+import importlib
 import math
 
 import pytest
@@ -10,7 +12,6 @@ from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 from transformers.models.qwen3 import modeling_qwen3
 from transformers.models.qwen3_moe import modeling_qwen3_moe
 from trl import GRPOTrainer
-from trl.kernels import chunked_logprob
 
 from egpo_trl import EGPOTrainer
 from egpo_trl.grpo.update_options import UpdateOptions, resolve_update_options
@@ -34,7 +35,10 @@ class Float64Torch:
 @pytest.fixture(autouse=True)
 def float64(monkeypatch):
     """Models upcast norms, rotary embeddings and the head to float32, whose rounding would hide small errors."""
-    for module in (modeling_qwen3, modeling_qwen3_moe, chunked_logprob):
+    modules = [modeling_qwen3, modeling_qwen3_moe]
+    with contextlib.suppress(ModuleNotFoundError):  # TRL 1.14 computes whole logits
+        modules.append(importlib.import_module("trl.kernels.chunked_logprob"))
+    for module in modules:
         monkeypatch.setattr(module, "torch", Float64Torch())
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
 
@@ -283,7 +287,7 @@ RUNS = {
                    "max_steps": 3},
     "lora": {"peft_config": LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"),
              "gradient_accumulation_steps": 2, "per_device_train_batch_size": 4},
-    "checkpointing": {"activation_checkpointing": True, "gradient_accumulation_steps": 2,
+    "checkpointing": {"gradient_checkpointing": True, "gradient_accumulation_steps": 2,
                       "per_device_train_batch_size": 4},
     "multiples": {"pad_to_multiple_of": 8, "gradient_accumulation_steps": 2, "per_device_train_batch_size": 4},
 }  # fmt: skip
