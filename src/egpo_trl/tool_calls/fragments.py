@@ -141,7 +141,7 @@ def is_blank(text: str) -> bool:
 def has_fragment(text: str, function_names: Collection[str], syntax: str = "") -> bool:
     """Whether a text holds a call or a piece of one; `syntax` is that of the run, if it has shapes of its own."""
     folded = _fold(text)
-    if _MARKER.search(folded):
+    if _MARKER.search(folded) or (_ONLY_SYNTAX.issuperset(text) and text.strip()):
         return True
     shapes = [_TAG, _SHAPE, *([_OWN_SHAPES[syntax]] if syntax in _OWN_SHAPES else [])]
     if any(shape.search(folded) for shape in shapes):  # most texts have none, and are not searched for code
@@ -213,6 +213,6 @@ def read_text(text: str, function_names: Collection[str], syntax: str = "") -> A
     """An answer that cannot be a call: TEXT, or MALFORMED where it is empty, holds a piece of a call, or is too long."""
     if is_blank(text):
         return Answer(State.MALFORMED, reason="empty_answer")
-    if len(text) > MAX_CHARACTERS or _ONLY_SYNTAX.issuperset(text) or has_fragment(text, function_names, syntax):
+    if len(text) > MAX_CHARACTERS or has_fragment(text, function_names, syntax):
         return Answer(State.MALFORMED, reason="malformed_call")
     return Answer(State.TEXT)
