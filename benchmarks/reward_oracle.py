@@ -24,9 +24,6 @@ class Wrong(Exception):
     """The oracle says that this is no answer, or not the right one."""
 
 
-# Strict JSON, one character after the other
-
-
 class Json:
     def __init__(self, text: str, at: int = 0) -> None:
         self.text, self.at = text, at
@@ -132,9 +129,6 @@ class Json:
             return "".join(units).encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
             raise Wrong("surrogate") from None
-
-
-# Calls over Python's tokens
 
 
 class Pythonic:
@@ -275,9 +269,6 @@ class Pythonic:
         return out
 
 
-# The oracle
-
-
 def canonical(value: Any, schema: Any) -> Any:
     schema = schema or {}
     if value is None or isinstance(value, (bool, str)):
@@ -378,11 +369,8 @@ def is_text(text: str) -> bool | None:
         return False
     if '"arguments":' in dense and not set(dense) & set("`$\\~"):
         return False
-    return (
-        None
-        if not re.search(r"\w", dense) or set(dense) & set("<>[](){}=:|&\\\u200b\x00\x03") or len(dense) > 1000
-        else True
-    )
+    is_plain = re.search(r"\w", dense) and not set(dense) & set("<>[](){}=:|&\\\u200b\x00\x03")
+    return True if is_plain and len(dense) <= 1000 else None
 
 
 def oracle(

@@ -63,3 +63,26 @@ def test_the_native_syntax_decides_the_same(tiny_tokenizer, family):
         tools = json.dumps([{"name": name, "parameters": {"type": "object"}} for name in row["tools"]])
         verdict = reward.judge(f"{start}so{ends}{row['text']}", "[]", tools)
         assert verdict.score == float(row["right"]), (row, verdict)
+
+
+def test_through_the_trainer(tmp_path, tiny_tokenizer):
+    """What a training run pays where no call is right."""
+    from tests.scripted import Turn, chatml, scripted_trainer
+
+    said = {
+        "[1] says so, [main()](https://x.y) too.": 1.0,
+        "get_weather is not for this.": 1.0,
+        "Action: get_weather": 0.0,
+        "\u200b": 0.0,
+    }
+    tools = json.dumps(
+        [{"name": "get_weather", "description": "d", "parameters": {"type": "object", "properties": {}}}]
+    )
+    row = {"prompt": [{"role": "user", "content": "hi"}], "reference": "[]", "tools": tools}
+    dialect = chatml(tiny_tokenizer, "qwen3")
+    scripts = [[Turn("so", text)] for text in said]
+    trainer = scripted_trainer(
+        tmp_path, dialect, scripts, rows=[row], reward=ToolCallReward(), max_completion_length=128
+    )
+    trainer.train()
+    assert list(trainer._logs["rewards"]["tool_call_reward"])[:4] == list(said.values())

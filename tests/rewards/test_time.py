@@ -17,22 +17,7 @@ from tests.conftest import trl_template
 
 TOOLS = '[{"name": "f", "parameters": {}}, {"name": "get_weather", "parameters": {}}]'
 CALL = '[{"name": "f", "arguments": {"a": 1}}]'
-BLANKS = [
-    " ",
-    "\n",
-    "\t",
-    "\r",
-    "\f",
-    "\v",
-    "\x00",
-    "\x1c",
-    "\u00a0",
-    "\u2003",
-    "\u200b",
-    "\ufeff",
-    "\u0301",
-    "\u0315\u0316",
-]
+BLANKS = [*" \n\t\r\f\v\x00\x1c\u00a0\u2003\u200b\ufeff\u0301", "\u0315\u0316"]
 MARKS = list("[](){}<>\"'`\\|/,:=-+~#*$&._x9\u201c\ufdfa")
 PIECES = [
     '\\"', "\\u0041", "a=1,", "f", "f ", "f(", "[f(", "f()", "f\n", "f {", "<tool_call>", "</tool_call>", "<think>", "</think>",
