@@ -14,9 +14,7 @@ from itertools import islice
 
 from .calls import MAX_CHARACTERS, Answer, State
 
-_BLANK_LETTERS = frozenset(
-    "\u115f\u1160\u2800\u3164\uffa0\ufffd"
-)  # a letter or a symbol to Unicode, nothing to a reader
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")  # letters or symbols to Unicode that show nothing
 _ONLY_SYNTAX = frozenset("[]{}()<>\"'`,:;=|\\/ \t\r\n\f\v")
 _MAX_NAME = 256  # characters of a function's name that is searched for
 
@@ -39,9 +37,9 @@ _KEYS = (
 _CALL_KEYS = re.compile(_KEYS, re.IGNORECASE)
 _SHAPE = re.compile(rf"{_KEYS}|\A[^\w\[\\]{{0,16}}{_CALL_HEAD}", re.IGNORECASE)
 _OWN_SHAPES = {
+    # a key of a call, but not of a schema
     "json": re.compile(
-        r"[\"']parameters[\"']\s{0,8}:(?!\s{0,8}\{\s{0,8}[\"'](?:type|properties)[\"'])",
-        re.IGNORECASE,  # but not a schema
+        r"[\"']parameters[\"']\s{0,8}:(?!\s{0,8}\{\s{0,8}[\"'](?:type|properties)[\"'])", re.IGNORECASE
     ),
     "pythonic": re.compile(rf"(?<![\\\w\])]){_CALL_HEAD}"),
 }
@@ -83,9 +81,8 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _LABELLED = re.compile(r"[`\"'*_\]>.!]{0,4}[ \t]{0,8}(?:\r|\n|\Z|[\[({])")
-_DESCRIBED = re.compile(
-    r"[\"'*_`]{0,3}description\b", re.IGNORECASE
-)  # a list of functions describes, it does not call
+# What follows a name in a list of functions, which describes them and calls none.
+_DESCRIBED = re.compile(r"[\"'`*_]{0,3}[\s,;|-]{0,12}[\"'*_`]{0,3}description\b", re.IGNORECASE)
 _GOES_ON = re.compile(  # in a sentence, or to an explanation
     r"[`*\"'\u2019\u201d]{0,3}(?:,?(?:[ \t]{1,4}|(?=[^\x00-\x7f]))(?P<letter>[^\W\d_])"
     r"|(?::|[ \t]{1,4}[-\u2013\u2014]{1,2})[ \t]{1,4}\w)"
@@ -205,7 +202,7 @@ def _is_call(text: str, start: int, end: int, syntax: str) -> bool:
     if _NAMED.search(window):
         return True
     if _KEY.search(window) or (_LABEL.search(window) and _LABELLED.match(text, end)):
-        return _DESCRIBED.search(text, end, end + _WINDOW) is None
+        return _DESCRIBED.match(text, end) is None
     return syntax == "pythonic" and window.strip() == "[" and _LISTED.match(text, end) is not None
 
 
