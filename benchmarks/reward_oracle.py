@@ -135,6 +135,7 @@ class Pythonic:
     def __init__(self, text: str) -> None:
         if re.search("[\ud800-\udfff\x00]", text):
             raise Wrong("character")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")  # as Python reads source code
         try:
             tokens = list(tokenize.generate_tokens(io.StringIO(f"({text}\n)").readline))
         except (tokenize.TokenError, SyntaxError, IndentationError):

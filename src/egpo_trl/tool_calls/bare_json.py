@@ -26,14 +26,15 @@ def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: 
     """
     text = text.strip()
     start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
-    if start < 0 or (start > 0 and not has_fragment(text, function_names, "json")):
-        return read_text(text, function_names, "json")
+    answer = None if start == 0 else read_text(text, function_names, "json")
+    if start < 0 or (answer is not None and answer.state is State.TEXT):
+        return answer
     try:
         value, end = decode_json(text, start)
         items = value if isinstance(value, list) else [value]
         calls = tuple(call_from_object(item, _ARGUMENT_KEYS) for item in items)
     except (InvalidJSON, ValueError):
-        return read_text(text, function_names, "json")
+        return answer or read_text(text, function_names, "json")
     if not 0 < len(calls) <= MAX_CALLS:
         return Answer(State.MALFORMED, reason="malformed_call")
     beside = text[:start] + "\n" + text[end:]
