@@ -8,25 +8,24 @@ patterns are linear in the length of the text: no unbounded repetition follows a
 
 import re
 import unicodedata
-from collections.abc import Collection
-from functools import lru_cache
-from itertools import islice
+from collections.abc import Collection, Iterator
 
 from .calls import MAX_CHARACTERS, Answer, State
 
-_BLANK_LETTERS = frozenset(
-    "\u115f\u1160\u2800\u3164\uffa0\ufffd"
-)  # a letter or a symbol to Unicode, nothing to a reader
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")  # letters or symbols to Unicode that show nothing
 _ONLY_SYNTAX = frozenset("[]{}()<>\"'`,:;=|\\/ \t\r\n\f\v")
-_MAX_NAME = 256  # characters of a function's name that is searched for
+_WORD = frozenset(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+)  # letters of other scripts part names
+_NAMESPACES = ("functions.", "function.", "tools.", "tool.", "api.", "default_api.", "multi_tool_use.")
 
 # Tags and special tokens of tool calls. They count wherever they are, in code too: a serving parser reads them there.
 _MARKER = re.compile(
     r"<\s{0,8}/?\s{0,8}(?:\w{1,20}:)?(?:tool_?calls?|tool_?responses?|function_?calls?|tool_code|arg_key|arg_value|think)\b"
-    r"|(?:tool|function)_calls?>"
+    r"|_calls?>"
     r"|<\|[\w\u2581./-]{2,40}\|?>|<[a-z_]{3,24}\|>"
     r"|<\|(?:im_|python_|tool|start|end|channel|message|call|action|begin|eo[tm]_|constrain)"
-    r"|(?-i:\[/?(?:TOOL_CALLS|TOOL_RESULTS|THINK|CALL_ID)\]|\w\[ARGS\])",
+    r"|(?-i:\[/?(?:TOOL_CALLS|TOOL_RESULTS|THINK|CALL_ID)\]|\[ARGS\](?<=\w\[ARGS\]))",
     re.IGNORECASE,
 )
 # Further tags, which also occur in HTML and XML.
@@ -37,18 +36,18 @@ _KEYS = (
     r"|[\"']name[\"']\s{0,8}:\s{0,8}[\"'][^\"'\n]{0,200}[\"']\s{0,8},\s{0,8}[\"']parameters[\"']\s{0,8}:"
 )
 _CALL_KEYS = re.compile(_KEYS, re.IGNORECASE)
-_SHAPE = re.compile(rf"{_KEYS}|\A[^\w\[\\]{{0,16}}{_CALL_HEAD}", re.IGNORECASE)
+_STARTS = re.compile(rf"\A[^\w\[\\]{{0,16}}{_CALL_HEAD}")
 _OWN_SHAPES = {
+    # a key of a call, but not of a schema
     "json": re.compile(
-        r"[\"']parameters[\"']\s{0,8}:(?!\s{0,8}\{\s{0,8}[\"'](?:type|properties)[\"'])",
-        re.IGNORECASE,  # but not a schema
+        r"[\"']parameters[\"']\s{0,8}:(?!\s{0,8}\{\s{0,8}[\"'](?:type|properties)[\"'])", re.IGNORECASE
     ),
-    "pythonic": re.compile(rf"(?<![\\\w\])]){_CALL_HEAD}"),
+    "pythonic": re.compile(_CALL_HEAD.replace(r"\[", r"\[(?<![\\\w\])]\[)", 1)),  # not an index, and not in maths
 }
 # What is not the answer's own writing: fenced and inline code, maths, the text of a link.
 _QUOTED = re.compile(
-    r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]+`|\$\$.*?(?:\$\$|\Z)|\$[^$\n]{1,200}\$|\\\[.*?(?:\\\]|\Z)|\\\(.*?(?:\\\)|\Z)"
-    r"|\[[^\[\]\n]{0,200}\]\([^()\s]{0,400}\)",
+    r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]+`|\$\$(?:(?!\$\$).)+\$\$|\$[^$\n]{1,200}\$"
+    r"|\\\[(?:(?!\\[\[\]]).)*\\\]|\\\((?:(?!\\[()]).)*\\\)|\[[^\[\]\n]{0,200}\]\([^()\s]{0,400}\)",
     re.DOTALL,
 )
 _WHOLE_CODE = re.compile(r"\s{0,64}(?:```\w*\n(?P<fence>.*?)```|`(?P<span>[^`]*)`)\s{0,64}\Z", re.DOTALL)
@@ -83,9 +82,8 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _LABELLED = re.compile(r"[`\"'*_\]>.!]{0,4}[ \t]{0,8}(?:\r|\n|\Z|[\[({])")
-_DESCRIBED = re.compile(
-    r"[\"'*_`]{0,3}description\b", re.IGNORECASE
-)  # a list of functions describes, it does not call
+# What follows a name in a list of functions, which describes them and calls none.
+_DESCRIBED = re.compile(r"[\"'`*_]{0,3}[\s,;|-]{0,12}[\"'*_`]{0,3}description\b", re.IGNORECASE)
 _GOES_ON = re.compile(  # in a sentence, or to an explanation
     r"[`*\"'\u2019\u201d]{0,3}(?:,?(?:[ \t]{1,4}|(?=[^\x00-\x7f]))(?P<letter>[^\W\d_])"
     r"|(?::|[ \t]{1,4}[-\u2013\u2014]{1,2})[ \t]{1,4}\w)"
@@ -108,6 +106,7 @@ class _Fold(dict[int, str | None]):
 
 
 _FOLD = _Fold()
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _ESCAPE = re.compile(r"(\\+)(u[0-9a-fA-F]{4}|[\"'_/`n])?")
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'))
 
@@ -124,7 +123,7 @@ def _unescape(match: "re.Match[str]") -> str:
 def _fold(text: str) -> str:
     """The text with escapes, entities, full-width and invisible characters resolved."""
     if not text.isascii():
-        text = text.translate(_FOLD)
+        text = _NOT_ASCII.sub(lambda match: match[0].translate(_FOLD), text)
     if "\\" in text:
         text = _ESCAPE.sub(_unescape, text)
     if "&" in text:
@@ -141,9 +140,9 @@ def is_blank(text: str) -> bool:
 def has_fragment(text: str, function_names: Collection[str], syntax: str = "") -> bool:
     """Whether a text holds a call or a piece of one; `syntax` is that of the run, if it has shapes of its own."""
     folded = _fold(text)
-    if _MARKER.search(folded):
+    if _MARKER.search(folded) or (_ONLY_SYNTAX.issuperset(text) and text.strip()):
         return True
-    shapes = [_TAG, _SHAPE, *([_OWN_SHAPES[syntax]] if syntax in _OWN_SHAPES else [])]
+    shapes = [_TAG, _CALL_KEYS, _STARTS, *([_OWN_SHAPES[syntax]] if syntax in _OWN_SHAPES else [])]
     if any(shape.search(folded) for shape in shapes):  # most texts have none, and are not searched for code
         plain = _QUOTED.sub(" ", text)
         plain = _fold(plain) if plain != text else folded
@@ -155,24 +154,27 @@ def has_fragment(text: str, function_names: Collection[str], syntax: str = "") -
     return _calls_offered(folded, function_names, syntax)
 
 
-@lru_cache(maxsize=256)
-def _names_pattern(names: tuple[str, ...]) -> "re.Pattern[str]":
-    longest_first = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-    prefix = r"(?:functions?|tools?|api|default_api|multi_tool_use)\."
-    return re.compile(rf"(?<![A-Za-z0-9_])(?:{prefix})?(?:{longest_first})(?![A-Za-z0-9_])", re.IGNORECASE)
+def _mentions(text: str, names: Collection[str]) -> Iterator[tuple[int, int]]:
+    """Where a text names an offered function, in whatever case, with the namespace that some dialects write before it."""
+    lowered = text.lower()
+    if len(lowered) != len(text):
+        lowered = text
+    for name in {name.lower() for name in names}:
+        end = 0
+        while (start := lowered.find(name, end)) >= 0:
+            end = start + len(name)
+            before, after = lowered[start - 1 : start], lowered[end : end + 1]
+            if before not in _WORD and after not in _WORD:
+                space = next((space for space in _NAMESPACES if lowered.endswith(space, 0, start)), "")
+                yield start - len(space), end
 
 
 def _calls_offered(text: str, function_names: Collection[str], syntax: str) -> bool:
-    lowered = text.lower()
-    present = tuple(name for name in function_names if len(name) <= _MAX_NAME and name.lower() in lowered)
-    if syntax == "pythonic" and (present or _KEYWORD.search(text)) and _is_one_list(text.strip()):
+    places = _mentions(text, function_names)
+    if syntax == "pythonic" and _is_one_list(text.strip()) and (_KEYWORD.search(text) or next(places, None)):
         return True  # the reader could not read it as calls
-    if not present:
-        return False
-    places = islice(_names_pattern(present).finditer(text), _MAX_MENTIONS + 1)
     return any(
-        number == _MAX_MENTIONS or _is_call(text, place.start(), place.end(), syntax)
-        for number, place in enumerate(places)
+        number == _MAX_MENTIONS or _is_call(text, start, end, syntax) for number, (start, end) in enumerate(places)
     )
 
 
@@ -205,7 +207,7 @@ def _is_call(text: str, start: int, end: int, syntax: str) -> bool:
     if _NAMED.search(window):
         return True
     if _KEY.search(window) or (_LABEL.search(window) and _LABELLED.match(text, end)):
-        return _DESCRIBED.search(text, end, end + _WINDOW) is None
+        return _DESCRIBED.match(text, end) is None
     return syntax == "pythonic" and window.strip() == "[" and _LISTED.match(text, end) is not None
 
 
@@ -213,6 +215,6 @@ def read_text(text: str, function_names: Collection[str], syntax: str = "") -> A
     """An answer that cannot be a call: TEXT, or MALFORMED where it is empty, holds a piece of a call, or is too long."""
     if is_blank(text):
         return Answer(State.MALFORMED, reason="empty_answer")
-    if len(text) > MAX_CHARACTERS or _ONLY_SYNTAX.issuperset(text) or has_fragment(text, function_names, syntax):
+    if len(text) > MAX_CHARACTERS or has_fragment(text, function_names, syntax):
         return Answer(State.MALFORMED, reason="malformed_call")
     return Answer(State.TEXT)

@@ -127,6 +127,8 @@ class NativeReader:
         regions = self._regions(text, prefix, tools)
         if not any(_END in body for _, body, _ in regions):  # not parsed, or a pattern took what is no part of it
             return Answer(State.MALFORMED, reason="malformed_call")
+        if self._goes_on(text, [body for _, body, _ in regions]):
+            return Answer(State.MALFORMED, reason="malformed_call")
         answer = [region for region in regions if region[0] != self._reasoning]
         reason = self._check_reasoning(regions)
         if reason is not None:
@@ -176,6 +178,15 @@ class NativeReader:
                 regions.append((event["field"], body, event["value"]))
                 body = ""
         return regions
+
+    def _goes_on(self, text: str, bodies: Sequence[str]) -> bool:
+        """Whether a completion goes on after the end of its turn; the same characters in an argument are not an end."""
+        pattern = getattr(self._template.fields.get("content"), "close_re", None)
+        if pattern is None:
+            return False
+        ends = [match for match in pattern.finditer(text) if match.group().strip()]
+        inside = sum(bool(match.group().strip()) for body in bodies for match in pattern.finditer(body))
+        return len(ends) - inside > 1 or (len(ends) - inside == 1 and ends[-1].end() != len(text))
 
     def _answer_length(self, text: str, prefix: str) -> int:
         """Characters beside the leading reasoning, in which the parser looks for more than its end."""
@@ -300,6 +311,8 @@ def parsed_call(item: Any) -> ToolCall | None:
     name = function.get("name") if isinstance(function, Mapping) else None
     arguments = function.get("arguments") if isinstance(function, Mapping) else None
     if not isinstance(name, str) or not name or not isinstance(arguments, dict):
+        return None
+    if isinstance(function, Mapping) and len(function) > 2:  # a key that the policy made up
         return None
     try:
         check_value(arguments)

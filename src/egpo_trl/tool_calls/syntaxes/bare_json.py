@@ -43,8 +43,9 @@ def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: 
         if not text.startswith(("{", "[")):
             return _read_builtin(text)
     start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
-    if start < 0 or (start > 0 and not tag and not has_fragment(text, function_names, "json")):
-        return read_text(text, function_names, "json")
+    answer = None if start == 0 or tag else read_text(text, function_names, "json")
+    if start < 0 or (answer is not None and answer.state is State.TEXT):
+        return answer or read_text(text, function_names, "json")
     calls: list[ToolCall] = []
     end: int | None = None
     following: int | None = start
@@ -55,7 +56,7 @@ def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: 
             calls += [call_from_object(item, _ARGUMENT_KEYS) for item in items]
             following = _after_semicolon(text, end)
     except (InvalidJSON, ValueError):
-        return _MALFORMED if tag else read_text(text, function_names, "json")
+        return _MALFORMED if tag else answer or read_text(text, function_names, "json")
     if len(calls) > MAX_CALLS:
         return _MALFORMED
     beside = text[:start] + "\n" + text[end:]
