@@ -48,18 +48,6 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
     `<answer>…</answer>`, or between the tokens of LFM2 (`<|tool_call_start|>`, `<|tool_call_end|>`) or of Llama 4
     (`<|python_start|>`, `<|python_end|>`). `True` and `true`, `None` and `null` mean the same; tuples are lists;
     comments are not allowed.
-
-    Args:
-        text (`str`):
-            The answer: what follows the chain of thought.
-        function_names (`Collection[str]`, *optional*):
-            Names of the functions that the row offers, to tell text from fragments of a call.
-        allow_text (`bool`, *optional*, defaults to `False`):
-            Whether text may stand before and behind the list, which then runs from the first `[name(` to the last `]`.
-
-    Returns:
-        [`Answer`]:
-            CALL, TEXT or MALFORMED.
     """
     text = text.strip()
     wrapped = _WRAPPED.fullmatch(text)
@@ -104,20 +92,7 @@ def _ends_early(text: str, error: Exception) -> bool:
 
 
 def read_literal(text: str) -> Any:
-    """
-    Read a Python literal as a JSON value, such as the `{'a': True}` that `repr` writes.
-
-    Args:
-        text (`str`):
-            The literal.
-
-    Returns:
-        `Any`:
-            The value; tuples are lists.
-
-    Raises:
-        ValueError: If it is no literal that JSON can express.
-    """
+    """Read a Python literal as a JSON value, such as the `{'a': True}` that `repr` writes."""
     if not text.strip():
         raise _NotACall("empty")
     call = _calls(f"[f(value=(\n{text}\n))]")
