@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,28 +110,30 @@ def test_calls_and_thoughts_come_apart(parsing_server, tmp_path):
     assert message.get("reasoning") or message.get("reasoning_content")
 
 
-def test_rows_are_cleaned(parsing_server, tmp_path, record_property):
-    """The policy is not a judge, but guided decoding makes it write verdicts."""
-    (tmp_path / "system.txt").write_text("Judge the answer.")
-    (tmp_path / "user.txt").write_text("$conversation $tools $answer")  # the packaged one is for models
-    command([
-        "clean", "--dataset_name", "demo", "--num_demo_rows", "6", "--output_dir", str(tmp_path), "--judge_model", "policy",
-        "--base_url", f"http://127.0.0.1:{parsing_server}/v1", "--output_format", "jsonl", "--max_tokens", "512",
-        "--max_retries", "1", "--on_judge_failure", "drop", "--system_prompt_file", str(tmp_path / "system.txt"),
-        "--user_prompt_file", str(tmp_path / "user.txt"), "--temperature", "0.0",
-    ])  # fmt: skip
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    record_property("rows that a served judge cleaned", manifest["counts"]["llm"])
-    assert manifest["counts"]["llm"]["dropped"].get("judge_failed", 0) < 6
-
-
 @pytest.fixture(scope="module")
 def training_server(tmp_path_factory):
     """What `trl vllm-serve` runs."""
-    words = ["trl.scripts.vllm_serve", "--model", str(demo_policy_path()), "--max_model_len", "512",
+    words = ["trl.scripts.vllm_serve", "--model", str(demo_policy_path()), "--max_model_len", "1024",
              "--gpu_memory_utilization", "0.1"]  # fmt: skip
     with server(tmp_path_factory.mktemp("server") / "log", *words) as port:
         yield port
+
+
+def test_rows_are_cleaned(training_server, tmp_path, record_property):
+    """Every question gets a reply that guided decoding keeps to the form of a verdict; the policy is not a judge."""
+    (tmp_path / "system.txt").write_text("Judge the answer.")
+    (tmp_path / "user.txt").write_text("$conversation $tools $answer")  # the packaged one is longer than its context
+    command([
+        "clean", "--dataset_name", "demo", "--num_demo_rows", "6", "--output_dir", str(tmp_path), "--output_format", "jsonl",
+        "--judge_model", str(demo_policy_path()), "--base_url", f"http://127.0.0.1:{training_server}/v1", "--max_tokens", "256",
+        "--max_retries", "1", "--on_judge_failure", "drop", "--system_prompt_file", str(tmp_path / "system.txt"),
+        "--user_prompt_file", str(tmp_path / "user.txt"),
+    ])  # fmt: skip
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    record_property("rows that a served judge cleaned", manifest["counts"]["llm"])
+    dropped = [json.loads(line) for line in (tmp_path / "dropped.jsonl").read_text().splitlines()]
+    assert not [row["detail"] for row in dropped if re.search("status|connection|no text", row["detail"])]
+    assert manifest["counts"]["input"]["rows"] == 6
 
 
 def test_server_mode_goes_as_far_as_the_transfer_of_weights(training_server, record_property):
