@@ -11,18 +11,33 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from generate_excerpts import excerpt, refresh
 
 from egpo_trl.cli import COMMANDS, command_parser
+from tests.reports.browsing import opened, started
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 # Programs of others, whose options are not checked
-FOREIGN = {"pip", ".venv/bin/pip", "trl", "vllm", "source", "git", "cd", "export", "tensorboard", "trackio", "wandb"}
+FOREIGN = {
+    "torchrun",
+    "pip",
+    ".venv/bin/pip",
+    "trl",
+    "vllm",
+    "source",
+    "git",
+    "cd",
+    "export",
+    "tensorboard",
+    "trackio",
+    "wandb",
+}
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 by_name = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 
@@ -72,10 +87,11 @@ def test_files_that_are_named(path):
 
 @by_name
 def test_one_line_says_where_the_repository_is(path):
-    from build_notebooks import REPOSITORY
+    from repository import address
 
-    for address in re.findall(r"https://github\.com/[\w.-]*egpo[\w./-]*", path.read_text()):
-        assert address.startswith(REPOSITORY), address
+    for found in re.findall(r"https://github\.com/[\w.-]*egpo[\w./-]*", path.read_text()):
+        assert address(), found
+        assert found.startswith(address()), found
 
 
 # Python
@@ -268,10 +284,25 @@ def test_equations_are_shown_without_a_script(site):
     assert "\\frac" not in page
 
 
-def test_links_out_of_the_docs_lead_into_the_repository(site):
-    from build_notebooks import REPOSITORY
+@pytest.mark.parametrize("public", ["", "https://github.com/someone/egpo-trl"])
+def test_links_out_of_the_docs_lead_into_the_repository(public, monkeypatch):
+    import site_hooks
 
-    assert f'href="{REPOSITORY}/blob/main/notebooks/own_data.ipynb"' in (site / "getting_started.html").read_text()
+    monkeypatch.setattr(site_hooks, "address", lambda: public)
+    link = f"[`x`]({public}/blob/main/notebooks/x.ipynb)" if public else "`x`"
+    assert site_hooks.convert_page("See [`x`](../notebooks/x.ipynb), [y](y.md#z), `[a](../b)`.") == (
+        f"See {link}, [y](y.md#z), `[a](../b)`."
+    )
+    config = site_hooks.on_config(SimpleNamespace())
+    assert (config.repo_url, config.repo_name) == ((public, "someone/egpo-trl") if public else (None, None))
+
+
+def test_the_site_links_nowhere_without_an_address(site):
+    from repository import address
+
+    if not address():
+        assert "](../" not in (site / "getting_started.html").read_text()
+        assert "md-source" not in (site / "index.html").read_text()
 
 
 def test_pages_that_the_navigation_does_not_name_are_added():
@@ -302,3 +333,23 @@ def test_the_reference_has_every_field_metric_and_reason():
             if action.dest not in ("help", "help_all"):
                 shown = action.option_strings[0].removeprefix("--") if action.option_strings else action.dest
                 assert re.search(rf"`(?:--)?{re.escape(shown)}`|`{action.metavar}`", text), (command, shown)
+
+
+def test_the_api_names_every_public_name(site):
+    import egpo_trl
+
+    page = (site / "api.html").read_text()
+    for name in set(egpo_trl.__all__) - {"__version__"}:
+        assert re.search(rf'<h3 id="egpo_trl\.[\w.]*\.{name}"', page), name
+    assert "[<code>" not in page
+
+
+def test_the_search_works_from_a_folder(site):
+    with started() as browser, opened(browser, site / "index.html") as (page, trouble):
+        page.locator("input[name=query]").click()
+        page.locator("input[name=query]").press_sequentially("zero-variance groups")
+        page.locator(".md-search-result__link").first.wait_for()
+        assert "troubleshooting.html" in " ".join(
+            link.get_attribute("href") for link in page.locator(".md-search-result__link").all()
+        )
+        assert trouble == []

@@ -1,6 +1,7 @@
 """`egpo-trl curves | report`."""
 
 import argparse
+import webbrowser
 from pathlib import Path
 
 from .failure import one_message
@@ -39,13 +40,25 @@ def curves(call: Call) -> None:
 
 def report_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl report`."""
-    parser.add_argument("run", metavar="RUN", type=Path, help="output folder of the run, finished or not")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="file to write; default: report.html in the run")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN",
+        help="output folder of a run, finished or not; several, or NAME=RUN,RUN,… for seeds, are shown side by side",
+    )  # fmt: skip
+    parser.add_argument("--group", metavar="PATTERN", help="as for egpo-trl curves")
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path,
+        help="file to write; default: report.html in the run, or comparison.html in the first of several",
+    )  # fmt: skip
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
 
 
 def report(call: Call) -> None:
-    """Write the report of a run as one HTML file."""
-    from ..reports.html_report import write_html_report
+    """Write the report of one or several runs as one HTML file."""
+    from ..reports.html_report import write_report
 
+    options = call.options
     with one_message("report"):
-        print(write_html_report(call.options.run, call.options.output))
+        path = write_report(options.runs, options.output, options.group)
+    print(path)
+    if options.open:
+        webbrowser.open(path.resolve().as_uri())

@@ -56,9 +56,18 @@ def merge(call: Call) -> None:
 
 def plan_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl plan` beside the fields of a recipe."""
+    from ..runs.plan_time import GPUS
+
     parser.add_argument("--accelerate_config", metavar="FILE", help="accelerate config or its name; default: one GPU")
     parser.add_argument("--num_processes", metavar="N", type=int, help="GPUs that train; default: as in that config")
-    parser.add_argument("--gpu_memory", metavar="GB", type=float, default=80.0, help="GB of one GPU")
+    parser.add_argument(
+        "--gpu", metavar="NAME", choices=GPUS, help=f"one of {', '.join(GPUS)}: tells the time of a step too"
+    )
+    parser.add_argument("--gpu_memory", metavar="GB", type=float, help="GB of one GPU; default: that of --gpu, or 80")
+    parser.add_argument("--params", metavar="N", help="parameters of the model, such as 1.7B, in place of its config")
+    parser.add_argument(
+        "--model_config", metavar="FILE", help="config.json of the model, where the Hub is not reached"
+    )
     parser.add_argument("--prompt_length", metavar="N", type=int, default=2048, help="tokens of a long prompt")
 
 
@@ -68,12 +77,19 @@ def plan(call: Call) -> None:
     from trl import ModelConfig, get_peft_config
 
     from ..egpo_config import EGPOConfig
+    from ..runs.model_shapes import config_of_file, config_of_size, parameters_of
+    from ..runs.plan_time import GPUS, describe_time
     from ..runs.planner import describe, make_plan, measure_model
     from ..runs.policy import config_source
 
     options = call.options
-    if options.config is None and options.model_name_or_path is None:
-        raise Failure("egpo-trl plan: name a recipe with --config, or a model with --model_name_or_path.", WRONG_USAGE)
+    if all(
+        value is None for value in (options.config, options.model_name_or_path, options.params, options.model_config)
+    ):
+        raise Failure(
+            "egpo-trl plan: name a recipe with --config, or a model with --model_name_or_path, --model_config or --params.",
+            WRONG_USAGE,
+        )
     with one_message("plan"):
         engine = _read_engine(options.accelerate_config, options.num_processes)
 
@@ -84,8 +100,18 @@ def plan(call: Call) -> None:
 
         options.use_cpu = True  # the plan is about another machine
         args, model_args = call.build(PlannedConfig, ModelConfig)
-        size = measure_model(AutoConfig.from_pretrained(config_source(model_args)), get_peft_config(model_args))
-        print(describe(size, make_plan(args, model_args, engine, options.prompt_length), options.gpu_memory))
+        if options.params is not None:
+            config = config_of_size(parameters_of(options.params))
+        elif options.model_config is not None:
+            config = config_of_file(options.model_config)
+        else:
+            config = AutoConfig.from_pretrained(config_source(model_args))
+        size = measure_model(config, get_peft_config(model_args))
+        planned = make_plan(args, model_args, engine, options.prompt_length)
+        memory = options.gpu_memory or (GPUS[options.gpu].memory if options.gpu else 80.0)
+        print(describe(size, planned, memory))
+        if options.gpu:
+            print(describe_time(size, planned, options.gpu, args.max_steps))
 
 
 def _read_engine(name: str | None, num_processes: int | None) -> dict[str, Any]:

@@ -25,6 +25,9 @@ METRICS: Mapping[str, str] = {
     "update/extra_tokens_ratio": "completion tokens of the further rounds over those of the batch as first sampled",
     "update/extra_sampling_time": "seconds that the further rounds took, rewards included",
     "update/dead_groups_ratio": "share of groups without a gradient after the further rounds",
+    "exact_match/*": "share of the held-out rows answered right, greedily or at the training temperature (report, "
+    "report_steps)",
+    "strict_success/*": "the same for rows with a trajectory: share of the rollouts that the trajectory reward finds right",
     "calls/surplus": "mean number of calls of a rollout beyond those of its reference",
     "reason/*": "share of rollouts with a verdict, see the reasons",
     "bfcl/*": "score on a fixed subset of BFCL by its official checkers, between 0 and 1: a category, mean (of the "

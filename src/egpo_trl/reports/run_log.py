@@ -22,8 +22,9 @@ def _find_log(run: Path) -> Path:
     )
 
 
-def _parse_lines(text: str) -> list[Any]:
-    *lines, last = text.split("\n")  # behind the last newline: nothing, or a line that is being written
+def parse_lines(text: str) -> list[Any]:
+    """JSON of each line; a last line that is still being written is left out."""
+    *lines, last = text.split("\n")  # the last is empty, or a line that is being written
     entries = [json.loads(line) for line in lines if line.strip()]
     try:
         return [*entries, json.loads(last)]
@@ -54,7 +55,7 @@ def read_log(run: str | Path) -> list[dict[str, Any]]:
         path = _find_log(path)
     try:
         text = path.read_text(encoding="utf-8")
-        log = _parse_lines(text) if path.suffix == ".jsonl" else json.loads(text)["log_history"]
+        log = parse_lines(text) if path.suffix == ".jsonl" else json.loads(text)["log_history"]
         return [entry for entry in log if isinstance(entry.get("step"), int)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is neither a log nor a trainer state: {error!r}.") from None

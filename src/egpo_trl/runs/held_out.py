@@ -53,6 +53,7 @@ def evaluate_held_out(
     from ..rewards.trajectory import TrajectoryReward
     from ..rollouts.tool_guard import ToolLimits
     from ..sampling.generate import render_prompt
+    from .rollout_log import kinds_of
 
     args = trainer.args
     model, tokenizer = trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class
@@ -79,7 +80,7 @@ def evaluate_held_out(
     }
     summary = summarize(judged, "exact match" if environments is None else "strict success")
     for shown, item in zip(summary["greedy"]["completions"][:_SHADED_ROWS], judged["greedy"], strict=False):
-        shown["tokens"] = token_entropies(
+        tokens = token_entropies(
             model,
             tokenizer,
             render_prompt(tokenizer, item.row, **rendering),
@@ -88,6 +89,7 @@ def evaluate_held_out(
             think_tags=args.think_tags,
             tool_mask=item.tool_mask,
         )
+        shown["tokens"] = kinds_of(tokens, item.tool_mask)
     return summary
 
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from trl import GRPOConfig, ModelConfig
 
 USABLE_SHARE = 0.92  # of a GPU: an allowance for the CUDA context and fragmentation
+LOGITS_TILE = (
+    4096,
+    32_768,
+)  # tokens and vocabulary entries that TRL 1.16 scores at a time: logits are never held whole
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 
 
@@ -86,11 +90,19 @@ class Plan:
         tokens (`int`):
             Tokens of a prompt and its completion.
         checkpointing (`bool`):
-            `activation_checkpointing`.
+            `gradient_checkpointing`.
         vllm (`str`):
             `"none"`, `"colocate"` or `"server"`.
         vllm_share (`float`):
             `vllm_gpu_memory_utilization`.
+        prompt (`int`):
+            Tokens of a prompt.
+        group (`int`):
+            Rollouts of a prompt that follow each other in a micro-batch and share its tokens; 1 where none are shared.
+        token_limit (`int`, *optional*):
+            `max_tokens_per_pass`.
+        step_rollouts (`int`):
+            Rollouts of a GPU in one optimizer step.
     """
 
     engine: str
@@ -108,6 +120,16 @@ class Plan:
     checkpointing: bool
     vllm: str
     vllm_share: float
+    prompt: int = 0
+    group: int = 1
+    token_limit: int | None = None
+    step_rollouts: int = 0
+
+    def pass_tokens(self, limited: bool = True) -> int:
+        """Tokens of a forward pass of the update, or without its limit of a whole micro-batch."""
+        prompts = -(-self.micro_batch // self.group)
+        tokens = self.micro_batch * (self.tokens - self.prompt) + prompts * self.prompt
+        return tokens if self.token_limit is None or not limited else min(tokens, max(self.token_limit, self.tokens))
 
 
 def measure_model(config: Any, peft_config: Any = None) -> ModelSize:
@@ -197,9 +219,13 @@ def make_plan(
         micro_batch=args.per_device_train_batch_size,
         rollouts=args.per_device_train_batch_size * (args.steps_per_generation or args.gradient_accumulation_steps),
         tokens=prompt_length + args.max_completion_length,
-        checkpointing=args.activation_checkpointing,
+        checkpointing=args.gradient_checkpointing,
         vllm=args.vllm_mode if args.use_vllm else "none",
         vllm_share=args.vllm_gpu_memory_utilization,
+        prompt=prompt_length,
+        group=args.num_generations if getattr(args, "share_prefixes", "never") == "always" else 1,
+        token_limit=getattr(args, "max_tokens_per_pass", None),
+        step_rollouts=args.per_device_train_batch_size * args.gradient_accumulation_steps,
     )
 
 
@@ -276,7 +302,7 @@ def memory(size: ModelSize, plan: Plan, gpu_bytes: float) -> dict[str, float]:
         0.0 if plan.adapters or not plan.reference else copy / (plan.processes if sharded else 1)
     )
     found["vLLM"] = plan.vllm_share * gpu_bytes if plan.vllm == "colocate" else 0.0
-    tokens = plan.micro_batch * plan.tokens
+    tokens = plan.pass_tokens()
     # What a block keeps for its backward pass in 16 bits. Norms: input in float32, result, scaled result, of the residual
     # stream twice, of queries and keys once; queries, keys, values and result of attention; four feed-forward tensors.
     widths = 8 * size.hidden + 8 * size.attention + 2.5 * size.kv_width + 4 * size.intermediate
@@ -286,7 +312,8 @@ def memory(size: ModelSize, plan: Plan, gpu_bytes: float) -> dict[str, float]:
     cache = 2.0 * plan.rollouts * plan.tokens * size.layers * size.kv_width * max(1, plan.dtype_bytes // 2)
     gathered = copy if sharded else 0.0
     logits = 4.0 * plan.rollouts * size.vocabulary
-    training = {"activations": kept, "logits": head}
+    tile = 2.0 * min(tokens, LOGITS_TILE[0]) * min(size.vocabulary, LOGITS_TILE[1])
+    training = {"activations": kept, "logits": tile + head}
     generating = {} if plan.vllm != "none" else {"KV cache": cache, "logits": logits, "gathered weights": gathered}
     found["at a time"] = max(sum(training.values()), sum(generating.values()))
     return {
@@ -319,8 +346,9 @@ def remedies(size: ModelSize, plan: Plan, gpu_bytes: float) -> list[str]:
     """
     fewer = min(plan.rollouts, max(plan.micro_batch, 8))
     changes: list[tuple[str, dict[str, Any]]] = [
-        ("activation_checkpointing: true", {"checkpointing": True}),
+        ("gradient_checkpointing: true", {"checkpointing": True}),
         (f"steps_per_generation: {fewer // plan.micro_batch} (fewer rollouts at a time)", {"rollouts": fewer}),
+        (f"max_tokens_per_pass: {plan.tokens}", {"token_limit": plan.tokens}),
         ("use_vllm: true with vllm_mode: server, on other GPUs", {"vllm": "server"}),
         ("per_device_train_batch_size: 1, with more gradient_accumulation_steps", {"micro_batch": 1}),
     ]

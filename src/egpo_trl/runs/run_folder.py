@@ -5,11 +5,12 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..demo.names import model_folder
+from ..reports.model_card import changed_fields
 from ..reports.run_log import CONFIG_FILE, LOG_FILE, read_config, save_config
 from ..sampling.models import checksum_of
 from ..utils.versions import versions
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 
 _STATE = "trainer_state.json"
 _TRACES = (LOG_FILE, _STATE, CONFIG_FILE)  # files that only a run leaves
-_OF_A_RUN = (*_TRACES, "before.json", "after.json", "held_out.jsonl", "report.html", "learning_curves.png",
-             "learning_curves.svg")  # fmt: skip
+_OF_A_RUN = (*_TRACES, "before.json", "after.json", "held_out.jsonl", "rollouts.jsonl", "report.html",
+             "learning_curves.png", "learning_curves.svg")  # fmt: skip
 # Fields that may differ when the same run is started again: they do not change what is learned.
 _INCIDENTAL = (
-    "output_dir", "overwrite_run", "resume_from_checkpoint", "report", "bfcl_.*", "log.*", "report_to", "run_name",
-    "disable_tqdm", "save_.*", "hub_.*", "push_to_hub", "eval_.*", "dataloader_.*", "model_init_kwargs", "project",
-    "trackio_.*", "max_validation_rows", "egpo_trl_.*", "_n_gpu", "deepspeed", "fsdp.*", "ddp_.*", "local_rank",
+    "output_dir", "overwrite_run", "resume_from_checkpoint", "report", "report_steps", "bfcl_.*", "log.*", "report_to",
+    "run_name", "disable_tqdm", "save_.*", "hub_.*", "push_to_hub", "eval_.*", "dataloader_.*", "model_init_kwargs",
+    "project", "trackio_.*", "max_validation_rows", "egpo_trl_.*", "_n_gpu", "deepspeed", "fsdp.*", "ddp_.*", "local_rank",
     "num_completions_to_print", "do_.*", "vllm_server_.*", "vllm_group_port", "dataset_name", "model_name_or_path",
     "resumed_from",
 )  # fmt: skip
@@ -58,14 +59,9 @@ def describe_run(command: str, rows: "Dataset", model_name: str | Path | None, *
         MODEL_FIELD: checksum_of(folder) or str(model_name),
     }
     values: dict[str, Any] = {}
-    changed = []
     for part in parts:
         values |= part.to_dict() if hasattr(part, "to_dict") else vars(part)
-        for one in fields(part):
-            default = one.default if one.default_factory is MISSING else one.default_factory()
-            if getattr(part, one.name) != default:
-                changed.append(one.name)
-    return RunRecord(json.loads(json.dumps({**values, **identity}, default=str)), changed, identity)
+    return RunRecord(json.loads(json.dumps({**values, **identity}, default=str)), changed_fields(*parts), identity)
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], is_strict: bool) -> str | None:

@@ -6,6 +6,7 @@ from ..data.prompts import PROMPT_STYLES
 from ..demo.names import DEMO
 from ..rewards.tool_call import COMPARISONS
 from ..tool_calls.completions import SYNTAXES
+from ..tool_calls.thinking import THINKING_MODES
 
 MULTI_TURN_MODES = ("rollouts", "stepwise")
 
@@ -82,6 +83,14 @@ class EGPOScriptArguments(RowsArguments):
             "choices": tuple(COMPARISONS),
         },
     )
+    thinking: str | None = field(
+        default=None,
+        metadata={
+            "help": "Whether the reward wants a think block: 'required', 'optional' or 'off'. By default required, unless "
+            "the chat template switches thinking off.",
+            "choices": THINKING_MODES,
+        },
+    )
     allow_text: bool = field(default=False, metadata={"help": "Whether the reward allows text beside calls."})
     dots_as_underscores: bool = field(
         default=False, metadata={"help": "Whether a.b and a_b are the same function to the reward."}
@@ -99,6 +108,9 @@ class EGPOScriptArguments(RowsArguments):
             "help": "Measure exact match on held-out rows before and after training (one process). For rows with a "
             "trajectory it is the strict success of rollouts."
         },
+    )
+    report_steps: int = field(
+        default=0, metadata={"help": "Steps between measurements of the held-out rows during training; 0 is never."}
     )
     bfcl_eval_steps: int = field(
         default=0,

@@ -1,10 +1,9 @@
 """The main job: rows and a config in, a trained model, its curves and a report out."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .held_out import HELD_OUT_FILE, evaluate_held_out, few_rows_warning, make_bfcl_callback, write_rows
+from .held_out import HELD_OUT_FILE, few_rows_warning, make_bfcl_callback, write_rows
 from .policy import policy_arguments
 from .run_folder import check_checkpoint, check_run_folder, describe_run, record_run
 from .script_arguments import EGPOScriptArguments
@@ -35,6 +34,7 @@ def build_trainer(
     calls = ToolCallReward(
         syntax=syntax,
         comparison=script.comparison,
+        thinking=script.thinking,
         allow_text=script.allow_text,
         dots_as_underscores=script.dots_as_underscores,
     )
@@ -66,17 +66,6 @@ def _choose_best_by_reward(args: "EGPOConfig") -> list[str]:
         return []
     args.metric_for_best_model, args.greater_is_better = "eval_reward", True
     return ["load_best_model_at_end picks by eval_reward, the reward on the held-out rows."]
-
-
-def _measure_before(trainer: "EGPOTrainer", held_out: "Dataset", environments: Any, file: Path, resume: Any) -> Any:
-    """Scores of the held-out rows before training: of a run that is continued, those of its start."""
-    from ..reports.before_after import save_summary
-
-    if resume and file.exists():
-        return json.loads(file.read_text(encoding="utf-8"))
-    before = evaluate_held_out(trainer, held_out, environments)
-    save_summary(before, file)
-    return before
 
 
 def _draw(output: Path, args: "EGPOConfig") -> dict[str, Path]:
@@ -114,14 +103,13 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
         ValueError: If a row is malformed, the folder holds another run, or the run is known to fail.
         Interrupted: After Ctrl-C, when everything is saved.
     """
-    from transformers import PrinterCallback
-
     from ..environments import load_environments
-    from ..reports.before_after import print_report, save_summary
+    from ..reports.before_after import print_report
     from ..reports.html_report import write_html_report
-    from .callbacks import ConsoleCallback, LogFileCallback
+    from .held_out_callback import HeldOutCallback
     from .interrupt import InterruptCallback
     from .learning_watch import LearningWatch
+    from .watching import watch
 
     output = Path(args.output_dir)
     resume = check_checkpoint(args.resume_from_checkpoint, output)
@@ -134,11 +122,15 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     for note in [*notes, *few_rows_warning(len(held_out)), *_choose_best_by_reward(args)]:
         if args.process_index == 0:
             print(f"note: {note}", flush=True)
-    args.disable_tqdm = True  # ours is the only display of progress, in a notebook too
+    args.disable_tqdm = True  # ours is the only display of progress
+    if {"wandb", "trackio"} & set(args.report_to or ()) and not args.log_completions:
+        args.log_completions, args.num_completions_to_print = True, 0  # the table of rollouts with their reasons
     trainer = build_trainer(script, args, model_args, rows.train, held_out)
+    if ("trajectory" in rows.train.column_names) == ("trajectory" in held_out.column_names):
+        held_out = trainer.check_rows("held-out rows", held_out)  # else they are judged by whole rollouts
     interrupt = InterruptCallback()
-    trainer.remove_callback(PrinterCallback)
-    for callback in (ConsoleCallback(), LogFileCallback(), LearningWatch(), interrupt):
+    watch(trainer)
+    for callback in (LearningWatch(), interrupt):
         trainer.add_callback(callback)
     if script.bfcl_eval_steps:
         trainer.add_callback(make_bfcl_callback(script, trainer))
@@ -154,10 +146,13 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
         write_rows(rows.given_held_out, output / HELD_OUT_FILE)
         for name in ("after.json",) if resume else ("before.json", "after.json"):  # of an earlier run in this folder
             (output / name).unlink(missing_ok=True)
-    before = None
+    measured = None
     if can_report:
-        print(f"Measuring {criterion} on {len(held_out)} held-out rows before training …", flush=True)
-        before = _measure_before(trainer, held_out, environments, output / "before.json", resume)
+        print(f"Measuring {criterion} on {len(held_out)} held-out rows before and after training …", flush=True)
+        measured = HeldOutCallback(
+            trainer, held_out, script.report_steps, environments, skips_end=lambda: interrupt.was_asked
+        )
+        trainer.add_callback(measured)
 
     with interrupt.listening():
         trainer.train(resume_from_checkpoint=resume)
@@ -167,12 +162,10 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     places = {"model": output, "log": output / "trainer_state.json"}
     if is_main:
         places |= _draw(output, args)
-    after = None
-    if before is not None and not interrupt.was_asked:
-        print(f"Measuring {criterion} after training …", flush=True)
-        after = evaluate_held_out(trainer, held_out, environments)
-        save_summary(after, output / "after.json")
+    before, after = (measured.before, measured.after) if measured is not None else (None, None)
+    if after is not None:
         places["before and after"] = output / "after.json"
+    trainer.create_model_card()  # again, now with scores and curves
     if is_main:
         places["report"] = write_html_report(output)
         print_report(before, after, places)
