@@ -77,7 +77,7 @@ def run(name, egpo_lambda):
         warmup_steps=5,
         use_cpu=True,
         bf16=False,
-        activation_checkpointing=False,
+        gradient_checkpointing=False,
         logging_steps=1,
         save_strategy="no",
         report_to="none",

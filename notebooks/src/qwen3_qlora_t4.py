@@ -101,7 +101,7 @@ warmup_steps: 5
 beta: 0.001
 bf16: false
 fp16: true
-activation_checkpointing: true
+gradient_checkpointing: true
 
 # Output
 logging_steps: 1

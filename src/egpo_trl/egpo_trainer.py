@@ -173,14 +173,13 @@ class EGPOTrainer(ModelCardMixin, LeanGRPOTrainer):
         if self.args.entropy_span == "think" and self.args.egpo_lambda > 0:
             tags = self._think_tags or ThinkTags(self._tokenizer, self.args.think_tags)  # raises: says what is missing
             prompt = [{"role": "user", "content": "?"}]
-            if not self._is_vlm and self._tokenizer.chat_template:
-                rendered = self._tokenizer.decode(self._render(prompt, None)["input_ids"][0])
-                if rendered.rstrip().endswith(tags.end):
-                    raise ValueError(
-                        f"The chat template of {self._tokenizer.name_or_path!r} closes the think block in the prompt, so "
-                        "there is no chain of thought. Set enable_thinking=True, entropy_span='completion' or "
-                        "egpo_lambda=0."
-                    )
+            has_template = not self._is_vlm and self._tokenizer.chat_template
+            if has_template and self._renderer.prompt_text(prompt, None).rstrip().endswith(tags.end):
+                raise ValueError(
+                    f"The chat template of {self._tokenizer.name_or_path!r} closes the think block in the prompt, so "
+                    "there is no chain of thought. Set enable_thinking=True, entropy_span='completion' or "
+                    "egpo_lambda=0."
+                )
         super()._check(train_dataset, eval_dataset)
 
     def _check_dropped_rows(self, shaped: torch.Tensor, policy_mask: torch.Tensor) -> None:

@@ -24,7 +24,7 @@ def folder(tmp_path):
     (tmp_path / "rows.jsonl").write_text(text, encoding="utf-8")
     (tmp_path / "run.yaml").write_text(
         "# …\nmodel_name_or_path: demo\ndataset_name: rows.jsonl\nuse_cpu: true\nbf16: false\nreport_to: none\n"
-        "activation_checkpointing: false\nsave_strategy: 'no'\n",
+        "gradient_checkpointing: false\nsave_strategy: 'no'\n",
         encoding="utf-8",
     )
     return tmp_path

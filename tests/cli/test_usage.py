@@ -320,6 +320,7 @@ def test_recipes_of_an_installed_package(tmp_path, monkeypatch):
     expected = set(recipes())
     shutil.copytree(configs_folder(), tmp_path / "egpo_trl" / "configs")
     monkeypatch.setattr(module, "_PACKAGE", tmp_path / "egpo_trl")
+    monkeypatch.chdir(tmp_path)
     assert configs_folder() == tmp_path / "egpo_trl" / "configs"
     assert set(recipes()) == expected
     assert module.recipe_path("quickstart", "train") == configs_folder() / "train" / "quickstart.yaml"

@@ -44,6 +44,12 @@ GLAIVE = """<functioncall> {"name": "get_weather", "arguments": '{"city": "Rome"
         (f"<|python_tag|>{OBJECT}<|eom_id|>", ""),  # Llama 3.1
         ('Thought: The city.\nAction: get_weather\nAction Input: {"city": "Rome"}', "The city."),  # ReAct
         ("Action: get_weather\nAction Input: {'city': 'Rome'}", ""),
+        (
+            '<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{"city": "Rome"}'
+            "<|tool_call_end|><|tool_calls_section_end|>",
+            "",
+        ),  # Kimi K2
+        ('[TOOL_CALLS]get_weather[ARGS]{"city": "Rome"}', ""),  # Mistral, later form
         ("<answer>[get_weather(city='Rome')]</answer>", ""),
         ('{"action": "get_weather", "action_input": {"city": "Rome"}}', ""),
         ('{"tool": "get_weather", "args": {"city": "Rome"}}', ""),
@@ -75,7 +81,6 @@ def test_several_calls_and_odd_names():
         "The get_weather function (see above) helps.",
         "if (a == b) think(er)",
         "```python\nprint(1)\n```",
-        "Final Answer: yes is what I would say.",
         '{"name": "Rome", "input": "none"}',
     ],
 )

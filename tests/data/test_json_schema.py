@@ -144,6 +144,8 @@ def test_functions():
     assert to_function_schema({**bare, "parameters": mapping}) == wanted
     assert to_function_schema({**bare, "parameters": None, "arguments": {"a": "int"}}) == wanted
     assert to_function_schema({**bare, "parameters": {"properties": mapping}, "required": ["a"]}) == wanted
+    listed = to_function_schema({**bare, "parameters": {"a": "int", "b": "int"}, "required": ["b"]})  # Seal-Tools
+    assert listed["function"]["parameters"]["required"] == ["b"]
     assert to_function_schema({"name": "f"})["function"]["parameters"] == {
         "type": "object",
         "properties": {},

@@ -111,7 +111,7 @@ def test_half_written_and_missing_files(finished):
     with pytest.raises(ValueError, match=r"summary\.json is broken"):
         read_run("x", finished)
     summary.unlink()
-    with pytest.raises(ValueError, match=r"holds no finished evaluation \(summary\.json is missing\)"):
+    with pytest.raises(ValueError, match=r"does not hold a finished evaluation \(summary\.json is missing\)"):
         read_run("x", finished)
 
 

@@ -48,7 +48,7 @@ def test_wilson_is_where_the_score_test_just_does_not_reject(case):
 
 @pytest.mark.parametrize("case", [(1, 0), (3, 2), (-1, 2)])
 def test_no_proportion(case):
-    with pytest.raises(ValueError, match="is no proportion"):
+    with pytest.raises(ValueError, match="is not a proportion"):
         wilson_interval(*case)
 
 

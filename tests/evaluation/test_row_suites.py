@@ -140,8 +140,8 @@ def test_the_commands(tmp_path, capsys):
             ["evaluate", "demo", "--model", "demo", "--output_dir", "OUT", "--device", "tpu-9"],
             "egpo-trl evaluate demo: device",
         ),
-        (["evaluate", "demo", "--model", "OUT", "--output_dir", "OUT2"], "model: '.*' holds no model"),
-        (["compare", "OUT", "OUT2"], "holds no finished evaluation"),
+        (["evaluate", "demo", "--model", "OUT", "--output_dir", "OUT2"], "model: '.*' holds neither a model"),
+        (["compare", "OUT", "OUT2"], "does not hold a finished evaluation"),
         (["compare", "A=OUT,OUT2", "B=OUT"], "'A' names several runs"),
     ],
 )

@@ -98,7 +98,7 @@ def test_held_out_scores_and_rollouts_in_tensorboard(tmp_path, monkeypatch):
     words = {
         "max_steps": 2, "report_steps": 1, "num_demo_rows": 32, "max_validation_rows": 4, "per_device_train_batch_size": 8,
         "num_generations": 4, "max_completion_length": 24, "gradient_accumulation_steps": 1, "use_cpu": "true",
-        "bf16": "false", "activation_checkpointing": "false", "logging_steps": 1, "report_to": "tensorboard",
+        "bf16": "false", "gradient_checkpointing": "false", "logging_steps": 1, "report_to": "tensorboard",
         "output_dir": str(tmp_path / "run"),
     }  # fmt: skip
     main(["train", *(word for name, value in words.items() for word in (f"--{name}", str(value)))])

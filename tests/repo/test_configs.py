@@ -1,6 +1,7 @@
 """Every shipped YAML parses with the real parsers, passes the launch checks, and launches on the tiny policy and data."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,13 @@ def test_the_papers_recipe_has_the_papers_numbers(name):
         "max_completion_length": 8192, "num_generations": 8, "num_train_epochs": 5, "validation_share": 0.05,
     }  # fmt: skip
     assert {name: recipe[name] for name in expected} == expected
+
+
+def test_the_command_for_several_machines_can_be_pasted():
+    """One line, whose only blanks are variables that the line before sets."""
+    text = (CONFIGS / "train" / "zero3_32b_multinode.yaml").read_text()
+    (variables,) = re.findall(r"^#   export (.+)$", text, re.MULTILINE)
+    (command,) = re.findall(r"^#   (accelerate launch .+)$", text, re.MULTILINE)
+    assert set(re.findall(r"\$(\w+)", command)) <= {pair.partition("=")[0] for pair in variables.split()}
+    assert "--dataset_name rows.jsonl" in command
+    assert re.search(r"train\.py --config configs/train/zero3_32b_multinode\.yaml", command)

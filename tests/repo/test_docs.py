@@ -24,7 +24,20 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 # Programs of others, whose options are not checked
-FOREIGN = {"pip", ".venv/bin/pip", "trl", "vllm", "source", "git", "cd", "export", "tensorboard", "trackio", "wandb"}
+FOREIGN = {
+    "torchrun",
+    "pip",
+    ".venv/bin/pip",
+    "trl",
+    "vllm",
+    "source",
+    "git",
+    "cd",
+    "export",
+    "tensorboard",
+    "trackio",
+    "wandb",
+}
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 by_name = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 

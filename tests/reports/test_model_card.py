@@ -15,7 +15,7 @@ from tests.tiny import config, tool_rows, train
 TINY = ["--num_demo_rows", "32", "--max_steps", "1", "--use_cpu", "true", "--bf16", "false", "--report_to", "none"]  # fmt: skip
 TRAIN = [
     *TINY, "--max_validation_rows", "8", "--per_device_train_batch_size", "8", "--num_generations", "4", "--logging_steps", "1",
-    "--max_completion_length", "24", "--gradient_accumulation_steps", "1", "--activation_checkpointing", "false",
+    "--max_completion_length", "24", "--gradient_accumulation_steps", "1", "--gradient_checkpointing", "false",
 ]  # fmt: skip
 
 

@@ -16,12 +16,24 @@ from deepspeed.runtime.zero.stage_1_and_2 import estimate_zero2_model_states_mem
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, Qwen3Config, Qwen3ForCausalLM
 from trl import ModelConfig, TrlParser, get_peft_config
+from trl.kernels import chunked_logprob
+from trl.trainer import utils as trainer_utils
 
 from egpo_trl import EGPOConfig
 from egpo_trl.cli import main
 from egpo_trl.runs.model_shapes import config_of_size, parameters_of
 from egpo_trl.runs.plan_time import GPUS, seconds_of_step
-from egpo_trl.runs.planner import Plan, describe, make_plan, measure_model, memory, model_states, remedies, total
+from egpo_trl.runs.planner import (
+    LOGITS_TILE,
+    Plan,
+    describe,
+    make_plan,
+    measure_model,
+    memory,
+    model_states,
+    remedies,
+    total,
+)
 from egpo_trl.runs.script_arguments import EGPOScriptArguments
 from tests.tiny import tiny_model
 
@@ -177,6 +189,10 @@ def test_a_quantized_base_is_that_of_real_tensors(tmp_path, nested):
     assert memory(measure_model(model.config), plan, 1e9)["parameters"] == pytest.approx(held, rel=1e-3)
 
 
+def test_the_tile_of_logits_is_that_of_trl():
+    assert (chunked_logprob.TOKEN_CHUNK_SIZE, trainer_utils._CHUNKED_LOGPROB_CHUNK_SIZE) == LOGITS_TILE
+
+
 def test_qwen3_4b_by_hand():
     """Figures of config.json, calculated with a pencil: 36 blocks of width 2,560 with 32 heads of 128 and 8 pairs of
     keys and values, 9,728 inside, 151,936 tokens; two sequences of 5,000 tokens."""
@@ -188,7 +204,9 @@ def test_qwen3_4b_by_hand():
     assert memory(size, replace(plan, checkpointing=False), 80e9)["  training: activations"] == 36 * block
     assert checkpointed["  generating: KV cache"] == 16 * 5_000 * 2 * 36 * 2_048  # 11.8 GB
     assert checkpointed["  generating: logits"] == 16 * 4 * 151_936
-    assert checkpointed["  training: logits"] == 4 * 151_936 * 2_560  # 1.56 GB
+    assert checkpointed["  training: logits"] == 4 * 151_936 * 2_560 + 2 * 4_096 * 32_768  # 1.56 and 0.27 GB
+    short = memory(size, replace(plan, micro_batch=1, tokens=1_000), 80e9)
+    assert short["  training: logits"] == 4 * 151_936 * 2_560 + 2 * 1_000 * 32_768
 
     vllm = memory(size, replace(plan, vllm="colocate", vllm_share=0.3), 80e9)
     assert vllm["vLLM"] == 0.3 * 80e9

@@ -14,7 +14,18 @@ from egpo_trl.demo.names import model_folder
 from egpo_trl.demo.policy import demo_policy_path
 from tests.tiny import config, tool_rows
 
-SHORT = ["--max_steps", "1", "--per_device_train_batch_size", "8", "--num_demo_rows", "16", "--logging_steps", "1"]
+SHORT = [
+    "--max_steps",
+    "1",
+    "--per_device_train_batch_size",
+    "8",
+    "--num_demo_rows",
+    "16",
+    "--logging_steps",
+    "1",
+    "--warmup_steps",
+    "0",
+]
 RL = [
     "train",
     "--config",

@@ -182,7 +182,17 @@ def test_a_server_without_a_tool_parser(tmp_path, monkeypatch):
         monkeypatch.setattr(
             handler, "misbehave", lambda self, _: self.reply(400, json.dumps({"error": told}).encode())
         )
-        words = ["evaluate", "demo", "--model", "m", "--output", str(tmp_path), "--backend", "openai", "--base_url"]
+        words = [
+            "evaluate",
+            "demo",
+            "--model",
+            "m",
+            "--output_dir",
+            str(tmp_path),
+            "--backend",
+            "openai",
+            "--base_url",
+        ]
         for policy in ("stop", "score_0"):
             with pytest.raises(SystemExit, match=r"does not read tool calls. Give --tool_choice none, .*400"):
                 main([*words, server.url, "--num_rows", "2", "--on_rejection", policy])

@@ -1,4 +1,4 @@
-"""The vLLM back end against a stand-in module with vLLM's signatures. vLLM itself was not run."""
+"""The vLLM back end against a stand-in with its signatures, without vLLM; tests/vllm runs the real one."""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -104,6 +104,12 @@ def test_adapters_are_vllms_own(vllm, tmp_path):
     list(sampler.sample([Request(make_rows(1)[0])]))
     assert LLM.made[0].calls[0][2].path == str(tmp_path)
     assert sampler.identity["adapter"] is True
+
+
+@pytest.mark.parametrize(("rank", "room"), [(1, 8), (8, 8), (20, 32), (129, 256), (600, 600)])
+def test_the_room_for_an_adapter_is_one_that_vllm_knows(tmp_path, rank, room):
+    (tmp_path / "adapter_config.json").write_text(f'{{"peft_type": "LORA", "r": {rank}, "task_type": "CAUSAL_LM"}}')
+    assert vllm_sampler._rank(str(tmp_path)) == room
 
 
 def test_a_whole_run(vllm, tmp_path):

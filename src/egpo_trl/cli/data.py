@@ -148,6 +148,7 @@ def split(call: Call) -> None:
 def sft_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl sft-data`."""
     from ..data.prompts import PROMPT_STYLES
+    from ..data.rows import BAD_ROWS, BAD_ROWS_HELP
     from ..data.sft import NO_CALL_TEXT, SFT_FORMATS
 
     _add_rows(parser)
@@ -158,19 +159,34 @@ def sft_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no_call_text", metavar="TEXT", default=NO_CALL_TEXT, help="answer where text is right and the row has none"
     )
+    parser.add_argument(
+        "--tokenizer", metavar="MODEL", help="model to train: messages in the form that its chat template takes"
+    )
+    parser.add_argument("--bad_rows", choices=BAD_ROWS, default="error", help=BAD_ROWS_HELP)
 
 
 def sft_data(call: Call) -> None:
     """Write canonical rows as conversations for SFT."""
+    from ..data.ast_evaluation import schema_problem
     from ..data.loading import load_rows
-    from ..data.sft import save_conversations, to_sft_dataset
+    from ..data.sft import Conversations, save_conversations
 
     options: Any = call.options
     with one_message("sft-data"):
         _check_output(options.output)
         rows = load_rows(options.dataset_name, options.dataset_config, options.dataset_split)
-        conversations = to_sft_dataset(
-            rows, options.sft_format, options.thought_column, options.no_call_text, options.prompt_style
+        renderer = None
+        if options.tokenizer is not None:
+            from transformers import AutoTokenizer
+
+            from ..data.rendering import PromptRenderer
+            from ..demo.names import model_folder
+
+            tokenizer = AutoTokenizer.from_pretrained(model_folder(options.tokenizer))
+            renderer = PromptRenderer(tokenizer, options.prompt_style)
+        writer = Conversations(
+            renderer, options.sft_format, options.prompt_style, options.thought_column, options.no_call_text
         )
+        conversations = writer.dataset(rows, options.dataset_name, (schema_problem,), options.bad_rows)
         save_conversations(conversations, options.output)
     print(f"{len(conversations):,} conversations: {options.output}")

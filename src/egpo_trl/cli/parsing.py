@@ -141,13 +141,8 @@ class Call:
         """One object for each data class; a value that it refuses is wrong usage."""
         objects = []
         for name, value in vars(self.options).items():
-            if isinstance(value, str) and value.lstrip().startswith("{"):
-                try:
-                    json.loads(value)
-                except ValueError as error:
-                    raise Failure(
-                        f"egpo-trl {self.command}: {name} is not a JSON object: {error}.", WRONG_USAGE
-                    ) from None
+            if isinstance(value, str) and name.endswith(("_kwargs", "_config")) and value.lstrip().startswith("{"):
+                self._check_json(name, value)
         for kind in kinds:
             names = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
             try:
@@ -157,6 +152,13 @@ class Call:
                     raise
                 raise Failure(f"egpo-trl {self.command}: {told(error)}", WRONG_USAGE) from error
         return objects
+
+    def _check_json(self, name: str, value: str) -> None:
+        try:
+            json.loads(value)
+        except ValueError as error:
+            message = f"egpo-trl {self.command}: {name} is not a JSON object: {error}."
+            raise Failure(message, WRONG_USAGE) from None
 
 
 def read_call(command: str, top: argparse.ArgumentParser, parser: CommandParser, argv: Sequence[str]) -> Call:

@@ -5,9 +5,9 @@ written out, so that a schema cannot refer to itself for ever.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import best_match
 
 from ..tool_calls.calls import MAX_DEPTH
@@ -36,16 +36,34 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
+# JSON Schema takes 2.0 for an integer. The reward does not: whoever answers 2 would get nothing.
+_Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
 class InvalidSchema(ValueError):
     """A schema that cannot be compiled."""
 
 
-class Problem(NamedTuple):
-    """What is wrong with arguments: `"missing_argument"`, `"unexpected_argument"`, `"wrong_type"`, `"wrong_value"` or
-    `"too_large"`, and where, in the words of jsonschema."""
+class Reason(str):
+    """What is wrong, as one word such as `wrong_type`, with a sentence that says where and why as `detail`."""
 
-    reason: str
     detail: str
+
+    def __new__(cls, reason: str, detail: str) -> "Reason":
+        made = super().__new__(cls, reason)
+        made.detail = _shortened(detail)
+        return made
+
+
+def _shortened(text: str) -> str:
+    """A text of bounded length: its beginning, which says where, and its end, which says why."""
+    half = _MAX_MESSAGE // 2
+    return text if len(text) <= _MAX_MESSAGE else f"{text[:half]} … {text[-half:]}"
 
 
 def _told(name: str, error: Any) -> str:
@@ -54,19 +72,12 @@ def _told(name: str, error: Any) -> str:
     path = name
     for part in error.absolute_path:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return f"{path}: {error.message}"[:_MAX_MESSAGE] if path else error.message[:_MAX_MESSAGE]
+    return f"{path}: {error.message}" if path else str(error.message)
 
 
 class Arguments:
     """
-    Checks the arguments of one function.
-
-    Args:
-        schema (`Mapping[str, Any]`):
-            JSON schema of the arguments, in any spelling that [`~egpo_trl.data.json_schema.parse_type`] knows.
-
-    Raises:
-        InvalidSchema: If the schema is malformed, too large or nested too deeply.
+    Checks the arguments of one function; raises [`InvalidSchema`] for a schema that is malformed, too large or too deep.
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
@@ -81,16 +92,16 @@ class Arguments:
         self._validators: dict[str, Any] = {}
         self._whole = None
         if any(key in compiled for key in (*_BRANCHES, "not")):
-            self._whole = Draft202012Validator(compiled)
+            self._whole = _Validator(compiled)
 
-    def problem(self, arguments: Mapping[str, Any]) -> Problem | None:
+    def problem(self, arguments: Mapping[str, Any]) -> Reason | None:
         """The first thing that is wrong with arguments, `None` if nothing is."""
         missing = next((name for name in self._required if name not in arguments), None)
         if missing is not None:
-            return Problem("missing_argument", f"{missing!r} is required")
+            return Reason("missing_argument", f"{missing!r} is required")
         unexpected = None if self._is_open else next((name for name in arguments if name not in self._schemas), None)
         if unexpected is not None:
-            return Problem("unexpected_argument", f"{unexpected!r} is not one of {list(self._schemas)}"[:_MAX_MESSAGE])
+            return Reason("unexpected_argument", f"{unexpected!r} is not one of {list(self._schemas)}")
         checked: list[tuple[str, Any, Any]] = []
         for name, value in arguments.items():
             if name in self._defaults and repr(value) == self._defaults[name]:
@@ -100,20 +111,20 @@ class Arguments:
                 if name in self._schemas:
                     checked.append((name, self._validator(name), value))
             elif kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
-                checked.append((name, self._validator(name), value))  # 2.0 is an integer too: the validator decides
+                checked.append((name, self._validator(name), value))
         if self._whole is not None:
             checked.append(("", self._whole, dict(arguments)))
         for name, validator, value in checked:
             if self._num_nodes * _num_places(value) > MAX_WORK:
-                return Problem("too_large", "checking the arguments would take too long")
+                return Reason("too_large", "checking the arguments would take too long")
             error = next(validator.iter_errors(value), None)
             if error is not None:
-                return Problem(_REASONS.get(error.validator, "wrong_value"), _told(name, error))
+                return Reason(_REASONS.get(error.validator, "wrong_value"), _told(name, error))
         return None
 
     def _validator(self, name: str) -> Any:
         if name not in self._validators:
-            self._validators[name] = Draft202012Validator(self._schemas[name])
+            self._validators[name] = _Validator(self._schemas[name])
         return self._validators[name]
 
 

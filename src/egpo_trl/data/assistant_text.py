@@ -11,6 +11,7 @@ from typing import Any
 
 from ..tool_calls.calls import MAX_CALLS, InvalidJSON, State, ToolCall, call_from_object, decode_json, load_json
 from ..tool_calls.named_calls import read_named_calls
+from ..tool_calls.syntaxes import SYNTAX_BY_NAME
 from ..tool_calls.syntaxes.hermes import read_hermes
 from ..tool_calls.syntaxes.pythonic import read_literal
 from ..tool_calls.thinking import split_completion
@@ -19,8 +20,7 @@ from ..tool_calls.thinking import split_completion
 NAME_KEYS = ("name", "function", "tool", "tool_name", "function_name", "api", "api_name", "action")
 ARGUMENT_KEYS = ("arguments", "parameters", "input", "args", "action_input", "tool_input", "params")
 
-_TAG = re.compile(r"<(tool_?calls?|function_calls?|call)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
-_OPENING = re.compile(r"<(?:tool_?calls?|function_calls?|call)>", re.IGNORECASE)
+_OPENING = re.compile(r"<(tool_?calls?|function_calls?|call)>", re.IGNORECASE)
 _CLOSING = re.compile(r"</(?:tool_?calls?|function_?calls?|call)>", re.IGNORECASE)
 _PREFIX = re.compile(r"\[TOOL_CALLS\]|<\|python_tag\|>")  # all that follows is calls
 _STOP = re.compile(r"(?:</s>|<\|eo[mt]_id\|>|<\|im_end\|>|<\|endoftext\|>)\s*\Z")
@@ -49,8 +49,9 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
 
     Calls are read in tags (`<tool_call>`, `<TOOLCALL>`, `<call>` and their kind: JSON, a list of it, Python literals),
     after `[TOOL_CALLS]`, `<|python_tag|>` and Glaive's `<functioncall>`, as `Action:` with `Action Input:`, and, where
-    they are all of the message but a code fence and call functions of the record, as JSON or as `[f(a=1)]`. A think block
-    before them is left out, as is the thought before an `<answer>`, `<final>` or `Final Answer:`.
+    they are all of the message but a code fence and call functions of the record, as JSON or as `[f(a=1)]`; also in the
+    syntaxes of models that mark calls with tokens of their own and write arguments as JSON. A think block before them is
+    left out, as is the thought before an `<answer>`, `<final>` or `Final Answer:`.
 
     Args:
         text (`str`):
@@ -71,20 +72,14 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
     said_text = _unwrapped(said.answer.strip())
     if not said_text:
         raise ValueError("holds nothing after its think block" if text.strip() else "has no content")
-    if _CLOSING.search(said_text) or _OPENING.search(said_text):
-        calls, beside = _glaive(said_text) if _GLAIVE in said_text else _tagged(said_text)
-    elif _GLAIVE in said_text:
-        calls, beside = _glaive(said_text)
-    elif _PREFIX.search(said_text):
-        calls, beside = _after_prefix(said_text)
-    elif _ACTION.search(said_text):
-        calls, beside = _react(said_text)
-    else:
-        calls, beside = _whole(said_text, names), ""
-    if not calls:
-        beside = _final_answer(said_text)
-    if looks_like_call(beside, names):
-        raise ValueError("holds a call, or a piece of one, that cannot be read")
+    try:
+        calls, beside = _read(said_text, names)
+        if looks_like_call(beside, names):
+            raise ValueError("holds a call, or a piece of one, that cannot be read")
+    except ValueError:
+        calls, beside = _in_a_models_syntax(said_text, names), ""
+        if not calls:
+            raise
     return calls, beside
 
 
@@ -105,7 +100,7 @@ def looks_like_call(text: str, names: Collection[str]) -> bool:
     """
     if _MARKER.search(text) or all(key.search(text) for key in _CALL_KEYS):
         return True
-    found = []
+    found: list[str] = []
     if _ARGUMENTS_KEY.search(text):
         found += [match[1] for match in islice(_NAME_KEY.finditer(text), _MAX_PLACES)]
     if "Action" in text:
@@ -117,6 +112,20 @@ def looks_like_call(text: str, names: Collection[str]) -> bool:
     endings = {re.split(r"\W", name)[-1] for name in names}
     places = (match.end(1) for match in _PYTHONIC.finditer(text) if match[1] in endings)
     return any(text.endswith(tuple(names), 0, end) for end in islice(places, _MAX_PLACES))
+
+
+def _read(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, ...], str]:
+    if _GLAIVE in text:
+        calls, beside = _glaive(text)
+    elif _CLOSING.search(text) or _OPENING.search(text):
+        calls, beside = _tagged(text)
+    elif _PREFIX.search(text):
+        calls, beside = _after_prefix(text)
+    elif _ACTION.search(text):
+        calls, beside = _react(text)
+    else:
+        calls, beside = _whole(text, names), ""
+    return calls, beside if calls else _final_answer(text)
 
 
 def _unwrapped(text: str) -> str:
@@ -143,11 +152,20 @@ def _tagged(text: str) -> tuple[tuple[ToolCall, ...], str]:
     opened = sum(1 for _ in islice(_OPENING.finditer(text), MAX_CALLS + 1))
     if not 0 < opened <= MAX_CALLS:
         raise ValueError("holds a call that cannot be read: a tag is missing, or there are too many")
-    blocks = [match[2] for match in _TAG.finditer(text)]
-    beside = _TAG.sub("", text).strip()
-    if not blocks or _OPENING.search(beside) or _CLOSING.search(beside):
+    blocks: list[str] = []
+    beside: list[str] = []
+    position = 0
+    while (opening := _OPENING.search(text, position)) is not None:
+        closing = re.compile(f"</{opening[1]}>", re.IGNORECASE).search(text, opening.end())
+        if closing is None:
+            raise ValueError("holds a call that cannot be read: a tag is missing")
+        blocks.append(text[opening.end() : closing.start()])
+        beside.append(text[position : opening.start()])
+        position = closing.end()
+    around = "".join([*beside, text[position:]]).strip()
+    if _CLOSING.search(around):
         raise ValueError("holds a call that cannot be read: a tag is missing")
-    return _all_readable(blocks), beside
+    return _all_readable(blocks), around
 
 
 def _glaive(text: str) -> tuple[tuple[ToolCall, ...], str]:
@@ -173,10 +191,23 @@ def _react(text: str) -> tuple[tuple[ToolCall, ...], str]:
         if given[end:].strip():
             raise InvalidJSON("there is text after the action's input")
     except InvalidJSON as error:
-        arguments = _literal_or_raise(given, error)
+        try:
+            arguments = _literal_or_raise(given, error)
+        except ValueError as told:
+            raise ValueError(f"holds a call that cannot be read: {told}") from None
     if not isinstance(arguments, dict):
         raise ValueError("holds a call that cannot be read: the action's input must be a JSON object")
     return (ToolCall(found[1].strip(), arguments),), text[: found.start()].strip().removeprefix("Thought:").strip()
+
+
+def _in_a_models_syntax(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
+    """Calls in the syntax of a family of models that marks them, such as Kimi's; empty where there are none."""
+    for syntax in SYNTAX_BY_NAME.values():
+        if not syntax.is_typed_by_schema and any(mark in text for mark in syntax.marks):
+            answer = syntax.read(text, names, True)
+            if answer.state is State.CALL:
+                return answer.calls
+    return ()
 
 
 def _all_readable(blocks: list[str]) -> tuple[ToolCall, ...]:

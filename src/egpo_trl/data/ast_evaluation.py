@@ -6,16 +6,13 @@ from functools import lru_cache
 from typing import Any
 
 from ..tool_calls.calls import parse_reference, parse_row_tools, parse_tools
-from .argument_schema import Arguments, InvalidSchema
-from .rows import row_problem
+from .argument_schema import Arguments, InvalidSchema, Reason
+from .rows import Problem, row_problem
 
 REASONS = (
     "malformed_prompt", "malformed_tools", "malformed_reference", "invalid_schema", "call_needed", "call_not_needed",
     "unknown_function", "missing_argument", "unexpected_argument", "wrong_type", "wrong_value", "too_large",
 )  # fmt: skip
-
-
-_MAX_DETAIL = 300  # characters
 
 
 class _Functions:
@@ -34,17 +31,6 @@ class _Functions:
 @lru_cache(maxsize=256)
 def _functions(tools: str) -> _Functions:
     return _Functions(parse_tools(parse_row_tools(tools)))
-
-
-class Reason(str):
-    """One of [`REASONS`], with a sentence about what is wrong as `detail`."""
-
-    detail: str
-
-    def __new__(cls, reason: str, detail: str) -> "Reason":
-        made = super().__new__(cls, reason)
-        made.detail = detail
-        return made
 
 
 def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> Reason | None:
@@ -99,15 +85,25 @@ def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> Rea
         return Reason("call_not_needed", "the right answer is said to be a call")
     for call in calls:
         if call.name not in functions.schemas:
-            return Reason("unknown_function", f"{call.name!r} is not one of {list(functions.schemas)}"[:_MAX_DETAIL])
+            return Reason("unknown_function", f"{call.name!r} is not one of {list(functions.schemas)}")
     for call in calls:
         try:
             found = functions.arguments(call.name).problem(call.arguments)
         except (InvalidSchema, RecursionError) as error:
-            return Reason("invalid_schema", f"{call.name}: {error}"[:_MAX_DETAIL])
+            return Reason("invalid_schema", f"{call.name}: {error}")
         if found is not None:
-            return Reason(found.reason, f"{call.name}({found.detail})")
+            return Reason(found, f"{call.name}({found.detail})")
     return None
+
+
+def schema_problem(row: Mapping[str, Any]) -> Problem | None:
+    """How the reference of a row breaks its own functions, where the row names functions."""
+    if row.get("tools") is None or not isinstance(row.get("reference"), str):
+        return None
+    reason = evaluate_row(row)
+    if reason is None or reason.startswith("malformed"):
+        return None
+    return Problem(str(reason), f"its reference does not fit its functions: {reason.detail}")
 
 
 class ASTEvaluation:

@@ -52,7 +52,7 @@ def read_functions(value: Any) -> list[dict[str, Any]]:
     """
     if isinstance(value, str):
         value = _values(value)
-    elif isinstance(value, list):
+    if isinstance(value, list):
         value = [_object(item) if isinstance(item, str) else item for item in value]
     return to_tools(value)
 

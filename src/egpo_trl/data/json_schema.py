@@ -294,7 +294,8 @@ def to_function_schema(function: Any) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"function {name!r}: {error}") from None
     required = function.get("required")
-    if isinstance(required, list) and "required" not in schema:
+    stated = isinstance(parameters, dict) and isinstance(parameters.get("required"), list)
+    if isinstance(required, list) and not stated:  # it says more than types and defaults do
         schema["required"] = [item for item in required if isinstance(item, str)]
     description = _first(function, _DESCRIPTION_KEYS)
     described = {"description": description} if isinstance(description, str) else {}
@@ -380,7 +381,7 @@ def to_tools(functions: Any) -> list[dict[str, Any]]:
         tool = to_function_schema(function)
         name = tool["function"]["name"]
         if tools.setdefault(name, tool) != tool:
-            raise ValueError(f"function {name!r} stands twice with different schemas")
+            raise ValueError(f"function {name!r} has two different schemas")
     return list(tools.values())
 
 

@@ -1,16 +1,17 @@
 """Canonical rows from the embedded world, a file, a folder or the Hub."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Features, List, Value, load_dataset
+from datasets import Dataset, Features, Json, List, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 
 from ..demo.names import DEMO, DEMO_MULTI_TURN
+from ..tool_calls.native import REASONING_FIELDS
 from .duplicates import without_ids
-from .prompts import CALLS_IN_CONTENT, to_messages
+from .prompts import DEFAULT_THINK_TAGS, to_messages
 from .records import Unconvertible, load_saved, read_records
 
 _TEXT = Value("string")
@@ -127,28 +128,14 @@ def _first_columns(name: str) -> list[str]:
     return list(first) if isinstance(first, dict) else []
 
 
-def in_paper_style(rows: Dataset, think_tags: tuple[str, str] = ("<think>", "</think>")) -> Dataset:
-    """
-    Rows with their prompts in the paper's style.
-
-    Args:
-        rows ([`~datasets.Dataset`]):
-            Canonical rows.
-        think_tags (`tuple[str, str]`, *optional*, defaults to `("<think>", "</think>")`):
-            Tags that the prompts ask for.
-
-    Returns:
-        [`~datasets.Dataset`]:
-            The rows with the prompts that [`~egpo_trl.data.prompts.to_messages`] gives.
-
-    Raises:
-        ValueError: As [`~egpo_trl.data.prompts.to_messages`].
-    """
+def in_paper_style(rows: Dataset, think_tags: Sequence[str] = DEFAULT_THINK_TAGS) -> Dataset:
+    """Rows with the prompts that [`~egpo_trl.data.prompts.to_messages`] writes in the paper's style."""
     features = Features(rows.features)
     message = getattr(features["prompt"], "feature", None)
     if isinstance(message, dict):  # `map` would take the keys of the first messages for those of all
-        calls = message.get("tool_calls", [_CALL])
-        features["prompt"] = List({"role": _TEXT, "content": _TEXT, **message, CALLS_IN_CONTENT: calls})
+        content = _TEXT if message.get("content", _TEXT) == _TEXT else Json()
+        kept = {name: message[name] for name in REASONING_FIELDS if name in message}
+        features["prompt"] = List({"role": _TEXT, "content": content, **kept})
     return rows.map(
         lambda row: {"prompt": to_messages(row, "paper", think_tags)}, features=features, desc="Writing prompts"
     )

@@ -147,7 +147,7 @@ def _schema_of(resolver: "_Resolver", parameter: Mapping[str, Any]) -> dict[str,
 
 
 def _name(operation_id: Any, method: str, path: str) -> str:
-    name = operation_id if isinstance(operation_id, str) and operation_id.strip() else f"{method}_{path}"
+    name = operation_id if isinstance(operation_id, str) and operation_id.strip() else f"{method}{path}"
     return re.sub(r"[^\w.-]+", "_", name).strip("_")
 
 

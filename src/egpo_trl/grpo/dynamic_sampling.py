@@ -2,6 +2,7 @@
 
 import math
 import operator
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -90,6 +91,22 @@ def put_rows(batch: dict[str, Any], rows: dict[int, dict[str, Any]], pad_token_i
     return result
 
 
+def empty_logs(logs: dict[str, Any]) -> dict[str, Any]:
+    """Logs of TRL's completions table without a row."""
+    return {name: defaultdict(deque) if isinstance(column, dict) else deque() for name, column in logs.items()}
+
+
+def put_log_rows(logs: dict[str, Any], fresh: dict[str, Any], moves: dict[int, int], size: int) -> None:
+    """Replace rows of the completions table, whose last `size` rows are the generation batch, in place."""
+    for name, column in fresh.items():
+        if isinstance(column, dict):
+            put_log_rows(logs[name], column, moves, size)
+            continue
+        for new, old in moves.items():
+            if new < len(column) and old < len(logs[name]):
+                logs[name][len(logs[name]) - size + old] = column[new]
+
+
 def _widen(values: torch.Tensor, width: int, name: str, fill: int) -> torch.Tensor:
     missing = width - values.shape[-1]
     return pad(values, (missing, 0) if name.startswith("prompt_") else (0, missing), value=fill)
@@ -103,6 +120,7 @@ def replace_dead_groups(
     max_rounds: int,
     pad_token_id: int,
     accelerator: Accelerator,
+    on_moves: Callable[[dict[int, int]], None] = lambda _: None,
 ) -> tuple[dict[str, Any], SamplingRounds]:
     """
     Sample further prompts until every group of a generation batch has a gradient, for a bounded number of rounds.
@@ -126,6 +144,9 @@ def replace_dead_groups(
             Id of the padding token.
         accelerator ([`~accelerate.Accelerator`]):
             Knows the processes.
+        on_moves (`Callable`, *optional*):
+            Called after each round with where its rollouts went: place among those of all processes in the round -> place
+            in the whole generation batch.
 
     Returns:
         `tuple`:
@@ -156,6 +177,7 @@ def replace_dead_groups(
             for old, new in zip(dead, found, strict=False)
             for row in range(group_size)
         }
+        on_moves(moves)
         sent = [
             (moves[rank * share + row], {name: _row(value, row) for name, value in fresh.items() if per_row(value)})
             for row in range(share)

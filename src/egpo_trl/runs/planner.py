@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from trl import GRPOConfig, ModelConfig
 
 USABLE_SHARE = 0.92  # of a GPU: an allowance for the CUDA context and fragmentation
+LOGITS_TILE = (
+    4096,
+    32_768,
+)  # tokens and vocabulary entries that TRL 1.16 scores at a time: logits are never held whole
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 
 
@@ -86,7 +90,7 @@ class Plan:
         tokens (`int`):
             Tokens of a prompt and its completion.
         checkpointing (`bool`):
-            `activation_checkpointing`.
+            `gradient_checkpointing`.
         vllm (`str`):
             `"none"`, `"colocate"` or `"server"`.
         vllm_share (`float`):
@@ -215,7 +219,7 @@ def make_plan(
         micro_batch=args.per_device_train_batch_size,
         rollouts=args.per_device_train_batch_size * (args.steps_per_generation or args.gradient_accumulation_steps),
         tokens=prompt_length + args.max_completion_length,
-        checkpointing=args.activation_checkpointing,
+        checkpointing=args.gradient_checkpointing,
         vllm=args.vllm_mode if args.use_vllm else "none",
         vllm_share=args.vllm_gpu_memory_utilization,
         prompt=prompt_length,
@@ -308,7 +312,8 @@ def memory(size: ModelSize, plan: Plan, gpu_bytes: float) -> dict[str, float]:
     cache = 2.0 * plan.rollouts * plan.tokens * size.layers * size.kv_width * max(1, plan.dtype_bytes // 2)
     gathered = copy if sharded else 0.0
     logits = 4.0 * plan.rollouts * size.vocabulary
-    training = {"activations": kept, "logits": head}
+    tile = 2.0 * min(tokens, LOGITS_TILE[0]) * min(size.vocabulary, LOGITS_TILE[1])
+    training = {"activations": kept, "logits": tile + head}
     generating = {} if plan.vllm != "none" else {"KV cache": cache, "logits": logits, "gathered weights": gathered}
     found["at a time"] = max(sum(training.values()), sum(generating.values()))
     return {
@@ -341,7 +346,7 @@ def remedies(size: ModelSize, plan: Plan, gpu_bytes: float) -> list[str]:
     """
     fewer = min(plan.rollouts, max(plan.micro_batch, 8))
     changes: list[tuple[str, dict[str, Any]]] = [
-        ("activation_checkpointing: true", {"checkpointing": True}),
+        ("gradient_checkpointing: true", {"checkpointing": True}),
         (f"steps_per_generation: {fewer // plan.micro_batch} (fewer rollouts at a time)", {"rollouts": fewer}),
         (f"max_tokens_per_pass: {plan.tokens}", {"token_limit": plan.tokens}),
         ("use_vllm: true with vllm_mode: server, on other GPUs", {"vllm": "server"}),

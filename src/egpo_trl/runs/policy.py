@@ -44,6 +44,7 @@ def check_adapter(model_args: "ModelConfig") -> list[str]:
     import json
 
     folder = model_folder(model_args.model_name_or_path)
+    check_folder(folder)
     if not is_adapter(folder):
         return []
     saved = json.loads((Path(folder) / ADAPTER_FILE).read_text(encoding="utf-8"))

@@ -6,6 +6,7 @@ from ..data.prompts import PROMPT_STYLES
 from ..demo.names import DEMO
 from ..rewards.tool_call import COMPARISONS
 from ..tool_calls.completions import SYNTAXES
+from ..tool_calls.thinking import THINKING_MODES
 
 MULTI_TURN_MODES = ("rollouts", "stepwise")
 
@@ -80,6 +81,14 @@ class EGPOScriptArguments(RowsArguments):
         metadata={
             "help": "How the reward compares calls: 'exact', or 'bfcl' with lists of acceptable values.",
             "choices": tuple(COMPARISONS),
+        },
+    )
+    thinking: str | None = field(
+        default=None,
+        metadata={
+            "help": "Whether the reward wants a think block: 'required', 'optional' or 'off'. By default required, unless "
+            "the chat template switches thinking off.",
+            "choices": THINKING_MODES,
         },
     )
     allow_text: bool = field(default=False, metadata={"help": "Whether the reward allows text beside calls."})

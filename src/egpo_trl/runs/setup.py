@@ -1,13 +1,22 @@
 """Rows of a run and the checks before its model is loaded."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..demo.names import DEMOS
 from ..sampling.models import context_length
-from .launch_checks import check_launch, check_lengths, check_number_of_rows, context_limits, detect_launch
+from .launch_checks import (
+    check_launch,
+    check_lengths,
+    check_number_of_rows,
+    check_vllm,
+    context_limits,
+    detect_launch,
+    installed_vllm,
+)
 from .policy import check_adapter, config_source, load_tokenizer
 from .script_arguments import EGPOScriptArguments, RowsArguments
 
@@ -28,21 +37,30 @@ class RunRows:
     given_held_out: "Dataset"
 
 
-def load_given_rows(script: RowsArguments) -> "Dataset":
-    """The rows that a run names, well-formed."""
+def load_given_rows(
+    script: RowsArguments, bad_rows: str, environments: "Mapping[Any, Any] | None" = None
+) -> "Dataset":
+    """The rows that a run names, without those that are bad whatever the model, by the policy `bad_rows`."""
     from ..data.loading import load_rows
-    from ..data.rows import check_rows
+    from ..data.rows import Check, Problem, check_rows
+    from ..environments.trajectories import trajectory_problem
+
+    def check_trajectory(row: Mapping[str, Any]) -> Problem | None:
+        words = trajectory_problem(row, environments or {})
+        return None if words is None else Problem("invalid_trajectory", words)
 
     rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_split, script.num_demo_rows)
     has_trajectories = "trajectory" in rows.column_names
+    required = ["prompt", "trajectory" if has_trajectories else "reference"]
+    checks: list[Check] = [check_trajectory] if has_trajectories and environments is not None else []
     try:
-        check_rows(rows, script.dataset_name, ["prompt", "trajectory" if has_trajectories else "reference"])
+        rows = check_rows(rows, script.dataset_name, required, checks, bad_rows, rows.column_names)
     except UnicodeDecodeError as error:
         raise ValueError(f"dataset_name: {script.dataset_name!r} is not UTF-8 text: {error}.") from None
     return rows
 
 
-def _hold_out(rows: "Dataset", script: EGPOScriptArguments, seed: int) -> "tuple[Dataset, Dataset]":
+def _hold_out(rows: "Dataset", script: EGPOScriptArguments, seed: int, bad_rows: str) -> "tuple[Dataset, Dataset]":
     """Rows to train on and rows held out."""
     from ..data.loading import load_rows, split_by_prompt
     from ..data.rows import check_rows
@@ -53,7 +71,8 @@ def _hold_out(rows: "Dataset", script: EGPOScriptArguments, seed: int) -> "tuple
         return split_by_prompt(rows, script.validation_share, seed)
     held_out = load_rows(script.validation_dataset_name)
     name = script.validation_dataset_name
-    check_rows(held_out, name, ["prompt", "trajectory" if "trajectory" in held_out.column_names else "reference"])
+    required = ["prompt", "trajectory" if "trajectory" in held_out.column_names else "reference"]
+    held_out = check_rows(held_out, name, required, bad_rows=bad_rows)
     known = {repr(prompt) for prompt in rows["prompt"]}
     shared = sum(repr(prompt) in known for prompt in held_out["prompt"])
     if shared:
@@ -68,18 +87,17 @@ def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> RunRows:
     """Rows to train on and rows held out, in the prompt style of the run; a malformed row is a `ValueError`."""
     from ..data.loading import in_paper_style
     from ..environments import load_environments
-    from ..environments.trajectories import check_trajectories
 
-    rows = load_given_rows(script)
+    rows = load_given_rows(script, args.bad_rows, load_environments(script.environments))
     has_trajectories = "trajectory" in rows.column_names
     if has_trajectories:
         if script.prompt_style != "native":
             raise ValueError("Rows with a `trajectory` are rendered by the chat template. Use prompt_style 'native'.")
-        check_trajectories(rows, script.dataset_name, load_environments(script.environments))
     elif script.multi_turn != "rollouts" or script.environments:
         name = "multi_turn" if script.multi_turn != "rollouts" else "environments"
         raise ValueError(f"{name} has no effect here: the rows have no column `trajectory`. Remove it.")
-    train, held_out = _hold_out(rows, script, args.seed if args.data_seed is None else args.data_seed)
+    seed = args.seed if args.data_seed is None else args.data_seed
+    train, held_out = _hold_out(rows, script, seed, args.bad_rows)
     held_out = held_out.select(range(min(len(held_out), script.max_validation_rows)))
     given_held_out = held_out
     if has_trajectories and script.multi_turn == "stepwise":
@@ -108,14 +126,19 @@ def single_steps(rows: "Dataset", script: EGPOScriptArguments) -> "Dataset":
 def prompt_lengths(
     rows: "Dataset", tokenizer: Any, render_tools: bool, longest: int | None = None, **template_kwargs: Any
 ) -> Iterator[int]:
-    """Tokens of the prompts, of all rows or of the `longest` ones by characters."""
-    from ..sampling.generate import render_prompt
+    """Tokens of the prompts, of all rows or of the `longest` ones by characters; 0 for one that cannot be rendered."""
+    from ..data.rendering import PromptRenderer, RenderingError
 
+    render = PromptRenderer(tokenizer, chat_template_kwargs=template_kwargs, render_tools=render_tools)
     columns = ["prompt", *({"tools"} & set(rows.column_names) if render_tools else ())]
     chosen: Any = rows.select_columns(columns)
     if longest is not None:
         chosen = heapq.nlargest(longest, chosen, key=lambda row: len(str(row)))
-    return (len(render_prompt(tokenizer, row, chat_template_kwargs=template_kwargs)) for row in chosen)
+    for row in chosen:
+        length = 0
+        with suppress(RenderingError):  # the trainer names the row, or leaves it out
+            length = len(render(row))
+        yield length
 
 
 def _without_long_rows(
@@ -161,6 +184,7 @@ def check_before_loading(
 
     found = check_adapter(model_args)
     found += check_launch(args, model_args, detect_launch(args.use_cpu))
+    found += check_vllm(args, installed_vllm())
     source = {"revision": model_args.model_revision, "trust_remote_code": args.trust_remote_code}
     config = AutoConfig.from_pretrained(config_source(model_args), **source)
     tokenizer = load_tokenizer(model_args, args.trust_remote_code)

@@ -34,6 +34,7 @@ def build_trainer(
     calls = ToolCallReward(
         syntax=syntax,
         comparison=script.comparison,
+        thinking=script.thinking,
         allow_text=script.allow_text,
         dots_as_underscores=script.dots_as_underscores,
     )
@@ -125,6 +126,8 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     if {"wandb", "trackio"} & set(args.report_to or ()) and not args.log_completions:
         args.log_completions, args.num_completions_to_print = True, 0  # the table of rollouts with their reasons
     trainer = build_trainer(script, args, model_args, rows.train, held_out)
+    if ("trajectory" in rows.train.column_names) == ("trajectory" in held_out.column_names):
+        held_out = trainer.check_rows("held-out rows", held_out)  # else they are judged by whole rollouts
     interrupt = InterruptCallback()
     watch(trainer)
     for callback in (LearningWatch(), interrupt):

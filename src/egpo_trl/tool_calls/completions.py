@@ -88,6 +88,11 @@ class CompletionReader:
         template = find_response_template(self.tokenizer) if self.tokenizer is not None else None
         return None if template is None else NativeReader(template, self.thinking)
 
+    @property
+    def reads_reasoning(self) -> bool:
+        """Whether the response template of the native syntax says where the chain of thought is."""
+        return self._native is not None and self._native.reads_reasoning
+
     @cached_property
     def _checks_think_tags(self) -> bool:
         return self.syntax in SYNTAX_BY_NAME and SYNTAX_BY_NAME[self.syntax].checks_think_tags

@@ -6,7 +6,8 @@ from .calls import MAX_CHARACTERS, MAX_DEPTH, State, ToolCall
 from .syntaxes.pythonic import read_pythonic
 from .syntaxes.pythonic import write_calls as write_calls
 
-_TOKEN = re.compile(r"""\"(?:[^"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[\[({\])},=]""", re.DOTALL)
+# Strings, closed or not, so that none is looked at twice, and what parts names from values.
+_TOKEN = re.compile(r"""\"(?:[^"\\]|\\.)*\\?(?:\"|\Z)|'(?:[^'\\]|\\.)*\\?(?:'|\Z)|[\[({\])},=]""", re.DOTALL)
 
 
 def read_named_calls(text: str) -> tuple[ToolCall, ...] | None:

@@ -99,8 +99,8 @@ class OpenAPITools:
     def _prepare(self, operation: Operation, arguments: Mapping[str, Any]) -> urllib.request.Request:
         if not self._base_url.startswith(("http://", "https://")):
             raise RuntimeError("the document names no server: give base_url")
-        path, query, headers, cookies = operation.path, [], {}, []
-        body: dict[str, Any] = {}
+        path, body = operation.path, dict[str, Any]()
+        query, headers, cookies = list[tuple[str, str]](), dict[str, str](), list[str]()
         unknown = [name for name in arguments if name not in operation.places]
         if unknown:
             raise RuntimeError(f"{operation.name} has no argument {unknown[0]!r}")

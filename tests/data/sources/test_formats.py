@@ -122,11 +122,12 @@ def test_other_files_of_a_format(tmp_path, file, source, right, num_skipped):
     (tmp_path / "shuffled.jsonl").write_text("".join(json.dumps(record) + "\n" for record in shuffled))
     made = ["shuffled.jsonl"]
     if source != "bfcl" and source != "toolalpaca":  # nobody writes their lists as text
-        texts = [strings(record) for record in records]
+        columns = sorted({key for record in records for key in record})
+        texts = [{**dict.fromkeys(columns), **strings(record)} for record in records]
         (tmp_path / "texts.json").write_text(json.dumps(texts))
         Dataset.from_list(texts).to_parquet(tmp_path / "texts.parquet")
         with (tmp_path / "texts.csv").open("w", encoding="utf-8", newline="") as table:
-            writer = csv.DictWriter(table, sorted({key for record in texts for key in record}))
+            writer = csv.DictWriter(table, columns)
             writer.writeheader()
             writer.writerows(texts)
         made += ["texts.json", "texts.parquet", "texts.csv"]
@@ -157,7 +158,7 @@ def test_several_forms_in_one_file(tmp_path):
         (
             {"question": "?", "answer": "!", "tools": "[]"},
             None,
-            r"most likely sources are .*when2call \(reads `messages`",
+            r"most likely sources are xlam \(reads `query`, `tools`, `answers`\), messages",
         ),
         ({"instruction": "Sum up.", "input": "x", "output": "y"}, None, "most likely sources are api_bank"),
         ({"prompt": "?", "reference": [], "completion": "!", "tools": []}, None, r"several forms \(jsonl: .*; trl: "),

@@ -46,7 +46,7 @@ def test_what_is_skipped():
     assert [skip.reason for skip in skipped] == [
         "the query does not hold the value 'True'",
         "has the result of another call as an argument",
-        "argument 'level' of 'setLight' is 'a little', which is not of the declared type integer",
+        "argument 'level' of 'setLight' is 'a little', not of the declared type integer",
     ]
 
 

@@ -93,7 +93,7 @@ def test_text_and_values_instead_of_strings(tmp_path):
         ({"tools": '[{"description": "x"}]'}, "tools", "a function has no 'name'"),
         ({"tools": '[{"name": "f", "parameters": []}]'}, "tools", "function 'f': 'parameters' must be an object"),
         ({"tools": '[{"name": "f", "parameters": {"a": 3}}]'}, "tools", "function 'f': a schema must be an object"),
-        ({"tools": '[{"name": "f"}, {"name": "f", "parameters": {"a": {}}}]'}, "tools", "stands twice"),
+        ({"tools": '[{"name": "f"}, {"name": "f", "parameters": {"a": {}}}]'}, "tools", "has two different schemas"),
         ({"tools": "[" * 200}, "tools", "is not JSON"),
         ({"answers": None}, "answers", "is missing"),
         ({"answers": '[{"name": "f"}]'}, "reference", "calls 'f', which is not among the functions"),

@@ -20,7 +20,7 @@ from ..records import Record, Unconvertible
 from ..rows import row_problem
 from .bfcl import REFERENCES
 from .conversation import Row, dump_json
-from .detection import SOURCES, UnknownFormat, check_source, detect, discover, recognise
+from .detection import SOURCES, UnknownFormat, check_source, detect, discover, recognise, recognise_path
 
 __all__ = ["SOURCES", "Conversion", "Skipped", "UnknownFormat", "convert", "discover", "recognise"]
 
@@ -305,12 +305,17 @@ def convert(
     unknown = [name for name in fields or {} if name not in FIELD_OPTIONS]
     if unknown:
         raise ValueError(f"fields must name {', '.join(FIELD_OPTIONS)}, got {unknown[0]!r}.")
+    at_path = recognise_path(name_or_path) if source is None else {}
+    source = next(iter(at_path), source)
     if source is not None:
         _check_options(options, [source])
     if options.get("reference", "exact") not in REFERENCES:
         raise ValueError(f"reference must be one of {REFERENCES}, got {options['reference']!r}.")
     reading = partial(_read, name_or_path, split, config, options)
-    return Conversion(source, reading, options, on_skip, fields, _load_tools(tools))
+    conversion = Conversion(source, reading, options, on_skip, fields, _load_tools(tools))
+    if at_path:
+        conversion.found = at_path
+    return conversion
 
 
 def _options_of(source: str) -> tuple[set[str], set[str]]:

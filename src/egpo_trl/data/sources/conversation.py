@@ -130,7 +130,7 @@ class Conversation:
 
     def rows(self) -> list[Row]:
         """
-        One row for each assistant step behind a user message.
+        One row for each assistant step after a user message.
 
         Returns:
             `list[dict]`:
@@ -147,7 +147,7 @@ class Conversation:
             if position > first_user
         ]
         if not rows:
-            raise Unconvertible(self.field, "has no assistant message behind a user message")
+            raise Unconvertible(self.field, "has no assistant message after a user message")
         return rows
 
 

@@ -54,6 +54,15 @@ def recognise(record: Record) -> tuple[str, str]:
     return next(iter(chosen.items()))
 
 
+def recognise_path(name_or_path: str) -> dict[str, str]:
+    """The source of a folder that is known by its files, with the reason; empty where none is."""
+    for name, module in SOURCES.items():
+        why = module.recognise_path(name_or_path) if hasattr(module, "recognise_path") else None
+        if why:
+            return {name: why}
+    return {}
+
+
 def detect(records: Sequence[Record]) -> dict[str, str]:
     """Sources of records with the reasons, the most frequent first; raises [`UnknownFormat`] where none is recognised."""
     if not records:

@@ -1,5 +1,6 @@
 """Conversations of the chat-completions API: `messages` and `tools`, as lists or JSON strings."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ _ROLES = {
     ),
     **dict.fromkeys(("reasoning", "thinking", "thought"), "thought"),
 }  # fmt: skip
+_JSON_START = re.compile(r"""\[\s*\{|\{\s*["']""")
 _BLOCK_TEXTS = ("text", "input_text", "output_text")
 _BLOCK_THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 
@@ -124,7 +126,7 @@ def add_answers(conversation: Conversation, answers: Any, field: str) -> None:
     try:
         decoded = load_json(answers) if isinstance(answers, str) else answers
     except InvalidJSON as error:
-        if isinstance(answers, str) and "(" in answers:
+        if not _JSON_START.match(answers):  # such as `[f(a=1)]`, or a text that begins with `[1]`
             conversation.add_assistant(answers)
             return
         raise Unconvertible(field, f"is not JSON: {error}") from None
@@ -194,16 +196,24 @@ def _role_and_content(message: Any) -> tuple[str | None, Any]:
     """Role as the keys of [`_Reader`]'s methods name it, and content."""
     if not isinstance(message, Mapping):
         return None, None
-    role = next((message[key] for key in ("role", "from", "type") if message.get(key) is not None), None)
-    kind = _ROLES.get(role.lower().replace(" ", "_").replace("-", "_")) if isinstance(role, str) else None
-    content = next((message[key] for key in ("content", "value", "output") if message.get(key) is not None), None)
-    return kind, content
+    role, content = message.get("role"), message.get("content")
+    if role is None:
+        role = _first_of(message, ("from", "type"))
+    if content is None:
+        content = _first_of(message, ("value", "output"))
+    if not isinstance(role, str):
+        return None, content
+    return _ROLES.get(role) or _ROLES.get(role.lower().replace(" ", "_").replace("-", "_")), content
+
+
+def _first_of(message: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    return next((message[key] for key in keys if message.get(key) is not None), None)
 
 
 def _unknown_role(message: Any, position: int) -> str:
     if not isinstance(message, Mapping):
         return f"message {position} must have a role of the chat-completions API"
-    role = next((message[key] for key in ("role", "from", "type") if message.get(key) is not None), None)
+    role = _first_of(message, ("role", "from", "type"))
     return f"message {position} has the unknown role {str(role)[:40]!r}"
 
 
@@ -278,7 +288,7 @@ class _Reader:
 
     def add_tool(self, message: Mapping[str, Any], content: Any, position: int) -> None:
         """A result, or several in tags or in a list of objects with `results`."""
-        given = next((message[key] for key in ("tool_call_id", "tool_use_id", "call_id") if message.get(key)), None)
+        given = _first_of(message, ("tool_call_id", "tool_use_id", "call_id"))
         content = "" if content is None else content
         read = read_results(content, self._conversation.names) if self._calls_in_text else [(content, None)]
         for result, name in read:

@@ -111,7 +111,8 @@ def _from_description(text: str) -> dict[str, Any]:
         given = load_json(found[1]) if found else {}
     except InvalidJSON:
         given = {}
-    properties, required = {}, []
+    properties: dict[str, Any] = {}
+    required: list[str] = []
     for name, about in given.items() if isinstance(given, dict) else ():
         kind = _TYPE.search(str(about))
         properties[name] = {"description": str(about), **({"type": kind[1].lower()} if kind else {})}

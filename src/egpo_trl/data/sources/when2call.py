@@ -24,12 +24,7 @@ def recognise(record: Mapping[str, Any]) -> str | None:
 def convert_record(record: Mapping[str, Any], keep_system: bool | None = None) -> list[Row]:
     """The row of a record, with the preferred answer; see [`~egpo_trl.data.sources.convert`]."""
     if record.get("chosen_response") is not None:
-        messages = json_field(record, "messages")
-        chosen = record["chosen_response"]
-        chosen = {"role": "assistant", "content": chosen} if isinstance(chosen, str) else chosen
-        if not isinstance(messages, list):
-            raise Unconvertible("messages", "must be a list of messages")
-        return convert_messages({**record, "messages": [*messages, chosen]}, keep_system=keep_system)[-1:]
+        return convert_messages({**record, "answers": record["chosen_response"]}, keep_system=keep_system)[-1:]
     answers, kind = json_field(record, "answers"), record.get("correct_answer")
     if not isinstance(answers, Mapping) or not isinstance(kind, str) or answers.get(kind) is None:
         raise Unconvertible("answers", "must hold the answer that 'correct_answer' names")

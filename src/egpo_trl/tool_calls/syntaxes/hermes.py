@@ -30,7 +30,7 @@ def read_hermes(text: str, function_names: Collection[str] = (), allow_text: boo
     """
     text = text.strip()
     if _OPEN not in text:
-        return read_text(text, function_names)
+        return read_text(text, function_names, "hermes")
     calls: list[ToolCall] = []
     beside: list[str] = []
     position = 0

@@ -23,6 +23,7 @@ _OPENING = re.compile(r"\[\s*[^\W\d][\w.]*\(")
 _WARNS = re.compile(r"\\|\d\.?[A-Za-z]")  # what Python's parser may warn about
 _MAX_PYTHONIC = 32_000  # characters: the parser is slow on long chains of operators
 _MAX_PIECES = 2000  # commas and the like: the parser takes about 10 microseconds for each
+_MAX_BITS = 14_283  # of an integer; one with 4,300 decimal digits may have one more
 _JSON_NAMES = {"true": True, "false": False, "null": None}
 _QUOTED = (
     r"""'''(?:[^\\']|\\.|'(?!''))*(?:''')?|\"\"\"(?:[^\\"]|\\.|"(?!""))*(?:\"\"\")?"""
@@ -64,22 +65,31 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
     wrapped = _WRAPPED.fullmatch(text)
     if wrapped:
         text = next(inner for inner in wrapped.groups() if inner is not None).strip()
+    whole, beside = text, ""
     if allow_text or not text.startswith("["):
         opening = _OPENING.search(text)
         end = text.rfind("]") + 1
         if opening is None or end <= opening.end():
-            return read_text(text, function_names)
+            return read_text(text, function_names, "pythonic")
         before, behind = text[: opening.start()].rstrip(), text[end:].lstrip()
         if before.endswith("<answer>") and behind.startswith("</answer>"):
             before, behind = before.removesuffix("<answer>"), behind.removeprefix("</answer>")
         beside = f"{before}\n{behind}"
-        if beside.strip() and (not allow_text or has_fragment(beside, function_names)):
-            return Answer(State.MALFORMED, reason="text_beside_calls")
+        if beside.strip() and (not allow_text or has_fragment(beside, function_names, "pythonic")):
+            answer = read_text(text, function_names, "pythonic")
+            return answer if answer.state is State.TEXT else answer._replace(reason="text_beside_calls")
         text = text[opening.start() : end]
     try:
-        return Answer(State.CALL, _calls(text))
+        calls = _calls(text)
+        if beside.strip() and function_names and not any(call.name in function_names for call in calls):
+            answer = read_text(whole, function_names, "pythonic")  # `[P(X=3)]` in maths is not a call
+            return answer if answer.state is State.TEXT else Answer(State.CALL, calls)
+        return Answer(State.CALL, calls)
     except (_NotACall, InvalidJSON) as error:
-        return Answer(State.MALFORMED, reason="text_beside_calls" if _ends_early(text, error) else "malformed_call")
+        answer = read_text(whole, function_names, "pythonic")
+        if answer.state is State.MALFORMED and _ends_early(text, error):
+            answer = answer._replace(reason="text_beside_calls")
+        return answer
 
 
 def _ends_early(text: str, error: Exception) -> bool:
@@ -124,7 +134,7 @@ def _check_nesting(text: str) -> None:
         if "#" in code or "\\" in code:
             raise _Comment("a comment or a continued line")
         # Python normalises identifiers (a full-width letter becomes an ASCII one); a call must be what was written.
-        if unicodedata.normalize("NFKC", code) != code:
+        if not unicodedata.is_normalized("NFKC", code):
             raise _NotACall("a name that is not written plainly")
     if _count(text, "([{-+~") + text.count("not") <= MAX_DEPTH:
         return  # nothing to nest deeply with
@@ -219,6 +229,8 @@ def _literal_dict(node: ast.Dict, depth: int) -> dict[str, Any]:
 
 
 def _json_constant(value: Any) -> Any:
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        raise _NotACall("an integer that JSON does not read")  # Python writes no longer one in decimal
     if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise _NotACall("a constant that JSON does not have")
