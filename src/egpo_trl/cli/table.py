@@ -6,16 +6,10 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from ..evaluation.suites import find_suites
 from .parsing import Call
 
-# Suites of `egpo-trl evaluate`: where their class is, and a line about it.
-SUITES = {
-    "demo": ("row_suites:DemoSuite", "held-out queries of the embedded tool world"),
-    "acebench": ("acebench.suite:ACEBench", "ACEBench by the official code of a checkout (--repo)"),
-    "api-bank": ("api_bank.suite:APIBank", "API-Bank by the official code of a checkout (--repo)"),
-    "bfcl": ("bfcl.suite:BFCL", "the Berkeley Function-Calling Leaderboard, by its official checkers"),
-    "rows": ("row_suites:RowsSuite", "canonical rows of your own, judged by the reward of training"),
-}
+SUITES = find_suites()  # name -> a line about it
 
 
 @dataclass(frozen=True)
@@ -57,9 +51,13 @@ def _arguments(place: str) -> Callable[[ArgumentParser], None]:
     return lambda parser: _load(place)(parser)
 
 
+def _place(suite: str) -> str:
+    return f".evaluation.suites.{suite.replace('-', '_')}:SUITE"
+
+
 def suite_class(name: str) -> Any:
     """Class of a suite by its name, a data class of its options."""
-    return _load(f".evaluation.{SUITES[name][0]}")
+    return _load(_place(name))
 
 
 COMMANDS: dict[str, Command] = {
@@ -117,10 +115,10 @@ COMMANDS: dict[str, Command] = {
             name: Command(
                 about,
                 "evaluation:evaluate",
-                _kinds(".sampling.config:EvaluationConfig", f".evaluation.{place}"),
+                _kinds(".sampling.config:EvaluationConfig", _place(name)),
                 takes_config=True,
             )
-            for name, (place, about) in SUITES.items()
+            for name, about in SUITES.items()
         },
     ),
     "compare": Command(

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from ..syntax import Syntax
 
 
-def _find() -> dict[str, Syntax]:
+def find_syntaxes() -> dict[str, Syntax]:
+    """Syntaxes by name."""
     modules = (importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__))
     return {module.SYNTAX.name: module.SYNTAX for module in modules}
 
 
-SYNTAX_BY_NAME: Mapping[str, Syntax] = _find()
+SYNTAX_BY_NAME: Mapping[str, Syntax] = find_syntaxes()
