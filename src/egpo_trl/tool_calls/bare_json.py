@@ -27,7 +27,7 @@ def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: 
     text = text.strip()
     start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
     answer = None if start == 0 else read_text(text, function_names, "json")
-    if start < 0 or (answer is not None and answer.state is State.TEXT):
+    if answer is not None and (start < 0 or answer.state is State.TEXT):
         return answer
     try:
         value, end = decode_json(text, start)
