@@ -19,7 +19,7 @@ _OPENING = re.compile(r"\[\s*[^\W\d][\w.]*\(")
 _WARNS = re.compile(r"\\|\d\.?[A-Za-z]")  # what Python's parser may warn about
 _MAX_PYTHONIC = 32_000  # characters: the parser is slow on long chains of operators
 _MAX_PIECES = 2000  # commas and the like: the parser takes about 10 microseconds for each
-_MAX_BITS = 14_283  # of an integer; one with 4,300 decimal digits may have one more
+_TOO_LARGE = 10**4300  # Python neither reads nor writes a longer integer in decimal, and so neither does JSON
 _JSON_NAMES = {"true": True, "false": False, "null": None}
 _QUOTED = (
     r"""'''(?:[^\\']|\\.|'(?!''))*(?:''')?|\"\"\"(?:[^\\"]|\\.|"(?!""))*(?:\"\"\")?"""
@@ -224,8 +224,8 @@ def _literal_dict(node: ast.Dict, depth: int) -> dict[str, Any]:
 
 
 def _json_constant(value: Any) -> Any:
-    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
-        raise _NotACall("an integer that JSON does not read")  # Python writes no longer one in decimal
+    if isinstance(value, int) and abs(value) >= _TOO_LARGE:
+        raise _NotACall("an integer with too many digits")
     if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise _NotACall("a constant that JSON does not have")
