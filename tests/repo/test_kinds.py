@@ -93,16 +93,13 @@ def test_a_source(added, tmp_path, monkeypatch):
     added(sources, "nobody", SOURCE)
     monkeypatch.setattr(detection, "SOURCES", detection.discover(sources.__path__))
     monkeypatch.setattr(sources, "SOURCES", detection.SOURCES)
-    tool = {
+    function = {
         "name": "f",
         "description": "F.",
         "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}},
     }
-    record = {
-        "ask": "one?",
-        "want": [{"name": "f", "arguments": {"a": 1}}],
-        "functions": [{"type": "function", "function": function}],
-    }
+    tool = {"type": "function", "function": function}
+    record = {"ask": "one?", "want": [{"name": "f", "arguments": {"a": 1}}], "functions": [tool]}
     file = tmp_path / "records.jsonl"
     file.write_text(json.dumps(record) + "\n", encoding="utf-8")
     conversion = sources.convert(str(file))
