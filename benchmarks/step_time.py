@@ -41,7 +41,7 @@ def build(name: str, hidden_size: int):
         )
     )  # fmt: skip
     args = config(
-        tempfile.mkdtemp(), use_cpu=True, bf16=False, activation_checkpointing=False, report_to="none",
+        tempfile.mkdtemp(), use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none",
         per_device_train_batch_size=8, num_generations=8, **fields,
     )  # fmt: skip
     rows = Dataset.from_list([{"prompt": [{"role": "user", "content": "hi"}]}] * 8)

@@ -53,7 +53,7 @@ def build(name: str, options: argparse.Namespace) -> GRPOTrainer:
         )
     )  # fmt: skip
     args = config(
-        tempfile.mkdtemp(), use_cpu=True, bf16=False, activation_checkpointing=False, report_to="none",
+        tempfile.mkdtemp(), use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none",
         per_device_train_batch_size=ROWS // MICRO_BATCHES, gradient_accumulation_steps=MICRO_BATCHES,
         num_generations=GROUP,
     )  # fmt: skip

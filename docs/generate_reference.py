@@ -6,14 +6,13 @@ Run as `python docs/generate_reference.py`; a test fails when the file is not wh
 import argparse
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-from egpo_trl.cli import COMMANDS
-from egpo_trl.cli.evaluation import SUITES
+from egpo_trl.cli import COMMANDS, command_parser
+from egpo_trl.cli.table import SUITES
 from egpo_trl.reports.glossary import METRICS, REASONS
 
 REFERENCE = Path(__file__).with_name("reference.md")
@@ -25,30 +24,10 @@ work together: [training](training.md), [rows](data.md), [the reward](reward.md)
 """
 
 
-class _Parsed(Exception):
-    """Raised in place of reading a command line; carries the parser that was about to read it."""
-
-
 def command_lines() -> Iterator[str]:
     """Every command, those with suites once for each suite."""
     for command in COMMANDS:
         yield from (f"{command} {suite}" for suite in SUITES) if command == "evaluate" else [command]
-
-
-def parser_of(line: str) -> argparse.ArgumentParser:
-    """The parser that a command builds, caught when it is about to read the command line."""
-    command, *words = line.split()
-
-    def catch(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
-        raise _Parsed(parser)
-
-    with mock.patch.object(argparse.ArgumentParser, "parse_known_args", catch):
-        try:
-            COMMANDS[command](words)
-        except _Parsed as caught:
-            parser: argparse.ArgumentParser = caught.args[0]
-            return parser
-    raise RuntimeError(f"egpo-trl {line} reads no command line.")
 
 
 def _line(text: Any) -> str:
@@ -92,8 +71,8 @@ def _fields(kind: type) -> str:
     )
 
 
-def _flags(parser: argparse.ArgumentParser) -> str:
-    actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+def _flags(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> str:
+    actions = [action for action in parser._actions if action.dest not in ("help", "help_all", *without)]
 
     def default(action: argparse.Action) -> str:
         has_none = action.required or action.default is None or action.default is argparse.SUPPRESS
@@ -118,10 +97,10 @@ def render() -> str:
     configs: dict[type, list[str]] = {}  # ours, and the commands that take them
     inherited: dict[type, None] = {}  # those of TRL and transformers, each once and in order
     for command in command_lines():
-        parser = parser_of(command)
-        kinds = getattr(parser, "dataclass_types", None)
+        parser = command_parser(command)
+        kinds = parser.dataclass_types
         parts.append(f"### `egpo-trl {command}`\n")
-        if kinds is None:
+        if not kinds:
             parts += [f"{_line(parser.description or '')}\n", _flags(parser)]
             continue
         for kind in kinds:
@@ -132,6 +111,8 @@ def render() -> str:
                     inherited[base] = None
         names = ", ".join(f"[`{kind.__name__}`](#{kind.__name__.lower()})" for kind in kinds)
         parts.append(f"`--config FILE` (YAML) and `--field value` for every field of {names}.\n")
+        own = _flags(parser, {field.name for kind in kinds for field in dataclasses.fields(kind)} | {"config"})
+        parts += [own] if own.count("\n") > 2 else []
     parts.append("## Config fields\n")
     for kind, commands in configs.items():
         bases = [base for base in kind.__mro__[1:] if dataclasses.is_dataclass(base)]

@@ -1,11 +1,12 @@
-"""What the site does to the pages: they are plain Markdown that reads well on GitHub too.
+"""Converts the pages for the site: they are plain Markdown that reads well on GitHub too.
 
 Equations (```` ```math ```` blocks and $`…`$) become MathML, which browsers show without a script. Links to files outside
-docs/ lead into the repository. Pages that the navigation in mkdocs.yml does not name are added to its guides.
+docs/ lead into the repository, or become their text while it has no address. Pages that the navigation in mkdocs.yml does
+not name are added to its guides.
 """
 
 import re
-import tomllib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).parents[1]
-REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from repository import absolute_links, address  # noqa: E402
+
 _FENCED = re.compile(r"^(```+)([^\n]*)\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"\$`([^`]+)`\$")
-_OUTSIDE = re.compile(r"\]\(\.\./([^)\s]+)\)")
 
 
 def _mathml(latex: str, display: str) -> str:
@@ -27,7 +30,7 @@ def _mathml(latex: str, display: str) -> str:
 def _convert_text(text: str) -> str:
     # In a span, since Markdown takes a line that starts with a math element for a block
     text = _INLINE.sub(lambda match: f"<span>{_mathml(match[1], 'inline')}</span>", text)
-    return _OUTSIDE.sub(rf"]({REPOSITORY}/blob/main/\1)", text)
+    return absolute_links(text, address(), "docs", only="../")
 
 
 def convert_page(markdown: str) -> str:
@@ -51,8 +54,8 @@ def add_missing_pages(nav: list[Any], pages: list[str]) -> list[Any]:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    config.repo_url = REPOSITORY
-    config.repo_name = REPOSITORY.removeprefix("https://github.com/")
+    config.repo_url = address() or None
+    config.repo_name = address().removeprefix("https://github.com/") or None
     config.edit_uri = ""
     return config
 
@@ -61,6 +64,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = sorted(file.src_uri for file in files.documentation_pages())
     config.nav = add_missing_pages(config.nav or [], pages)
     return files
+
+
+def plain_names(page: str) -> str:
+    """HTML of the API without the brackets of docstrings: [`~trl.GRPOTrainer`] is shown as GRPOTrainer."""
+    page = re.sub(r"\[<code>~?([\w.]+)</code>\]", lambda match: f"<code>{match[1].rpartition('.')[2]}</code>", page)
+    return re.sub(r"\[`~?([\w.]+)`\]", lambda match: match[1].rpartition(".")[2], page)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    return plain_names(html)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -1,17 +1,19 @@
 """Builds the notebooks from their sources.
 
 `python notebooks/build_notebooks.py` writes notebooks/*.ipynb from notebooks/src/*.py (jupytext, percent format): it
-adds the Colab badge and the cell that installs the package, and keeps the saved outputs of notebooks with unchanged code.
+adds the cell that installs the package and keeps the saved outputs of notebooks with unchanged code. It writes the table of
+notebooks in the README too.
 `python notebooks/build_notebooks.py --execute NAME …` runs notebooks and saves their outputs.
 
-Where the repository lies is read from one line, `Repository` in pyproject.toml.
+Badges for Colab are added once pyproject.toml says where the repository lies.
 """
 
 import argparse
 import copy
 import os
+import re
+import sys
 import tempfile
-import tomllib
 from pathlib import Path
 
 import jupytext
@@ -20,46 +22,47 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 NOTEBOOKS = Path(__file__).parent
+sys.path.insert(0, str(NOTEBOOKS.parent / "scripts"))
+
+from repository import address, badge  # noqa: E402
+
 SOURCES = sorted((NOTEBOOKS / "src").glob("*.py"))
-REPOSITORY = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
-BRANCH = "main"
+README = NOTEBOOKS.parent / "README.md"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
-_INSTALL = """\
-# Installs egpo-trl where it is missing, as in a fresh Colab session. Elsewhere it does nothing.
-import importlib.util
-
-if importlib.util.find_spec("egpo_trl") is None:
-    %pip install -q "egpo-trl{extras} @ git+{repository}"
-"""
+_TABLE = re.compile("(<!-- notebooks -->\n).*?(<!-- end of notebooks -->)", re.DOTALL)
 
 
-def badge(name: str) -> str:
-    """Markdown of the badge that opens a notebook in Colab."""
-    place = REPOSITORY.removeprefix("https://github.com/")
-    image = "https://colab.research.google.com/assets/colab-badge.svg"
-    target = f"https://colab.research.google.com/github/{place}/blob/{BRANCH}/notebooks/{name}.ipynb"
-    return f"[![Open in Colab]({image})]({target})"
+def install_cell(extras: str, repository: str) -> str:
+    """Source of the cell that installs the package with some extras."""
+    text = (NOTEBOOKS / "install_cell.py").read_text(encoding="utf-8")
+    return text.replace('"EXTRAS"', f'"{extras}"').replace('"REPOSITORY"', f'"{repository}"').rstrip()
 
 
-def build(source: Path) -> NotebookNode:
+def readme_table(readme: str, repository: str) -> str:
+    """The README with its table of notebooks, from their metadata, with badges where there is a repository."""
+    rows = ["| notebook | on | shows |" + " |" * bool(repository), "|---|---|---|" + "---|" * bool(repository)]
+    for source in SOURCES:
+        about = jupytext.read(source).metadata["egpo"]
+        row = f"| [{source.stem}](notebooks/{source.stem}.ipynb) | {about['machine']} | {about['shows']} |"
+        rows.append(row + f" {badge(source.stem, repository)} |" * bool(repository))
+    return _TABLE.sub(lambda match: match[1] + "\n".join(rows) + "\n" + match[2], readme)
+
+
+def build(source: Path, repository: str | None = None) -> NotebookNode:
     """
     Notebook of a source, without outputs.
 
-    Args:
-        source (`Path`):
-            File in percent format. Its `egpo` metadata say whether it is `executed` here, which `extras` of the package
-            it installs, and the `accelerator` that Colab is asked for.
-
-    Returns:
-        `NotebookNode`
+    The `egpo` metadata of a source say whether it is `executed` here, the `machine` that it needs, what it `shows`, which
+    `extras` of the package it installs, and the `accelerator` that Colab is asked for.
     """
+    repository = address() if repository is None else repository
     notebook = jupytext.read(source)
     settings = notebook.metadata.get("egpo", {})
     title, _, text = notebook.cells[0].source.partition("\n")
-    notebook.cells[0].source = f"{title}\n\n{badge(source.stem)}\n{text}"
-    install = _INSTALL.format(extras=settings.get("extras", ""), repository=REPOSITORY)
-    notebook.cells.insert(1, nbformat.v4.new_code_cell(install.rstrip()))
+    shown = badge(source.stem, repository)
+    notebook.cells[0].source = f"{title}\n\n{shown}\n{text}" if shown else f"{title}\n{text}"
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(install_cell(settings.get("extras", ""), repository)))
     for number, cell in enumerate(notebook.cells):
         cell.id = f"{source.stem}-{number}"
         cell.metadata = NotebookNode()
@@ -92,11 +95,15 @@ def code(notebook: NotebookNode) -> list[str]:
 
 
 def _drop_bars(notebook: NotebookNode) -> None:
-    """Leave out progress bars: widgets would be saved as they stood at the beginning, others say what the logs say."""
+    """Leave out progress bars and widgets, which need a kernel; the table of a training stays, without its bar."""
 
     def is_bar(output: NotebookNode) -> bool:
         data = output.get("data", {})
-        return _WIDGET in data or "<progress" in data.get("text/html", "")
+        page = data.get("text/html", "")
+        if "<progress" in page and "<table" in page:
+            data["text/html"] = page[page.index("<table") :]
+            return False
+        return _WIDGET in data or "<progress" in page
 
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -130,6 +137,7 @@ def main() -> None:
         _drop_bars(notebook)
         nbformat.write(notebook, path)
         print(path)
+    README.write_text(readme_table(README.read_text(encoding="utf-8"), address()), encoding="utf-8")
 
 
 if __name__ == "__main__":

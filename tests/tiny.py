@@ -24,7 +24,7 @@ BASE = {
     "report_to": "none",
     "save_strategy": "no",
     "bf16": False,
-    "activation_checkpointing": False,
+    "gradient_checkpointing": False,
     "disable_tqdm": True,
     "use_cpu": True,
 }

@@ -2,6 +2,8 @@
 # jupyter:
 #   egpo:
 #     executed: true
+#     machine: CPU
+#     shows: what the bonus does, and how large it is
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -50,13 +52,11 @@ for advantage, row in zip(advantages.flatten().tolist(), bonus.tolist(), strict=
 
 # %%
 from datasets import Dataset
-from transformers import PrinterCallback
 
-from egpo_trl import EGPOConfig, EGPOTrainer, ToolCallReward
+from egpo_trl import EGPOConfig, EGPOTrainer, ToolCallReward, watch
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import make_rows
 from egpo_trl.evaluation.exact_match import exact_match, judge_rows
-from egpo_trl.runs.callbacks import ConsoleCallback
 
 train_rows = Dataset.from_list(make_rows(2000))
 held_out = make_rows(num_held_out, split="test")
@@ -77,17 +77,14 @@ def run(name, egpo_lambda):
         warmup_steps=5,
         use_cpu=True,
         bf16=False,
-        activation_checkpointing=False,
+        gradient_checkpointing=False,
         logging_steps=1,
         save_strategy="no",
         report_to="none",
-        disable_tqdm=True,
         seed=0,
     )
     trainer = EGPOTrainer(str(demo_policy_path()), ToolCallReward(), config, train_rows)
-    trainer.remove_callback(PrinterCallback)
-    if name == "EGPO":
-        trainer.add_callback(ConsoleCallback())
+    watch(trainer)
     trainer.train()
     return trainer.state.log_history, trainer.model, trainer.processing_class
 
@@ -103,9 +100,17 @@ runs = {"EGPO": run("EGPO", 0.4), "GRPO": run("GRPO", 0.0)}
 # %%
 from IPython.display import Image
 
-from egpo_trl.reports.curves import draw_curves
+from egpo_trl import draw_curves
 
 Image(draw_curves({name: logs for name, (logs, _, _) in runs.items()}, "runs/egpo_grpo.png"))
+
+# %% [markdown]
+# The same to point at, with the rollouts of both runs:
+
+# %%
+from egpo_trl.reports.html_report import write_report
+
+print(write_report(["EGPO=runs/EGPO", "GRPO=runs/GRPO"], "runs/egpo_beside_grpo.html"))
 
 # %% [markdown]
 # ## How large is the bonus?

@@ -2,6 +2,8 @@
 # jupyter:
 #   egpo:
 #     executed: true
+#     machine: CPU
+#     shows: "tools that are executed: results, turns, state"
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -22,7 +24,7 @@ from egpo_trl.utils.quiet import quiet_libraries
 
 quiet_libraries()  # of what libraries say only the warnings that somebody can act on
 short = bool(os.environ.get("EGPO_FAST"))  # the tests run a shorter form
-steps, num_held_out = (1, 4) if short else (3, 16)
+steps, num_held_out = (1, 4) if short else (20, 48)
 
 # %% [markdown]
 # ## An environment
@@ -66,8 +68,8 @@ for number, step in enumerate(json.loads(row["trajectory"]), 1):
 # calls. Tokens of tool results are in no loss, no entropy and no chain of thought; results that hold control tokens or
 # tags are defused before the model sees them.
 #
-# Three steps of 8 requests, to see it run: too few to learn from. In a clone,
-# `make quickstart-multiturn` trains to the end.
+# 20 steps of 12 requests take some minutes on two cores, enough to see it learn. In a clone, `make quickstart-multiturn`
+# trains to the end.
 
 # %%
 from trl import ModelConfig
@@ -83,15 +85,15 @@ config = EGPOConfig(
     num_generations=8,
     max_completion_length=208,  # all turns and tool results together
     max_tool_calling_iterations=6,
-    per_device_train_batch_size=64,
+    per_device_train_batch_size=96,
     max_steps=steps,
-    learning_rate=1e-4,
+    learning_rate=2e-4,
     lr_scheduler_type="constant_with_warmup",
-    warmup_steps=3,
+    warmup_steps=5,
     use_cpu=True,
     bf16=False,
-    activation_checkpointing=False,
-    logging_steps=1,
+    gradient_checkpointing=False,
+    logging_steps=2,
     save_strategy="no",
     report_to="none",
 )
@@ -104,10 +106,24 @@ from IPython.display import Image
 Image("runs/agent/learning_curves.png")
 
 # %% [markdown]
+# ## Before and after
+#
+# Whole rollouts on held-out rows, greedily. Each token of a chain of thought is shaded by its entropy.
+
+# %%
+from egpo_trl import show_completions
+
+show_completions("runs/agent")
+
+# %%
+from egpo_trl import show_report
+
+show_report("runs/agent")
+
+# %% [markdown]
 # ## A rollout, turn by turn
 #
-# The model at work on held-out rows; lines between `<tool_response>` tags are what the environment returned. After three
-# steps it still guesses numbers that it should look up; that is what longer training is to change.
+# The model at work on held-out rows; lines between `<tool_response>` tags are what the environment returned.
 
 # %%
 from transformers import AutoModelForCausalLM, AutoTokenizer

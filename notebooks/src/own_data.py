@@ -2,6 +2,8 @@
 # jupyter:
 #   egpo:
 #     executed: true
+#     machine: CPU
+#     shows: from a JSONL of tools and calls to a trained, evaluated model
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -124,13 +126,11 @@ measure(AutoModelForCausalLM.from_pretrained(MODEL))
 # %% [markdown]
 # ## 5. Training
 #
-# `EGPOTrainer` is TRL's `GRPOTrainer`: PEFT, vLLM, DeepSpeed and trackers are switched on as there.
+# `EGPOTrainer` is TRL's `GRPOTrainer`: PEFT, vLLM, DeepSpeed and trackers are switched on as there. `watch` shows a live
+# table and writes what curves and report are drawn from; `HeldOutCallback` measures before, during and after.
 
 # %%
-from transformers import PrinterCallback
-
-from egpo_trl import EGPOConfig, EGPOTrainer
-from egpo_trl.runs.callbacks import ConsoleCallback, LogFileCallback
+from egpo_trl import EGPOConfig, EGPOTrainer, HeldOutCallback, watch
 
 config = EGPOConfig(
     output_dir="runs/own-data",
@@ -145,16 +145,14 @@ config = EGPOConfig(
     warmup_steps=5,
     use_cpu=True,
     bf16=False,
-    activation_checkpointing=False,
+    gradient_checkpointing=False,
     logging_steps=2,
     save_strategy="no",
     report_to="none",
-    disable_tqdm=True,
 )
 trainer = EGPOTrainer(MODEL, reward, config, train_rows)
-trainer.remove_callback(PrinterCallback)
-trainer.add_callback(ConsoleCallback())
-trainer.add_callback(LogFileCallback())
+watch(trainer)
+trainer.add_callback(HeldOutCallback(trainer, held_out, every_steps=10))
 trainer.train()
 trainer.save_model()
 tokenizer.save_pretrained(config.output_dir)
@@ -167,12 +165,22 @@ tokenizer.save_pretrained(config.output_dir)
 measure(AutoModelForCausalLM.from_pretrained("runs/own-data"))
 
 # %%
+from egpo_trl import show_completions
+
+show_completions("runs/own-data")
+
+# %%
 from IPython.display import Image
 
-from egpo_trl.reports.curves import draw_curves
+from egpo_trl import draw_curves
 from egpo_trl.reports.run_log import read_log
 
 Image(draw_curves({"EGPO": read_log("runs/own-data")}, "runs/own-data/learning_curves.png"))
+
+# %%
+from egpo_trl import show_report
+
+show_report("runs/own-data")
 
 # %% [markdown]
 # ## The same as one command

@@ -2,6 +2,8 @@
 # jupyter:
 #   egpo:
 #     executed: true
+#     machine: CPU
+#     shows: rows, training, curves, completions before and after
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -66,7 +68,7 @@ config = EGPOConfig(
     warmup_steps=5,
     use_cpu=True,
     bf16=False,
-    activation_checkpointing=False,
+    gradient_checkpointing=False,
     logging_steps=2,
     save_strategy="no",
     report_to="none",
@@ -85,9 +87,29 @@ from IPython.display import Image
 Image("runs/quickstart/learning_curves.png")
 
 # %% [markdown]
-# `runs/quickstart/report.html` has more: why answers were wrong, over time, and completions in which each token of the
-# chain of thought is shaded by its entropy. It is one file; download it and open it in a browser.
+# ## Before and after
 #
+# Greedy answers to requests that were held out. Each token of the chain of thought is shaded by its entropy: where the
+# model was undecided.
+
+# %%
+from egpo_trl import show_completions
+
+show_completions("runs/quickstart")
+
+# %% [markdown]
+# ## The report
+#
+# Curves to point at, why answers were wrong, and the rollouts themselves: filter them by verdict or step, sort them by
+# reward or entropy, and put a group side by side. The same page is `runs/quickstart/report.html`, one file that works
+# offline. (Where a saved notebook shows no page here, run the cell.)
+
+# %%
+from egpo_trl import show_report
+
+show_report("runs/quickstart")
+
+# %% [markdown]
 # ## Ask the trained model
 
 # %%

@@ -2,6 +2,8 @@
 # jupyter:
 #   egpo:
 #     executed: false
+#     machine: T4
+#     shows: "Qwen3-1.7B in 4 bits (not run by us: no GPU at hand)"
 #     extras: '[quantization]'
 #     accelerator: GPU
 #   kernelspec:
@@ -66,7 +68,7 @@ model_name_or_path: Qwen/Qwen3-1.7B
 dtype: float16
 dataset_name: rows.parquet
 validation_share: 0.05
-max_validation_rows: 50
+max_validation_rows: 24
 output_dir: runs/qlora-qwen3-1.7b
 
 # 4-bit NF4 base, adapters on top
@@ -99,7 +101,7 @@ warmup_steps: 5
 beta: 0.001
 bf16: false
 fp16: true
-activation_checkpointing: true
+gradient_checkpointing: true
 
 # Output
 logging_steps: 1
@@ -107,22 +109,45 @@ save_strategy: steps
 save_steps: 10
 save_total_limit: 2
 report_to: none
-report: false
+report: true
 """
 Path("qlora_t4.yaml").write_text(RECIPE)
 # %% [markdown]
-# ## Will it fit?
+# ## Will it fit, and how long will it take?
 #
-# From the model's configuration alone. Calculated for 2,048 tokens of prompt; rows with longer ones need more.
+# From the model's configuration alone. Calculated for 2,048 tokens of prompt and completions of full length: rows with
+# longer prompts need more memory, shorter completions less time. Nothing is measured. Generation with transformers, which
+# this recipe uses, is slower than the memory of the GPU allows.
 
 # %%
-# !egpo-trl plan --config qlora_t4.yaml --gpu_memory 15
+# !egpo-trl plan --config qlora_t4.yaml --gpu T4
+
+# %% [markdown]
+# ## Keep the checkpoints
+#
+# Colab forgets its disk when a session ends. With Google Drive mounted, the run is kept there; elsewhere it stays in this
+# folder.
+
+# %%
+import importlib.util
+
+if importlib.util.find_spec("google.colab") is not None:
+    from google.colab import drive
+
+    drive.mount("/content/drive")
+    kept = Path("/content/drive/MyDrive/egpo-runs")
+else:
+    kept = Path("kept-runs")
+kept.mkdir(parents=True, exist_ok=True)
+if not Path("runs").exists():
+    Path("runs").symlink_to(kept.resolve(), target_is_directory=True)
+print("runs/ is", kept)
 
 # %% [markdown]
 # ## Train
 #
-# A checkpoint is saved every 10 steps. When Colab ends the session, run this with `--resume_from_checkpoint true` from
-# where `runs/` was kept. If memory runs out, halve `max_completion_length` first.
+# A checkpoint is saved every 10 steps. When Colab has ended the session, run the cells again, this one with
+# `--resume_from_checkpoint true`. If memory runs out, halve `max_completion_length` first.
 
 # %%
 # !egpo-trl train --config qlora_t4.yaml
@@ -139,10 +164,47 @@ from IPython.display import Image
 Image("runs/qlora-qwen3-1.7b/learning_curves.png")
 
 # %% [markdown]
+# ## Before and after
+#
+# Exact match on the rows that were held out, and completions with each token of the chain of thought shaded by its entropy.
+
+# %%
+from egpo_trl import show_completions, show_report
+
+show_completions("runs/qlora-qwen3-1.7b")
+
+# %%
+show_report("runs/qlora-qwen3-1.7b")
+
+# %% [markdown]
+# ## Ask the trained model
+
+# %%
+import json
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("runs/qlora-qwen3-1.7b", dtype="auto", device_map="auto")
+tokenizer = AutoTokenizer.from_pretrained("runs/qlora-qwen3-1.7b")
+
+
+def ask(request, tools):
+    """What the model answers to a request with some functions on offer."""
+    options = {"tools": tools, "add_generation_prompt": True, "return_dict": True, "return_tensors": "pt"}
+    inputs = tokenizer.apply_chat_template([{"role": "user", "content": request}], **options).to(model.device)
+    output = model.generate(**inputs, max_new_tokens=512)
+    return tokenizer.decode(output[0, inputs["input_ids"].shape[1] :])
+
+
+row = Dataset.from_parquet("rows.parquet")[0]
+print(row["prompt"][-1]["content"])
+print(ask(row["prompt"][-1]["content"], json.loads(row["tools"])))
+
+# %% [markdown]
 # ## Merge
 #
 # A plain model of the adapter and the base in 16 bits. Merging into the 4-bit base would round the weights again, so
 # the unquantized one is named.
 
 # %%
-# !egpo-trl merge runs/qlora-qwen3-1.7b --base Qwen/Qwen3-1.7B --dtype float16 --output merged
+# !egpo-trl merge runs/qlora-qwen3-1.7b --base Qwen/Qwen3-1.7B --dtype float16 --output_dir merged

@@ -2,6 +2,8 @@
 # jupyter:
 #   egpo:
 #     executed: true
+#     machine: CPU
+#     shows: type a completion; see state, reason and spans
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -46,13 +48,14 @@ reference = json.dumps([{"name": "convert_currency", "arguments": {"amount": 250
 # with one of yours, `AutoTokenizer.from_pretrained(…)`, the spans are those of your model.
 
 # %%
+from html import escape
+
 import torch
 from IPython.display import HTML, display
 from transformers import AutoTokenizer
 
 from egpo_trl import ToolCallReward
 from egpo_trl.demo.policy import demo_policy_path
-from egpo_trl.reports.html_page import element
 from egpo_trl.rollouts.think_spans import ThinkTags
 
 tokenizer = AutoTokenizer.from_pretrained(demo_policy_path())
@@ -70,16 +73,17 @@ def spans(completion, prompt=""):
 def look(completion, reference=reference, prompt="", **options):
     """Show the verdict on a completion; tokens of the chain of thought are shaded."""
     verdict = ToolCallReward(**options).judge(completion, reference, tools, prompt)
-    shaded = [
-        element("span", text, style="background: #f5d9a0; color: #1b1f24") if in_cot else text
+    shade = "background: #f5d9a0; color: #1b1f24"
+    shaded = "".join(
+        f'<span style="{shade}">{escape(text)}</span>' if in_cot else escape(text)
         for text, in_cot in spans(completion, prompt)
-    ]
+    )
     colour = "#0072b2" if verdict.score else "#d55e00"
-    found = [f"{call.name}({json.dumps(call.arguments)})" for call in verdict.calls]
-    facts = f"state: {verdict.state} · reward: {verdict.score} · reason: {verdict.reason}"
     block = f"white-space: pre-wrap; border-left: 4px solid {colour}; padding: 6px 10px; margin: 4px 0"
-    lines = [element("pre", *shaded, style=block), element("b", facts), *(element("div", call) for call in found)]
-    display(HTML(element("div", *lines, style="margin-bottom: 14px")))
+    facts = f"state: {verdict.state} · reward: {verdict.score} · reason: {verdict.reason}"
+    found = [f"{call.name}({json.dumps(call.arguments)})" for call in verdict.calls]
+    lines = [f'<pre style="{block}">{shaded}</pre><b>{escape(facts)}</b>', *map(escape, found)]
+    display(HTML(f'<div style="margin-bottom: 14px">{"<br>".join(lines)}</div>'))
 
 
 right = """<think>call convert_currency: amount=250 base=USD target=EUR</think>
@@ -89,12 +93,33 @@ look(right)
 # %% [markdown]
 # ## Yours
 #
-# Change the text and run the cell.
+# Type into the field; the verdict follows.
 
 # %%
-completion = """<think>the user has USD</think>
+import ipywidgets as widgets
+
+wrong_way = """<think>the user has USD</think>
 <tool_call>{"name": "convert_currency", "arguments": {"amount": 250, "base": "EUR", "target": "USD"}}</tool_call>"""
-look(completion)
+field = widgets.Textarea(wrong_way, layout=widgets.Layout(width="100%", height="110px"))
+verdict = widgets.Output()
+
+
+def judge(_=None):
+    """Show the verdict on what the field holds."""
+    verdict.clear_output(wait=True)
+    with verdict:
+        look(field.value)
+
+
+field.observe(judge, names="value")
+judge()
+display(field, verdict)
+
+# %% [markdown]
+# Without a running kernel the field is not there; this was in it:
+
+# %%
+look(wrong_way)
 
 # %% [markdown]
 # ## What is worth nothing, and why

@@ -1,6 +1,7 @@
 """[`EGPOConfig`]: the fields that EGPO adds to [`LeanGRPOConfig`], and through it to TRL's [`~trl.GRPOConfig`]."""
 
 import math
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,8 +53,17 @@ class EGPOConfig(LeanGRPOConfig):
         },
     )
 
+    project: str = field(
+        default="egpo-trl",
+        metadata={
+            "help": "Project of the trackers: of Trackio, and of Weights & Biases where WANDB_PROJECT is not set."
+        },
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if "wandb" in (self.report_to or ()):
+            os.environ.setdefault("WANDB_PROJECT", self.project)  # the only place where transformers looks
         if not is_number(self.egpo_lambda) or not 0.0 <= self.egpo_lambda < math.inf:
             raise ValueError(
                 f"egpo_lambda must be a number of at least 0, got {self.egpo_lambda}. Use 0 for plain GRPO."

@@ -11,10 +11,11 @@ from .egpo_config import EGPOConfig
 from .egpo_metrics import ratios, sum_statistics
 from .grpo.lean_trainer import LeanGRPOTrainer
 from .grpo.live_rows import live_rows, loss_mask
+from .reports.model_card import ModelCardMixin
 from .rollouts.think_spans import ThinkTags
 
 
-class EGPOTrainer(LeanGRPOTrainer):
+class EGPOTrainer(ModelCardMixin, LeanGRPOTrainer):
     """
     Trainer for EGPO, "Reasoning through Exploration: A Reinforcement Learning Framework for Robust Function Calling"
     (arXiv 2508.05118).
@@ -42,8 +43,8 @@ class EGPOTrainer(LeanGRPOTrainer):
     ```
 
     Args:
-        model (`str` or [`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
-            Policy, as for [`~trl.GRPOTrainer`].
+        model (`str` or `Path` or [`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
+            Policy, as for [`~trl.GRPOTrainer`]; `"demo"` and `"demo-multiturn"` are the embedded ones.
         reward_funcs (`RewardFunc | list[RewardFunc]`, *optional*):
             Reward functions, as for [`~trl.GRPOTrainer`]. A [`ToolCallReward`] that leaves its syntax or think tags
             open takes them from the tokenizer, and so does a [`TrajectoryReward`], which needs an
@@ -172,14 +173,13 @@ class EGPOTrainer(LeanGRPOTrainer):
         if self.args.entropy_span == "think" and self.args.egpo_lambda > 0:
             tags = self._think_tags or ThinkTags(self._tokenizer, self.args.think_tags)  # raises: says what is missing
             prompt = [{"role": "user", "content": "?"}]
-            if not self._is_vlm and self._tokenizer.chat_template:
-                rendered = self._tokenizer.decode(self._render(prompt, None)["input_ids"][0])
-                if rendered.rstrip().endswith(tags.end):
-                    raise ValueError(
-                        f"The chat template of {self._tokenizer.name_or_path!r} closes the think block in the prompt, so "
-                        "there is no chain of thought. Set enable_thinking=True, entropy_span='completion' or "
-                        "egpo_lambda=0."
-                    )
+            has_template = not self._is_vlm and self._tokenizer.chat_template
+            if has_template and self._renderer.prompt_text(prompt, None).rstrip().endswith(tags.end):
+                raise ValueError(
+                    f"The chat template of {self._tokenizer.name_or_path!r} closes the think block in the prompt, so "
+                    "there is no chain of thought. Set enable_thinking=True, entropy_span='completion' or "
+                    "egpo_lambda=0."
+                )
         super()._check(train_dataset, eval_dataset)
 
     def _check_dropped_rows(self, shaped: torch.Tensor, policy_mask: torch.Tensor) -> None:

@@ -12,6 +12,7 @@ from datasets import Dataset
 from egpo_trl.cleaning import CleaningConfig, CleaningStopped, Reply, clean
 from egpo_trl.data.loading import load_rows
 from egpo_trl.data.rows import check_rows
+from egpo_trl.demo.world import make_rows
 from egpo_trl.sampling.errors import EndpointUnavailable, RejectedRequest, TransientEndpointError
 from tests.cleaning.world_judge import ScriptedJudge, Truth, corrupted_rows, no_unknown_function, verdict_text
 
@@ -403,3 +404,14 @@ def test_inside_a_running_loop(tmp_path):
         return run(tmp_path, wrong, ScriptedJudge(Truth(right)))
 
     assert asyncio.run(cell()).counts["llm"]["corrected"] == 2
+
+
+def test_a_run_without_a_judge_does_not_replace_what_a_judge_said(tmp_path):
+    rows = make_rows(4)
+    clean(CleaningConfig(output_dir=str(tmp_path), judge_backend="none"), rows=rows)
+    clean(CleaningConfig(output_dir=str(tmp_path), judge_backend="none"), rows=rows)
+    (tmp_path / "journal.jsonl").write_text("{}\n")
+    before = (tmp_path / "manifest.json").read_bytes()
+    with pytest.raises(ValueError, match=r"holds the verdicts of a judge.*Name another output_dir"):
+        clean(CleaningConfig(output_dir=str(tmp_path), judge_backend="none"), rows=rows)
+    assert (tmp_path / "manifest.json").read_bytes() == before

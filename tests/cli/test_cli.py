@@ -15,13 +15,14 @@ from egpo_trl.demo.world import make_rows
 from egpo_trl.reports.before_after import pick_samples
 from egpo_trl.reports.glossary import meaning_of
 from egpo_trl.reports.run_log import read_config, read_log
-from egpo_trl.runs.setup import check_checkpoint
+from egpo_trl.runs.run_folder import check_checkpoint
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "train" / "quickstart.yaml"
-SHORT = [
-    "--config", str(QUICKSTART), "--max_steps", "2", "--logging_steps", "1", "--save_steps", "1", "--num_demo_rows", "32",
-    "--max_validation_rows", "6", "--per_device_train_batch_size", "16", "--max_completion_length", "48",
+OWN = [
+    "--config", str(QUICKSTART), "--max_steps", "2", "--logging_steps", "1", "--max_validation_rows", "6",
+    "--per_device_train_batch_size", "16", "--max_completion_length", "48",
 ]  # fmt: skip
+SHORT = [*OWN, "--num_demo_rows", "32"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +32,10 @@ def quiet():
 
 def test_the_main_job_and_its_resumption(tmp_path, capsys):
     output = tmp_path / "run"
-    train([*SHORT, "--output_dir", str(output)])
+    train([*SHORT, "--save_steps", "1", "--output_dir", str(output)])
     shown = capsys.readouterr().out
+    assert [row["id"] for row in load_rows(str(output / "held_out.jsonl"))] == [f"test-0-{n}" for n in range(6)]
+    assert "note: 6 held-out rows are few" in shown
     for words in (
         "step    1/2",
         "reward",
@@ -63,7 +66,8 @@ def test_the_main_job_and_its_resumption(tmp_path, capsys):
     assert "egpo_lambda" not in config["changed"]
     assert config["fields"]["hub_token"] in (None, "<HUB_TOKEN>")
     weights = (output / "model.safetensors").read_bytes()
-    train([*SHORT, "--output_dir", str(output), "--resume_from_checkpoint", str(output / "checkpoint-1")])
+    train([*SHORT, "--save_steps", "1", "--output_dir", str(output), "--resume_from_checkpoint",
+           str(output / "checkpoint-1")])  # fmt: skip
     assert (output / "model.safetensors").read_bytes() == weights
     assert json.loads((output / "before.json").read_text()) == before
     assert [entry["step"] for entry in read_log(output)] == [1, 2, 2]  # nothing twice
@@ -76,7 +80,7 @@ def test_rows_of_your_own_in_the_papers_style(tmp_path):
     for name in ("before.json", "after.json"):  # of an earlier run: the report must not show them
         (tmp_path / "run" / name).write_text("{")
     train([
-        *SHORT, "--output_dir", str(tmp_path / "run"), "--dataset_name", str(rows), "--validation_share", "0.2",
+        *OWN, "--output_dir", str(tmp_path / "run"), "--dataset_name", str(rows), "--validation_share", "0.2",
         "--prompt_style", "paper", "--max_steps", "1", "--max_completion_length", "8", "--report", "false",
     ])  # fmt: skip
     log = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
@@ -91,12 +95,14 @@ def test_rows_of_your_own_in_the_papers_style(tmp_path):
         ("egpo_lamda", 0.4, r"unknown field in the config file 'egpo_lamda', did you mean 'egpo_lambda'\?"),
         ("egpo_alpha", 1, "egpo_alpha must be greater than 1"),
         ("dataset_name", "none.jsonl", r"there is no file 'none\.jsonl'"),
-        ("resume_from_checkpoint", "nowhere", "is no complete checkpoint"),
+        ("resume_from_checkpoint", "nowhere", "is not a complete checkpoint"),
         ("num_generations", 7, "must be divisible by num_generations"),
     ],
 )
 def test_bad_config(tmp_path, field, value, message):
     config = yaml.safe_load(QUICKSTART.read_text()) | {field: value, "output_dir": str(tmp_path / "run")}
+    if field == "dataset_name":
+        del config["num_demo_rows"]
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config))
     with pytest.raises(SystemExit, match=message):
@@ -107,7 +113,7 @@ def test_bad_config(tmp_path, field, value, message):
 def test_bad_command_line(tmp_path):
     with pytest.raises(SystemExit, match=r"unknown option 'egpo_lamda', did you mean"):
         train([*SHORT, "--output_dir", str(tmp_path), "--egpo_lamda", "1"])
-    with pytest.raises(SystemExit, match=r"No such file"):
+    with pytest.raises(SystemExit, match=r"there is no file and no recipe"):
         train(["--config", str(tmp_path / "none.yaml")])
 
 
@@ -116,10 +122,10 @@ def test_bad_rows_stop_the_run_before_a_model_is_loaded(tmp_path):
     rows[2]["reference"] = "[{]"
     path = tmp_path / "rows.jsonl"
     Dataset.from_list(rows).to_json(path)
-    with pytest.raises(SystemExit, match=r"1 malformed row:\n  row 2 \(id 'train-0-2'\), field 'reference'"):
+    with pytest.raises(SystemExit, match=r"1 malformed\n  row 2 \(id 'train-0-2'\), field 'reference'"):
         train(
             [
-                *SHORT,
+                *OWN,
                 "--output_dir",
                 str(tmp_path / "run"),
                 "--dataset_name",
@@ -131,13 +137,16 @@ def test_bad_rows_stop_the_run_before_a_model_is_loaded(tmp_path):
 
 
 def test_checkpoints(tmp_path):
-    assert check_checkpoint(None) is check_checkpoint("false") is None
-    assert check_checkpoint("true") is True
+    assert check_checkpoint(None, tmp_path) is check_checkpoint("false", tmp_path) is None
+    with pytest.raises(ValueError, match="holds no checkpoint"):
+        check_checkpoint("true", tmp_path)
+    (tmp_path / "checkpoint-1").mkdir()
+    assert check_checkpoint("true", tmp_path) is True
     (tmp_path / "trainer_state.json").write_text("{")
-    with pytest.raises(ValueError, match="is no complete checkpoint"):
-        check_checkpoint(str(tmp_path))
+    with pytest.raises(ValueError, match="is not a complete checkpoint"):
+        check_checkpoint(str(tmp_path), tmp_path)
     (tmp_path / "trainer_state.json").write_text('{"global_step": 1}')
-    assert check_checkpoint(str(tmp_path)) == str(tmp_path)
+    assert check_checkpoint(tmp_path, tmp_path) == str(tmp_path)
 
 
 def test_samples_show_gains_and_a_failure():
@@ -179,7 +188,7 @@ def test_bad_input_is_one_message(tmp_path, content, options, message):
         rows.write_text(content)
         options = ["--dataset_name", str(rows)]
     with pytest.raises(SystemExit, match=r"^egpo-trl train: ") as error:
-        train([*SHORT, "--output_dir", str(tmp_path / "run"), *options])
+        train([*OWN, "--output_dir", str(tmp_path / "run"), *options])
     assert message in str(error.value)
 
 
@@ -229,7 +238,7 @@ def test_from_a_public_format_to_clean_rows(tmp_path, capsys):
     assert len(kept) == 5
     assert "unexpected_argument" in (output / "dropped.jsonl").read_text()
     train([
-        *SHORT, "--dataset_name", str(output / "rows.jsonl"), "--output_dir", str(tmp_path / "run"), "--max_steps", "1",
+        *OWN, "--dataset_name", str(output / "rows.jsonl"), "--output_dir", str(tmp_path / "run"), "--max_steps", "1",
         "--validation_share", "0.2", "--report", "false", "--save_strategy", "no",
     ])  # fmt: skip
     assert (tmp_path / "run" / "model.safetensors").exists()

@@ -6,7 +6,6 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from egpo_trl.data.loading import ROW_FEATURES, in_paper_style, load_rows, split_by_prompt
-from egpo_trl.data.prompts import from_messages
 from egpo_trl.demo.world import make_rows
 
 ROWS = make_rows(8)
@@ -69,8 +68,7 @@ def test_the_style_of_the_paper_where_calls_come_up_late(features):
     found = in_paper_style(rows, ("<r>", "</r>"))
     assert "<r></r>" in found[0]["prompt"][0]["content"]
     assert found[1100]["prompt"][-2]["content"] == "Let me look.\n[f(a=1)]"
-    back = from_messages(found[1100]["prompt"], "paper", ("<r>", "</r>"))["prompt"]
-    assert [{key: value for key, value in message.items() if value is not None} for message in back] == history
+    assert [message["role"] for message in found[1100]["prompt"]] == ["system", "user", "assistant", "user"]
     assert found.column_names == rows.column_names
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from egpo_trl.evaluation.intervals import (
     combined_interval,
     mean_interval,
+    paired_interval,
     pass_at_k,
     percentile_interval,
     resampled_means,
@@ -47,7 +48,7 @@ def test_wilson_is_where_the_score_test_just_does_not_reject(case):
 
 @pytest.mark.parametrize("case", [(1, 0), (3, 2), (-1, 2)])
 def test_no_proportion(case):
-    with pytest.raises(ValueError, match="is no proportion"):
+    with pytest.raises(ValueError, match="is not a proportion"):
         wilson_interval(*case)
 
 
@@ -100,3 +101,33 @@ def test_pass_at_k_is_unbiased_and_stable():
     for case in ((4, 5, 1), (4, 1, 5), (4, 1, 0), (4, -1, 1)):
         with pytest.raises(ValueError, match="not defined"):
             pass_at_k(*case)
+
+
+def test_paired_interval_is_the_published_one():
+    """Adjusted Wald of Bonett and Price (2012): (b + 1) / (n + 2) and (c + 1) / (n + 2), b and c the discordant pairs."""
+    for n, b, c in ((20, 3, 1), (50, 0, 0), (7, 7, 0), (100, 12, 30)):
+        p, q = (b + 1) / (n + 2), (c + 1) / (n + 2)
+        half = 1.959964 * ((p + q - (p - q) ** 2) / (n + 2)) ** 0.5
+        expected = (max(-1, p - q - half), min(1, p - q + half))
+        assert paired_interval([1.0] * b + [-1.0] * c + [0.0] * (n - b - c)) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [5, 10, 20, 50])
+@pytest.mark.parametrize(("gain", "loss"), [(0.0, 0.0), (0.02, 0.0), (0.1, 0.1), (0.3, 0.05), (0.9, 0.0), (0.5, 0.5)])
+def test_paired_interval_keeps_its_level(n, gain, loss):
+    """Exact coverage: the sum over every outcome of n pairs, weighted by its chance."""
+    same, covered = max(0.0, 1 - gain - loss), 0.0
+    for b in range(n + 1):
+        for c in range(n + 1 - b):
+            chance = math.comb(n, b) * math.comb(n - b, c) * gain**b * loss**c * same ** (n - b - c)
+            low, high = paired_interval([1.0] * b + [-1.0] * c + [0.0] * (n - b - c)) if chance else (0, 0)
+            covered += chance * (low <= gain - loss <= high)
+    assert covered > 0.93
+
+
+def test_paired_interval_never_collapses():
+    for value in (0.0, 1.0, -1.0, 0.5):
+        for n in (1, 10, 1000):
+            low, high = paired_interval([value] * n)
+            assert high - low > 1 / (n + 2)
+            assert low <= value <= high

@@ -27,7 +27,7 @@ def test_equal_to_the_report_of_training(tmp_path):
     """Score by score what `egpo-trl train` reports for the same policy and rows."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    config = EvaluationConfig(model="demo", output=str(tmp_path), dtype="float32", max_new_tokens=64)
+    config = EvaluationConfig(model="demo", output_dir=str(tmp_path), dtype="float32", max_new_tokens=64)
     done = evaluate(DemoSuite(num_rows=12), config)
     model = AutoModelForCausalLM.from_pretrained(demo_policy_path(), dtype="float32")
     tokenizer = AutoTokenizer.from_pretrained(demo_policy_path())
@@ -110,37 +110,39 @@ COMMON = ["--model", "demo", "--num_rows", "4", "--max_new_tokens", "24"]
 
 def test_the_commands(tmp_path, capsys):
     one, two = tmp_path / "one", tmp_path / "two"
-    main(["evaluate", "demo", *COMMON, "--output", str(one)])
+    main(["evaluate", "demo", *COMMON, "--output_dir", str(one)])
     shown = capsys.readouterr()
     assert "95 % interval" in shown.out
     assert "Messages: style native, rendered by the chat template" in shown.out
     assert str(one / "summary.md") in shown.out
     assert "demo" not in shown.err  # no progress bar without a terminal
-    main(["evaluate", "demo", *COMMON, "--output", str(two), "--temperature", "1", "--num_samples", "2"])
+    main(["evaluate", "demo", *COMMON, "--output_dir", str(two), "--temperature", "1", "--num_samples", "2"])
     assert "pass@2" in capsys.readouterr().out
-    main(["compare", f"greedy={one}", f"sampled={two}", "--output", str(tmp_path / "both")])
+    main(["compare", f"greedy={one}", f"sampled={two}", "--output_dir", str(tmp_path / "both")])
     assert "greedy" in capsys.readouterr().out
     for name in ("comparison.md", "comparison.json", "comparison.png"):
         assert (tmp_path / "both" / name).stat().st_size > 0
     main(["evaluate"])
-    assert "suites:" in capsys.readouterr().out
+    assert "SUITE" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["evaluate", "dmo"], r"unknown suite 'dmo'\. Did you mean 'demo'\?"),
-        (["evaluate", "demo", *COMMON, "--output", "OUT", "--temprature", "1"], "did you mean 'temperature'"),
-        (["evaluate", "demo", *COMMON, "--output", "OUT", "--num_samples", "2"], "greedy samples are all equal"),
-        (["evaluate", "rows", "--model", "demo", "--output", "OUT", "--dataset_name", "x.jsonl"], "there is no file"),
+        (["evaluate", "demo", *COMMON, "--output_dir", "OUT", "--temprature", "1"], "did you mean 'temperature'"),
+        (["evaluate", "demo", *COMMON, "--output_dir", "OUT", "--num_samples", "2"], "greedy samples are all equal"),
         (
-            ["evaluate", "demo", "--model", "demo", "--output", "OUT", "--device", "tpu-9"],
+            ["evaluate", "rows", "--model", "demo", "--output_dir", "OUT", "--dataset_name", "x.jsonl"],
+            "there is no file",
+        ),
+        (
+            ["evaluate", "demo", "--model", "demo", "--output_dir", "OUT", "--device", "tpu-9"],
             "egpo-trl evaluate demo: device",
         ),
-        (["evaluate", "demo", "--model", "OUT", "--output", "OUT2"], "model: '.*' holds no model"),
-        (["compare", "OUT", "OUT2"], "holds no finished evaluation"),
+        (["evaluate", "demo", "--model", "OUT", "--output_dir", "OUT2"], "model: '.*' holds neither a model"),
+        (["compare", "OUT", "OUT2"], "does not hold a finished evaluation"),
         (["compare", "A=OUT,OUT2", "B=OUT"], "'A' names several runs"),
-        (["compare", "OUT", "OUT2", "--resamples", "0"], "--resamples must be at least 1"),
     ],
 )
 def test_bad_input_is_one_message(tmp_path, words, message):

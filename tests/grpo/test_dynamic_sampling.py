@@ -1,17 +1,21 @@
 """Dynamic sampling: which groups are replaced, by what, at what cost; resumption, iterations, and what is refused."""
 
 import collections
+from collections import deque
 
 import pytest
 import torch
 from accelerate import Accelerator
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
 from egpo_trl import EGPOTrainer
 from egpo_trl.grpo.dynamic_sampling import (
     SamplingRounds,
+    empty_logs,
     prompts_of_round,
+    put_log_rows,
     put_rows,
     replace_dead_groups,
     sampling_cost,
@@ -184,6 +188,38 @@ def test_the_batch_is_filled_with_groups_that_have_a_gradient(tmp_path, tiny_tok
     for name in ("reward", "frac_reward_zero_std", "completions/mean_length"):
         assert first[name] == logs_of(stock)[0][name]
     assert first["num_tokens"] > logs_of(stock)[0]["num_tokens"]
+
+
+def test_the_completions_table_shows_what_is_trained_on(tmp_path, tiny_tokenizer):
+    trainer = train(
+        tmp_path, tiny_tokenizer, Recorder, dynamic_sampling_rounds=20, dataset=prompts_only(60),
+        log_completions=True, **{**OPTIONS, "max_steps": 1},
+    )  # fmt: skip
+    (table,) = (tmp_path / "completions").glob("*.parquet")
+    shown = Dataset.from_parquet(str(table))
+    (batch,) = trainer.batches
+    assert len(shown) == 16
+    assert shown["advantage"] == pytest.approx(batch["advantages"].tolist())
+    tokenizer, masks = trainer._tokenizer, batch["completion_mask"].bool()
+    texts = [
+        tokenizer.decode(ids[mask], skip_special_tokens=True)
+        for ids, mask in zip(batch["completion_ids"], masks, strict=True)
+    ]
+    assert [completion[-1]["content"] for completion in shown["completion"]] == texts
+    for prompt, ids in zip(shown["prompt"], batch["prompt_ids"], strict=True):
+        assert prompt[-1]["content"] in tokenizer.decode(ids)
+    assert shown["rare_reward"] == [float(advantage > 0) for advantage in shown["advantage"]]
+
+
+def test_rows_of_the_completions_table_move():
+    logs = {"prompt": deque(["old", "a", "b"], maxlen=4), "extra": {"reason": deque("xyz")}, "images": deque()}
+    fresh = empty_logs(logs)
+    assert not any(fresh.values())
+    fresh["prompt"].extend("cd")
+    fresh["extra"]["reason"].extend("uv")
+    put_log_rows(logs, fresh, {1: 0}, size=2)
+    assert list(logs["prompt"]) == ["old", "d", "b"]
+    assert list(logs["extra"]["reason"]) == ["x", "v", "z"]
 
 
 def test_the_update_is_that_of_the_new_batch(tmp_path, tiny_tokenizer):

@@ -141,14 +141,14 @@ def test_what_a_row_does_not_offer_is_not_executed(tmp_path, dialect):
 
 def test_rows_that_cannot_be_executed_are_named(tmp_path, dialect):
     cases = [
-        (rows_of(None, [{"name": "gone"}]), r"train_dataset, row 1: its `tools` offer 'gone'.*\['add'\]"),
-        ([{"prompt": "text"}], "row 0: executed tools need messages"),
+        (rows_of(None, [{"name": "gone"}]), r"row 1.*, its `tools` offer 'gone'.*\['add'\]"),
+        ([{"prompt": "text"}], "row 0, executed tools need messages"),
     ]
     for rows, message in cases:
         with pytest.raises(ValueError, match=message):
             scripted_trainer(tmp_path, dialect, [[DONE]] * 4, rows=rows, tools=[add])
     evaluation = {"held out": Dataset.from_list(rows_of([{"name": "gone"}]))}
-    with pytest.raises(ValueError, match=r"eval_dataset\['held out'\], row 0: its `tools` offer"):
+    with pytest.raises(ValueError, match=r"eval_dataset\['held out'\]: [\s\S]*row 0.*, its `tools` offer"):
         scripted_trainer(tmp_path, dialect, [[DONE]] * 4, tools=[add], eval_dataset=evaluation)
     with pytest.raises(ValueError, match="Two tools are called 'add'"):
         scripted_trainer(tmp_path, dialect, [[DONE]] * 4, tools=[add, add])
@@ -165,7 +165,7 @@ def test_rows_that_a_transform_makes(tmp_path, dialect):
 
     args = config(tmp_path, per_device_train_batch_size=4)
     model = tiny_model(dialect.tokenizer)
-    with pytest.raises(ValueError, match="row 0: its `tools` offer 'gone'"):
+    with pytest.raises(ValueError, match=r"row 0.*, its `tools` offer 'gone'"):
         EGPOTrainer(
             model, checksum_reward, args, rows.with_transform(make), processing_class=dialect.tokenizer, tools=[add]
         )
@@ -406,7 +406,7 @@ def test_each_row_has_the_tools_of_its_environment(tmp_path, dialect):
     answers = {results_of(trainer, rollout)[0] for rollout in range(8)}
     assert "Hello you" in answers
     assert any("Available tools: search, increase, wait." in answer for answer in answers)
-    with pytest.raises(ValueError, match=r"row 0: its `environment` is 'gone', and the trainer has \['counter'"):
+    with pytest.raises(ValueError, match=r"row 0.*, its `environment` is 'gone', and the trainer has \['counter'"):
         scripted_trainer(
             tmp_path, dialect, [turns] * 4, rows=[{**rows[0], "environment": "gone"}], environment_factory=factories
         )
@@ -418,4 +418,4 @@ def test_schemas_leave_other_trainers_alone(tmp_path, dialect):
     trainer = run(tmp_path, dialect._replace(tokenizer=tokenizer), [DONE], tools=[add])
     assert "parse_response" not in vars(tokenizer)
     assert isinstance(trainer, EGPOTrainer)
-    assert trainer.tools == [trainer._executed_tools.pools[None].schemas["add"]]
+    assert trainer.tools == [add]  # as in TRL; schemas are there while a batch is rolled out

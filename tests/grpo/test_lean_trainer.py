@@ -1,6 +1,8 @@
 """Leaving out padding and rows without gradient: loss and gradient of the full batch, for every loss of TRL."""
 
+import contextlib
 import copy
+import importlib
 import math
 
 import pytest
@@ -10,7 +12,6 @@ from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 from transformers.models.qwen3 import modeling_qwen3
 from transformers.models.qwen3_moe import modeling_qwen3_moe
 from trl import GRPOTrainer
-from trl.kernels import chunked_logprob
 
 from egpo_trl import EGPOTrainer
 from egpo_trl.grpo.update_options import UpdateOptions, resolve_update_options
@@ -34,7 +35,10 @@ class Float64Torch:
 @pytest.fixture(autouse=True)
 def float64(monkeypatch):
     """Models upcast norms, rotary embeddings and the head to float32, whose rounding would hide small errors."""
-    for module in (modeling_qwen3, modeling_qwen3_moe, chunked_logprob):
+    modules = [modeling_qwen3, modeling_qwen3_moe]
+    with contextlib.suppress(ModuleNotFoundError):  # TRL 1.14 computes whole logits
+        modules.append(importlib.import_module("trl.kernels.chunked_logprob"))
+    for module in modules:
         monkeypatch.setattr(module, "torch", Float64Torch())
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
 
@@ -283,7 +287,7 @@ RUNS = {
                    "max_steps": 3},
     "lora": {"peft_config": LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"),
              "gradient_accumulation_steps": 2, "per_device_train_batch_size": 4},
-    "checkpointing": {"activation_checkpointing": True, "gradient_accumulation_steps": 2,
+    "checkpointing": {"gradient_checkpointing": True, "gradient_accumulation_steps": 2,
                       "per_device_train_batch_size": 4},
     "multiples": {"pad_to_multiple_of": 8, "gradient_accumulation_steps": 2, "per_device_train_batch_size": 4},
 }  # fmt: skip
@@ -430,6 +434,50 @@ def test_the_mean_weight_of_vespo_is_that_of_live_rows(tmp_path, tiny_tokenizer,
     ours._compute_loss(ours.model, {**batch, "advantages": torch.zeros(6)})
     ours.log(dead)
     assert "vespo/phi_seq_mean" not in dead
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"loss_type": "vespo"}, ["vespo/phi_seq_mean"]),
+        ({"importance_sampling_level": "sequence", "loss_type": "grpo"}, ["low_mean", "high_mean", "region_mean"]),
+        ({"importance_sampling_level": "sequence", "loss_type": "dapo"}, ["low_mean", "high_mean", "region_mean"]),
+        ({"importance_sampling_level": "sequence", "loss_type": "cispo", "epsilon_high": 1.05}, ["cispo_clip_ratio"]),
+    ],
+)
+@pytest.mark.parametrize("updates", [{}, STOCK_UPDATES])
+def test_means_over_sequences_keep_their_meaning_with_advantages_by_token(
+    tmp_path, tiny_tokenizer, options, names, updates
+):
+    """The bonus leaves the sign of an advantage as it is, and so what is clipped, or how a sequence weighs."""
+    options = {"epsilon": 0.05, **options}
+    batch = off_policy(make_batch(tiny_tokenizer, advantages=[1.5, 0.0, -0.7, 0.9, 0.0, -0.4]))
+    batch["old_per_token_logps"][1] = 0.0  # a row without an advantage is on-policy for TRL too
+    batch["old_per_token_logps"][4] = 0.0
+    logs = []
+    for egpo_lambda, kept in ((0.4, updates), (0.0, STOCK_UPDATES)):
+        trainer = build(tmp_path, tiny_tokenizer, egpo_lambda=egpo_lambda, **options, **kept)
+        on_policy = trainer._get_per_token_logps_and_entropies(
+            trainer.model,
+            torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+            torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+            batch["completion_ids"].shape[1],
+            compute_entropy=True,
+        )[0].detach()
+        dead = (batch["advantages"] == 0).unsqueeze(1)
+        old = torch.where(dead, on_policy * batch["completion_mask"], batch["old_per_token_logps"])
+        log: dict[str, float] = {}
+        trainer._compute_loss(trainer.model, {**batch, "old_per_token_logps": old})
+        trainer.log(log)
+        logs.append(log)
+    whole_vespo = options["loss_type"] == "vespo" and not updates
+    for name in names:
+        name = name if name in logs[0] else f"clip_ratio/{name}"
+        expected = logs[1][name]
+        if whole_vespo:  # the mean of the rows that were computed; the others weigh 1
+            expected = (6 * expected - 2) / 4
+        assert logs[0][name] == pytest.approx(expected, rel=1e-6), name
+    assert any(logs[1].get(name, logs[1].get(f"clip_ratio/{name}")) > 0 for name in names)
 
 
 def test_float32_gradients_differ_by_rounding(tmp_path, tiny_tokenizer, monkeypatch):

@@ -214,7 +214,7 @@ def test_ways_to_train(tmp_path, tiny_tokenizer, case):
     """Whole runs end where those without sharing end, up to the rounding of their number format."""
     options = {
         "lora": {"peft_config": LoraConfig(r=4, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")},
-        "checkpointing": {"activation_checkpointing": True},
+        "checkpointing": {"gradient_checkpointing": True},
         "bf16": {"bf16": True},
     }[case]
     given = {"peft_config": options.pop("peft_config")} if "peft_config" in options else {}

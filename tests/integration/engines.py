@@ -2,7 +2,7 @@
 
 The completions are a function of the prompt, so that one process and several see the same global batch. The rows of a
 step are dealt out in order: those in its second half are the second process's. In the mode `sampling`
-dynamic sampling replaces groups without variance, in `dead` no group has an advantage in the second half of the run,
+dynamic sampling replaces groups without variance, in `die` the second process is killed in its third step,
 and in `hang` the second process never ends its first step.
 `--job` runs the command line's training instead, with sampled completions.
 """
@@ -10,6 +10,8 @@ and in `hang` the second process never ends its first step.
 import argparse
 import json
 import os
+import signal
+import subprocess
 import time
 import zlib
 from datetime import timedelta
@@ -76,10 +78,26 @@ def hanging_reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
     return [float(checksum(ids)) for ids in completion_ids]
 
 
+def dying_reward(completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float]:
+    """As [`reward`]; the second process is killed in the third step, after a checkpoint."""
+    if int(os.environ["RANK"]) and min(number) >= SAVE_STEPS * ROWS_PER_STEP:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return reward(completion_ids, number)
+
+
+def unplugging_reward(completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float]:
+    """As [`reward`]; the second node pulls its cable in the third step."""
+    if int(os.environ["RANK"]) and min(number) >= SAVE_STEPS * ROWS_PER_STEP:
+        subprocess.run(["ip", "link", "set", "cable", "down"], check=True)
+    return reward(completion_ids, number)
+
+
 # mode -> reward and what it changes in the configuration
 MODES: dict[str, tuple[Any, dict[str, Any]]] = {
     "main": (reward, {}),
     "sampling": (rare_reward, {"dynamic_sampling_rounds": 4, "num_iterations": 2, "beta": 0.0}),
+    "die": (dying_reward, {"ddp_timeout": SECONDS_TO_WAIT}),
+    "unplug": (unplugging_reward, {"ddp_timeout": SECONDS_TO_WAIT}),
     "hang": (hanging_reward, {"ddp_timeout": SECONDS_TO_WAIT}),
 }
 
@@ -144,7 +162,7 @@ def main() -> None:
     options = parser.parse_args()
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         offer_fsdp_on_cpu()
-    if options.mode == "hang" and device_options()["use_cpu"]:
+    if options.mode in ("hang", "die", "unplug") and device_options()["use_cpu"]:
         bound_waiting_on_cpu()
     if not options.job:
         train(options.folder, options.resume, options.mode)

@@ -16,15 +16,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from egpo_trl.demo.policy import demo_policy_path
 from tests.integration import engines
+from tests.integration.test_two_processes import ENVIRONMENT as PLAIN_ENVIRONMENT
+from tests.integration.test_two_processes import ROOT
 
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
-    "OMP_NUM_THREADS": "1",
-    "DS_ACCELERATOR": "cpu",
-    "TRL_EXPERIMENTAL_SILENCE": "1",
-}
+ENVIRONMENT = {**PLAIN_ENVIRONMENT, "DS_ACCELERATOR": "cpu", "TRL_EXPERIMENTAL_SILENCE": "1"}
 KINDS = {
     "ddp": "MULTI_CPU", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "zero3_offload": "DEEPSPEED", "fsdp2": "FSDP",
 }  # fmt: skip

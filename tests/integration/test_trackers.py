@@ -86,3 +86,38 @@ def test_trackio_local(tmp_path, tiny_tokenizer, monkeypatch):
             monkeypatch.setattr(module, "TRACKIO_DIR", tmp_path / "trackio")
     run(tmp_path / "run", tiny_tokenizer, "trackio")
     assert [path for path in (tmp_path / "trackio").rglob("*") if path.is_file() and path.stat().st_size]
+
+
+def test_held_out_scores_and_rollouts_in_tensorboard(tmp_path, monkeypatch):
+    """Through the command: eval/… before, during and after, and the rollouts as text."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from egpo_trl.cli import main
+
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
+    words = {
+        "max_steps": 2, "report_steps": 1, "num_demo_rows": 32, "max_validation_rows": 4, "per_device_train_batch_size": 8,
+        "num_generations": 4, "max_completion_length": 24, "gradient_accumulation_steps": 1, "use_cpu": "true",
+        "bf16": "false", "gradient_checkpointing": "false", "logging_steps": 1, "report_to": "tensorboard",
+        "output_dir": str(tmp_path / "run"),
+    }  # fmt: skip
+    main(["train", *(word for name, value in words.items() for word in (f"--{name}", str(value)))])
+    events = EventAccumulator(str(tmp_path / "events")).Reload()
+    for decoding in ("greedy", "sampled"):
+        assert [point.step for point in events.Scalars(f"eval/exact_match/{decoding}")] == [0, 1, 2]
+    (tag,) = [tag for tag in events.Tags()["tensors"] if tag.startswith("rollouts")]
+    text = events.Tensors(tag)[0].tensor_proto.string_val[0].decode()
+    assert text.startswith("| reason | reward | request | completion |")
+    assert len(text.splitlines()) == 2 + 8
+
+
+@pytest.mark.parametrize(("named", "project"), [(None, "egpo-trl"), ("mine", "mine")])
+def test_trackers_get_the_name_of_the_project(tmp_path, monkeypatch, named, project):
+    import os
+
+    from tests.tiny import config
+
+    monkeypatch.delenv("WANDB_PROJECT", raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    args = config(tmp_path, report_to="wandb", **({} if named is None else {"project": named}))
+    assert args.project == os.environ["WANDB_PROJECT"] == project

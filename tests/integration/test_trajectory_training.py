@@ -109,7 +109,7 @@ def test_bad_set_ups_are_refused_at_construction(tmp_path, tiny_tokenizer):
         build(tmp_path, tokenizer, [row], environment_factory=None)
     with pytest.raises(ValueError, match="no column 'trajectory'"):
         build(tmp_path, tokenizer, [{k: v for k, v in row.items() if k != "trajectory"}])
-    with pytest.raises(ValueError, match="train_dataset has 1 rows that cannot be replayed"):
+    with pytest.raises(ValueError, match=r"train_dataset: 1 of 1 rows .* 1 invalid_trajectory"):
         build(tmp_path, tokenizer, [{**row, "initial_state": "{}"}])
 
 

@@ -2,14 +2,17 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+PATHS = [str(ROOT / folder) for folder in ("src", ".", "scripts/demo_policy")]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(PATHS), "OMP_NUM_THREADS": "1"}
 
 
 def run(*command: str, **environment: str) -> str:
@@ -65,3 +68,38 @@ def test_the_main_job_on_two_processes(tmp_path):
     log = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
     assert sum(value for name, value in log[0].items() if name.startswith("reason/")) == pytest.approx(1.0)
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_ctrl_c_stops_both_at_the_same_step(tmp_path):
+    """As a terminal does: the signal reaches the launcher and every process."""
+    output = tmp_path / "run"
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+        "train.py", "--config", "quickstart", "--max_steps", "500", "--logging_steps", "1", "--save_strategy", "no",
+        "--num_demo_rows", "32", "--max_validation_rows", "4", "--per_device_train_batch_size", "8",
+        "--max_completion_length", "8", "--output_dir", str(output),
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        until = time.monotonic() + 300
+        while not ((output / "log.jsonl").exists() and (output / "log.jsonl").read_text()):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        shown, errors = process.communicate(timeout=180)
+    assert process.returncode != 0
+    assert "training stops after this step" in shown
+    assert "--resume_from_checkpoint true" in errors
+    steps = json.loads((output / "trainer_state.json").read_text())["global_step"]
+    assert 1 <= steps < 500
+    assert {path.name for path in output.glob("checkpoint-*")} == {f"checkpoint-{steps}"}
+    assert len(list((output / f"checkpoint-{steps}").glob("rng_state_*.pth"))) == 2  # both processes saved it
+    assert (output / "model.safetensors").exists()

@@ -11,19 +11,33 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from generate_excerpts import excerpt, refresh
-from generate_reference import parser_of
 
-from egpo_trl.cli import COMMANDS
+from egpo_trl.cli import COMMANDS, command_parser
+from tests.reports.browsing import opened, started
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 # Programs of others, whose options are not checked
-FOREIGN = {"pip", ".venv/bin/pip", "trl", "vllm", "source", "git", "cd", "export", "tensorboard", "trackio", "wandb"}
+FOREIGN = {
+    "torchrun",
+    "pip",
+    ".venv/bin/pip",
+    "trl",
+    "vllm",
+    "source",
+    "git",
+    "cd",
+    "export",
+    "tensorboard",
+    "trackio",
+    "wandb",
+}
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 by_name = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 
@@ -73,10 +87,11 @@ def test_files_that_are_named(path):
 
 @by_name
 def test_one_line_says_where_the_repository_is(path):
-    from build_notebooks import REPOSITORY
+    from repository import address
 
-    for address in re.findall(r"https://github\.com/[\w.-]*egpo[\w./-]*", path.read_text()):
-        assert address.startswith(REPOSITORY), address
+    for found in re.findall(r"https://github\.com/[\w.-]*egpo[\w./-]*", path.read_text()):
+        assert address(), found
+        assert found.startswith(address()), found
 
 
 # Python
@@ -139,12 +154,8 @@ def commands(path: Path) -> list[list[str]]:
 
 @cache
 def options_of(command: str) -> set[str]:
-    """Options of `egpo-trl COMMAND`; a plan also takes the fields of a recipe."""
-    parser = parser_of(command)
-    names = {name for action in parser._actions for name in action.option_strings}
-    if hasattr(parser, "dataclass_types"):
-        names.add("--config")
-    return names | (options_of("train") if command == "plan" else set())
+    """Options of `egpo-trl COMMAND`."""
+    return {name for action in command_parser(command)._actions for name in action.option_strings}
 
 
 def check_options(words: list[str], known: set[str]) -> None:
@@ -177,7 +188,9 @@ def check_command(words: list[str]) -> None:
             has_suites = rest[0] == "evaluate" and len(rest) > 1 and rest[1].islower()
             check_options(rest[1:], options_of(" ".join(rest[: 1 + has_suites])))
         if rest[0] == "curves":  # a value such as '-1$' would be taken for an option
-            check_parses(parser_of("curves"), ["NAME=RUN,RUN", *rest[1:]])  # `commands` leaves out words like this
+            check_parses(
+                command_parser("curves"), ["NAME=RUN,RUN", *rest[1:]]
+            )  # `commands` leaves out words like this
     elif program == "make":
         assert rest[0] in TARGETS, rest[0]
     elif program == "accelerate":
@@ -271,10 +284,25 @@ def test_equations_are_shown_without_a_script(site):
     assert "\\frac" not in page
 
 
-def test_links_out_of_the_docs_lead_into_the_repository(site):
-    from build_notebooks import REPOSITORY
+@pytest.mark.parametrize("public", ["", "https://github.com/someone/egpo-trl"])
+def test_links_out_of_the_docs_lead_into_the_repository(public, monkeypatch):
+    import site_hooks
 
-    assert f'href="{REPOSITORY}/blob/main/notebooks/own_data.ipynb"' in (site / "getting_started.html").read_text()
+    monkeypatch.setattr(site_hooks, "address", lambda: public)
+    link = f"[`x`]({public}/blob/main/notebooks/x.ipynb)" if public else "`x`"
+    assert site_hooks.convert_page("See [`x`](../notebooks/x.ipynb), [y](y.md#z), `[a](../b)`.") == (
+        f"See {link}, [y](y.md#z), `[a](../b)`."
+    )
+    config = site_hooks.on_config(SimpleNamespace())
+    assert (config.repo_url, config.repo_name) == ((public, "someone/egpo-trl") if public else (None, None))
+
+
+def test_the_site_links_nowhere_without_an_address(site):
+    from repository import address
+
+    if not address():
+        assert "](../" not in (site / "getting_started.html").read_text()
+        assert "md-source" not in (site / "index.html").read_text()
 
 
 def test_pages_that_the_navigation_does_not_name_are_added():
@@ -301,7 +329,27 @@ def test_the_reference_has_every_field_metric_and_reason():
     for name in (*METRICS, *REASONS):
         assert f"| `{name}` |" in text
     for command in re.findall(r"^### `egpo-trl (.+)`$", text, re.MULTILINE):
-        for action in parser_of(command)._actions:
-            if not isinstance(action, argparse._HelpAction):
+        for action in command_parser(command)._actions:
+            if action.dest not in ("help", "help_all"):
                 shown = action.option_strings[0].removeprefix("--") if action.option_strings else action.dest
                 assert re.search(rf"`(?:--)?{re.escape(shown)}`|`{action.metavar}`", text), (command, shown)
+
+
+def test_the_api_names_every_public_name(site):
+    import egpo_trl
+
+    page = (site / "api.html").read_text()
+    for name in set(egpo_trl.__all__) - {"__version__"}:
+        assert re.search(rf'<h3 id="egpo_trl\.[\w.]*\.{name}"', page), name
+    assert "[<code>" not in page
+
+
+def test_the_search_works_from_a_folder(site):
+    with started() as browser, opened(browser, site / "index.html") as (page, trouble):
+        page.locator("input[name=query]").click()
+        page.locator("input[name=query]").press_sequentially("zero-variance groups")
+        page.locator(".md-search-result__link").first.wait_for()
+        assert "troubleshooting.html" in " ".join(
+            link.get_attribute("href") for link in page.locator(".md-search-result__link").all()
+        )
+        assert trouble == []

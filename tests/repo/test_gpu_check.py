@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from trl import ModelConfig, TrlParser
 
-from benchmarks.gpu_check import commands
+from benchmarks.gpu_check import PeakMemory, commands, planned_gb
 from egpo_trl import EGPOConfig
 from egpo_trl.runs.launch_checks import Launch, check_launch
 from egpo_trl.runs.script_arguments import EGPOScriptArguments
@@ -28,6 +29,20 @@ def test_commands_parse_and_pass_the_launch_checks(name):
     _, args, model_args = parser.parse_args_and_config([*fields, "--use_cpu", "true"])
     launch = Launch(engine.stem.replace("_offload", "").replace("fsdp2", "fsdp"), int(words[5]), (8, 0))
     assert all("reference of the KL term" in warning for warning in check_launch(args, model_args, launch))
+
+
+def test_the_plan_of_a_command():
+    """The embedded policy: its states are counted, and the larger of training and generating is the rest."""
+    assert 0.01 < planned_gb(ALL["single"], 80) < 1
+    assert planned_gb(ALL["ddp"], 80) > planned_gb(ALL["single"], 80)
+
+
+def test_the_peak_is_above_what_was_taken_before():
+    taken = [5]
+    with PeakMemory(lambda: taken[0], seconds=0.01) as peak:
+        for taken[0] in (9, 30, 7):
+            time.sleep(0.1)
+    assert peak.bytes == 25
 
 
 def test_one_gpu_and_no_vllm():

@@ -3,16 +3,20 @@
 import json
 import re
 import runpy
+import subprocess
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
-from build_notebooks import REPOSITORY, SOURCES, badge, build, code, execute
+from build_notebooks import SOURCES, build, code, execute, install_cell, readme_table
+from datasets import Dataset
+from repository import address
 from trl import ModelConfig, TrlParser
 
 from egpo_trl import EGPOConfig
 from egpo_trl.cli import train
+from egpo_trl.demo.world import make_rows
 from egpo_trl.runs.launch_checks import Launch, check_launch
 from egpo_trl.runs.script_arguments import EGPOScriptArguments
 
@@ -35,19 +39,66 @@ def test_a_notebook_is_its_source(source):
     )
     assert notebook.metadata == built.metadata
     nbformat.validate(notebook)
-    title, _, first = notebook.cells[0].source.partition("\n\n")
-    assert title.startswith("# ")
-    assert first.startswith(badge(source.stem))
-    install = notebook.cells[1].source
-    assert f"@ git+{REPOSITORY}" in install
-    assert 'find_spec("egpo_trl") is None' in install  # and so nothing happens where it is installed
+    assert notebook.cells[0].source.startswith("# ")
+    assert notebook.cells[1].source == install_cell(notebook.metadata.egpo.get("extras", ""), address())
 
 
-def test_there_is_no_notebook_without_a_source_and_every_one_has_its_badge_in_the_readme():
-    assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == {source.stem for source in SOURCES}
+def test_badges_appear_once_the_repository_has_an_address():
     readme = (ROOT / "README.md").read_text()
+    assert readme_table(readme, address()) == readme, "run notebooks/build_notebooks.py"
+    public = "https://github.com/someone/egpo-trl"
     for source in SOURCES:
-        assert badge(source.stem) in readme
+        target = f"https://colab.research.google.com/github/someone/egpo-trl/blob/main/notebooks/{source.stem}.ipynb"
+        for text in (build(source, public).cells[0].source, readme_table(readme, public)):
+            assert f"({target})" in text
+        for text in (build(source, "").cells[0].source, readme_table(readme, "")):
+            assert "colab.research" not in text
+
+
+@pytest.mark.parametrize("repository", ["", "https://github.com/someone/egpo-trl"])
+@pytest.mark.parametrize("found", ["clone", "wheel", "nothing"])
+def test_the_install_cell_tries_clone_wheel_and_index(tmp_path, monkeypatch, capsys, found, repository):
+    """In this order; what pip would do is recorded, and only the last try succeeds."""
+    inside = tmp_path / "notebooks"
+    inside.mkdir()
+    if found == "clone":
+        (tmp_path / "pyproject.toml").write_text('[project]\nname = "egpo-trl"\n')
+    if found == "wheel":
+        for number in ("0.1.0", "0.2.0"):
+            (inside / f"egpo_trl-{number}-py3-none-any.whl").touch()
+    tried = []
+
+    def run(command, **_):
+        tried.append(command[-1])
+        return subprocess.CompletedProcess(
+            command, int(not command[-1].startswith("egpo-trl[x]") or "@" in command[-1])
+        )
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9")
+    monkeypatch.chdir(inside)
+    cell = install_cell("[x]", repository)
+    exec(compile(cell, "cell", "exec"), {})
+    expected = {
+        "clone": [f"{tmp_path}[x]"],
+        "wheel": [f"{inside}/egpo_trl-{number}-py3-none-any.whl[x]" for number in ("0.2.0", "0.1.0")],
+        "nothing": [],
+    }[found]
+    expected += [f"egpo-trl[x] @ git+{repository}"] if repository else []
+    assert tried == [*expected, "egpo-trl[x]"]
+    shown = capsys.readouterr().out
+    assert "egpo-trl 9.9, from the package index" in shown
+    assert "Restart session" in shown  # torch is loaded in another version
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1))
+    with pytest.raises(RuntimeError, match="upload egpo_trl"):
+        exec(compile(cell, "cell", "exec"), {})
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    exec(compile(cell, "cell", "exec"), {})  # nothing happens where it is installed
+
+
+def test_there_is_no_notebook_without_a_source():
+    assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == {source.stem for source in SOURCES}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
@@ -91,7 +142,7 @@ def recipe_of_t4(tmp_path, monkeypatch):
 def test_the_t4_notebook_has_the_recipe(tmp_path, monkeypatch):
     recipe = recipe_of_t4(tmp_path, monkeypatch)
     shipped = yaml.safe_load((ROOT / "configs" / "train" / "qlora_t4.yaml").read_text())
-    of_the_notebook = {"dataset_name", "max_validation_rows", "max_steps", "num_train_epochs", "save_steps"}
+    of_the_notebook = {"dataset_name", "report", "max_validation_rows", "max_steps", "num_train_epochs", "save_steps"}
     differ = {name for name in recipe.keys() | shipped.keys() if recipe.get(name) != shipped.get(name)}
     assert differ == of_the_notebook
     parser = TrlParser((EGPOScriptArguments, EGPOConfig, ModelConfig))
@@ -112,7 +163,12 @@ def test_the_t4_notebook_trains_a_tiny_model_in_4_bits(tmp_path, monkeypatch):
     run = tmp_path / recipe["output_dir"]
     assert json.loads((run / "trainer_state.json").read_text())["global_step"] == 1
     assert (run / "adapter_model.safetensors").exists()
-    assert (run / "learning_curves.png").exists()  # what a later cell shows
+    assert (run / "learning_curves.png").exists()  # what later cells show
+    monkeypatch.setattr("IPython.display.HTML", lambda page: page)
+    shown = [cell for cell in code(build(T4)) if "show_" in cell]
+    rows = [cell for cell in code(build(T4)) if "def ask(" in cell]
+    Dataset.from_list(make_rows(1)).to_parquet("rows.parquet")
+    run_cells(["from datasets import Dataset", *shown, *rows], tmp_path, monkeypatch)
 
 
 def test_the_t4_notebook_converts_rows(tmp_path, monkeypatch):
@@ -120,6 +176,7 @@ def test_the_t4_notebook_converts_rows(tmp_path, monkeypatch):
         "id": "1",
         "tools": json.dumps([{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}]),
         "conversations": [
+            {"from": "system", "value": "Call functions. <tools>[]</tools>"},
             {"from": "human", "value": "f of 1?"},
             {"from": "gpt", "value": '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'},
         ],

@@ -47,11 +47,11 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
     )
     tiny = (
         "--model_name_or_path demo --use_cpu true --bf16 false --max_steps 1 --max_completion_length 8 --report false "
-        "--per_device_train_batch_size 8 --gradient_accumulation_steps 1 --activation_checkpointing false"
+        "--per_device_train_batch_size 8 --gradient_accumulation_steps 1 --gradient_checkpointing false"
     ).split()
     clean = ["--judge_backend", "none", "--num_demo_rows", "20", "--output_dir", "clean"]
     short = ["--num_rows", "8", "--max_new_tokens", "8", "--dtype", "float32"]
-    more = {"train": tiny, "clean": clean, "evaluate": short, "compare": ["--output", "comparison"]}
+    more = {"train": tiny, "clean": clean, "evaluate": short, "compare": ["--output_dir", "comparison"]}
     Path("runs").mkdir()
     Path("runs/quickstart").symlink_to(demo_policy_path())  # what `make quickstart` leaves
     ran = []
@@ -96,7 +96,7 @@ def test_python(tmp_path, monkeypatch):
     (code,) = blocks("python")
     tiny = (
         ', use_cpu=True, bf16=False, max_steps=1, max_completion_length=8, save_strategy="no", report_to="none", '
-        "activation_checkpointing=False, disable_tqdm=True)"
+        "gradient_checkpointing=False, disable_tqdm=True)"
     )
     code = code.replace('"Qwen/Qwen3-0.6B"', repr(str(demo_policy_path())))
     code = re.sub(r"(EGPOConfig\([^)]*)\)", lambda match: match.group(1).rstrip().rstrip(",") + tiny, code)

@@ -7,7 +7,8 @@ import warnings
 import pytest
 
 from egpo_trl.cli import main
-from egpo_trl.reports.curves import PANELS, curves_figure, draw_curves, name_runs, reasons_figure
+from egpo_trl.reports.curves import curves_figure, draw_curves, name_runs, reasons_figure
+from egpo_trl.reports.panels import PANELS
 
 LOG = [
     {"step": step, "reward": step / 10, "egpo/cot_entropy": 0.5, "egpo/bonus": 0.1, "kl": None} for step in range(1, 9)
@@ -90,7 +91,7 @@ def test_errors(tmp_path):
         draw_curves({"a": []}, tmp_path / "x.png")
     with pytest.raises(ValueError, match="nothing to draw"):
         draw_curves({"a": [[], []]}, tmp_path / "x.png")
-    with pytest.raises(ValueError, match="is no regular expression"):
+    with pytest.raises(ValueError, match="is not a regular expression"):
         name_runs(["a"], "(")
     with pytest.raises(ValueError, match="'EGPO=,' names no run"):
         name_runs(["EGPO=,"])
@@ -125,7 +126,7 @@ def test_command(tmp_path, capsys):
     for words, message in (
         ([str(tmp_path / "nowhere")], r"egpo-trl curves: .*nowhere"),
         ([str(run), "--output", "x.bmpx"], "egpo-trl curves: .*bmpx"),
-        ([str(run), "--group", "("], "is no regular expression"),
+        ([str(run), "--group", "("], "is not a regular expression"),
     ):
         with pytest.raises(SystemExit, match=message):
             main(["curves", *words])

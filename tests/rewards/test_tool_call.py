@@ -265,7 +265,7 @@ def test_text_beside_calls(syntax, completion):
     allowed = ToolCallReward(syntax=syntax, allow_text=True)
     assert judge(completion, reward=allowed) == "correct"
     assert judge(completion, reference="[]", reward=allowed) == "call_instead_of_text"
-    assert judge(completion + " g(b=2)", reward=allowed) in ("text_beside_calls", "malformed_call")
+    assert judge(completion + " f(b=2)", reward=allowed) in ("text_beside_calls", "malformed_call")
     assert judge("<think>so</think>No.", reference="[]", reward=allowed) == "correct"
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from egpo_trl.runs import console
+from egpo_trl.runs import callbacks
 from egpo_trl.runs.callbacks import ConsoleCallback
 
 
@@ -14,7 +14,7 @@ def shown(monkeypatch, capsys):
 
     def show(*logs, first=0, main=True):
         now = [100.0]
-        monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
         callback = ConsoleCallback()
         callback.on_train_begin(None, SimpleNamespace(global_step=first), None)
         for step, values in logs:

@@ -1,6 +1,8 @@
 """Launch checks: one clear error each, that names the remedy; and no error where a run would work."""
 
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,20 +11,22 @@ from transformers import AutoTokenizer
 from trl import ModelConfig
 
 from egpo_trl.demo.policy import demo_policy_path
+from egpo_trl.grpo.config import check_batch
 from egpo_trl.runs.launch_checks import (
+    VLLM_VERSIONS,
     Launch,
-    check_batch,
     check_launch,
     check_lengths,
     check_number_of_rows,
     check_precision,
     check_quantization,
     check_reference_model,
+    check_vllm,
     deepspeed_settings,
     engine_of,
 )
 from egpo_trl.runs.script_arguments import EGPOScriptArguments
-from egpo_trl.runs.setup import check_before_loading, longest_prompt_length
+from egpo_trl.runs.setup import RunRows, check_before_loading, prompt_lengths
 from egpo_trl.runs.training import build_trainer
 from egpo_trl.sampling.models import context_length
 from tests.tiny import config, prompts_only, tool_rows
@@ -178,6 +182,28 @@ def test_a_server_has_its_own_context(tmp_path):
     assert "--max_model_len 512" in warning
 
 
+@pytest.mark.parametrize(
+    ("installed", "warned"),
+    [("0.22.1", False), ("0.31.0+cu129", False), ("0.30.0+cpu", False), ("0.21.0", True), ("0.33.0", True)],
+)
+def test_vllm_of_another_version(tmp_path, installed, warned):
+    args = config(tmp_path, use_vllm=True)
+    found = check_vllm(args, installed)
+    assert len(found) == warned
+    assert all(f"vLLM {installed} is installed" in line and VLLM_VERSIONS in line for line in found)
+    assert check_vllm(config(tmp_path), installed) == check_vllm(config(tmp_path), None) == []
+
+
+def test_rollouts_need_vllm(tmp_path):
+    with pytest.raises(ValueError, match=r"use_vllm: true needs vLLM.*pip install 'egpo-trl\[vllm\]'"):
+        check_vllm(config(tmp_path, use_vllm=True), None)
+
+
+def test_the_extra_installs_a_vllm_that_is_supported():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"]["vllm"] == [f"vllm{VLLM_VERSIONS}"]
+
+
 def test_lengths_that_fit(tmp_path):
     args = config(tmp_path, max_completion_length=100)
     assert check_lengths(args, 924, 1024) == []
@@ -207,11 +233,11 @@ def test_longest_prompt(tiny_tokenizer):
         )
         for row in rows
     ]
-    assert longest_prompt_length(rows, tiny_tokenizer, False) == max(lengths)
-    assert longest_prompt_length(rows, tiny_tokenizer, True) > max(lengths)
-    assert longest_prompt_length(prompts_only(16), tiny_tokenizer, True) == max(lengths)
+    assert max(prompt_lengths(rows, tiny_tokenizer, False, longest=8)) == max(lengths)
+    assert max(prompt_lengths(rows, tiny_tokenizer, True, longest=8)) > max(lengths)
+    assert max(prompt_lengths(prompts_only(16), tiny_tokenizer, True, longest=8)) == max(lengths)
     texts = Dataset.from_list([{"prompt": "Play Bach."}, {"prompt": "Play Bach in order."}])
-    assert longest_prompt_length(texts, tiny_tokenizer, False) == len(
+    assert max(prompt_lengths(texts, tiny_tokenizer, False, longest=8)) == len(
         tiny_tokenizer("Play Bach in order.")["input_ids"]
     )
 
@@ -222,9 +248,10 @@ def test_all_checks_run_before_the_model_is_loaded(tmp_path):
     (tmp_path / "no_weights" / "config.json").write_text((demo_policy_path() / "config.json").read_text())
     arguments = ModelConfig(model_name_or_path=str(tmp_path / "no_weights"))
     script = EGPOScriptArguments()
-    assert check_before_loading(script, config(tmp_path), arguments, tool_rows()) == []
+    rows = RunRows(*[tool_rows()] * 4)
+    assert check_before_loading(script, config(tmp_path), arguments, rows) == (rows, [])
     with pytest.raises(ValueError, match="leaves no room"):
-        check_before_loading(script, config(tmp_path, max_completion_length=1024), arguments, tool_rows())
+        check_before_loading(script, config(tmp_path, max_completion_length=1024), arguments, rows)
 
 
 def test_context_length_of_a_config():

@@ -32,7 +32,7 @@ def logits(model, tokenizer) -> torch.Tensor:
 
 def test_merged_model_is_base_and_adapter(adapter, tmp_path, capsys):
     output = tmp_path / "merged"
-    main(["merge", str(adapter), "--output", str(output), "--dtype", "float32"])
+    main(["merge", str(adapter), "--output_dir", str(output), "--dtype", "float32"])
     assert str(output) in capsys.readouterr().out
     tokenizer = AutoTokenizer.from_pretrained(output)
     assert tokenizer.chat_template
@@ -51,8 +51,8 @@ def test_quantized_base_is_refused(adapter, tmp_path):
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     (quantized / "config.json").write_text(json.dumps(config))
     with pytest.raises(SystemExit, match=r"are quantized.*Name the unquantized model .* with --base"):
-        main(["merge", str(adapter), "--output", str(tmp_path / "merged"), "--base", str(quantized)])
-    main(["merge", str(adapter), "--output", str(tmp_path / "merged"), "--base", str(demo_policy_path())])
+        main(["merge", str(adapter), "--output_dir", str(tmp_path / "merged"), "--base", str(quantized)])
+    main(["merge", str(adapter), "--output_dir", str(tmp_path / "merged"), "--base", str(demo_policy_path())])
 
 
 def test_quantized_weights_are_refused_whatever_the_config_says(adapter, tmp_path):
@@ -61,12 +61,12 @@ def test_quantized_weights_are_refused_whatever_the_config_says(adapter, tmp_pat
     )
     quantized.save_pretrained(tmp_path / "packed")
     with pytest.raises(SystemExit, match="are quantized"):
-        main(["merge", str(adapter), "--output", str(tmp_path / "merged"), "--base", str(tmp_path / "packed")])
+        main(["merge", str(adapter), "--output_dir", str(tmp_path / "merged"), "--base", str(tmp_path / "packed")])
     config = json.loads((tmp_path / "packed" / "config.json").read_text())
     assert config.pop("quantization_config")["load_in_4bit"]
     (tmp_path / "packed" / "config.json").write_text(json.dumps(config))
     with pytest.raises(SystemExit, match="are quantized"):
-        main(["merge", str(adapter), "--output", str(tmp_path / "merged"), "--base", str(tmp_path / "packed")])
+        main(["merge", str(adapter), "--output_dir", str(tmp_path / "merged"), "--base", str(tmp_path / "packed")])
     assert not (tmp_path / "merged").exists()
 
 
@@ -77,19 +77,19 @@ def test_an_adapter_of_a_quantized_base_needs_the_base_named(adapter, tmp_path, 
     save_config({f"load_in_{bits}bit": True, "use_peft": True}, [], {}, tmp_path / "run")
     checkpoint, output = str(tmp_path / "run" / "checkpoint-2"), str(tmp_path / "merged")
     with pytest.raises(SystemExit, match=rf"loaded in {bits} bits.*with --base .*differs .* by the rounding"):
-        main(["merge", checkpoint, "--output", output])
-    main(["merge", checkpoint, "--output", output, "--base", str(demo_policy_path())])
+        main(["merge", checkpoint, "--output_dir", output])
+    main(["merge", checkpoint, "--output_dir", output, "--base", str(demo_policy_path())])
     save_config({"load_in_4bit": False}, [], {}, tmp_path / "run")
-    main(["merge", checkpoint, "--output", f"{output}-2"])
+    main(["merge", checkpoint, "--output_dir", f"{output}-2"])
 
 
 def test_what_cannot_be_merged(adapter, tmp_path):
     with pytest.raises(SystemExit, match="holds no adapter"):
-        main(["merge", str(tmp_path), "--output", str(tmp_path / "merged")])
+        main(["merge", str(tmp_path), "--output_dir", str(tmp_path / "merged")])
     with pytest.raises(SystemExit, match="exists and is not empty"):
-        main(["merge", str(adapter), "--output", str(adapter)])
+        main(["merge", str(adapter), "--output_dir", str(adapter)])
     config = json.loads((adapter / "adapter_config.json").read_text())
     shutil.copytree(adapter, tmp_path / "copy")
     (tmp_path / "copy" / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": None}))
     with pytest.raises(SystemExit, match="does not say what its base model is"):
-        main(["merge", str(tmp_path / "copy"), "--output", str(tmp_path / "merged")])
+        main(["merge", str(tmp_path / "copy"), "--output_dir", str(tmp_path / "merged")])

@@ -16,10 +16,24 @@ from deepspeed.runtime.zero.stage_1_and_2 import estimate_zero2_model_states_mem
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, Qwen3Config, Qwen3ForCausalLM
 from trl import ModelConfig, TrlParser, get_peft_config
+from trl.kernels import chunked_logprob
+from trl.trainer import utils as trainer_utils
 
 from egpo_trl import EGPOConfig
 from egpo_trl.cli import main
-from egpo_trl.runs.planner import Plan, describe, make_plan, measure_model, memory, model_states, remedies, total
+from egpo_trl.runs.model_shapes import config_of_size, parameters_of
+from egpo_trl.runs.plan_time import GPUS, seconds_of_step
+from egpo_trl.runs.planner import (
+    LOGITS_TILE,
+    Plan,
+    describe,
+    make_plan,
+    measure_model,
+    memory,
+    model_states,
+    remedies,
+    total,
+)
 from egpo_trl.runs.script_arguments import EGPOScriptArguments
 from tests.tiny import tiny_model
 
@@ -175,6 +189,10 @@ def test_a_quantized_base_is_that_of_real_tensors(tmp_path, nested):
     assert memory(measure_model(model.config), plan, 1e9)["parameters"] == pytest.approx(held, rel=1e-3)
 
 
+def test_the_tile_of_logits_is_that_of_trl():
+    assert (chunked_logprob.TOKEN_CHUNK_SIZE, trainer_utils._CHUNKED_LOGPROB_CHUNK_SIZE) == LOGITS_TILE
+
+
 def test_qwen3_4b_by_hand():
     """Figures of config.json, calculated with a pencil: 36 blocks of width 2,560 with 32 heads of 128 and 8 pairs of
     keys and values, 9,728 inside, 151,936 tokens; two sequences of 5,000 tokens."""
@@ -186,7 +204,9 @@ def test_qwen3_4b_by_hand():
     assert memory(size, replace(plan, checkpointing=False), 80e9)["  training: activations"] == 36 * block
     assert checkpointed["  generating: KV cache"] == 16 * 5_000 * 2 * 36 * 2_048  # 11.8 GB
     assert checkpointed["  generating: logits"] == 16 * 4 * 151_936
-    assert checkpointed["  training: logits"] == 4 * 151_936 * 2_560  # 1.56 GB
+    assert checkpointed["  training: logits"] == 4 * 151_936 * 2_560 + 2 * 4_096 * 32_768  # 1.56 and 0.27 GB
+    short = memory(size, replace(plan, micro_batch=1, tokens=1_000), 80e9)
+    assert short["  training: logits"] == 4 * 151_936 * 2_560 + 2 * 1_000 * 32_768
 
     vllm = memory(size, replace(plan, vllm="colocate", vllm_share=0.3), 80e9)
     assert vllm["vLLM"] == 0.3 * 80e9
@@ -282,9 +302,9 @@ def test_rollouts_are_counted_over_the_processes_of_the_plan(capsys, options, ex
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("", [], "names no distributed_type"),
+        ("", [], "must hold lines of the form"),
         ("num_processes: 2", [], "names no distributed_type"),
-        ("a: [", [], "is no YAML"),
+        ("a: [", [], "not valid YAML"),
         (None, ["--num_processes", "0"], "num_processes must be at least 1, got 0"),
         (None, ["--egpo_lamda", "1"], "did you mean 'egpo_lambda'"),
         (None, [*DDP, "--per_device_train_batch_size", "1", "--num_processes", "4"], r"x 4 processes x"),
@@ -296,3 +316,63 @@ def test_a_plan_of_bad_input_is_one_message(tmp_path, text, options, message):
         options = ["--accelerate_config", str(tmp_path / "engine.yaml")]
     with pytest.raises(SystemExit, match=message):
         main(["plan", "--config", str(CONFIGS / "train" / "quickstart.yaml"), *options])
+
+
+@pytest.mark.parametrize(("text", "billions"), [("0.6B", 0.6), ("1.7b", 1.7), ("4B", 4.0), ("8B", 8.2), ("14B", 14.0), ("32B", 32.0), ("70B", 70.0), ("600M", 0.6), ("3e6", 0.003)])  # fmt: skip
+def test_a_shape_of_a_size(text, billions):
+    config = config_of_size(parameters_of(text))
+    found = measure_model(config).parameters / 1e9
+    assert found == pytest.approx(billions, rel=0.15) or billions < 0.02
+    assert config.num_hidden_layers >= 1
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.7X", "-1B", "0", "1e99", "B", "1.2.3B"])
+def test_what_is_not_a_size(text):
+    with pytest.raises(ValueError, match="is not a number of parameters such as"):
+        parameters_of(text)
+
+
+def test_plans_without_the_hub(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    main(["plan", "--config", "qlora_t4", "--params", "1.7B", "--gpu", "T4"])
+    shown = capsys.readouterr().out
+    assert "of 13.8 usable" in shown
+    assert re.search(r"A step on T4: \d+ s or more", shown)
+    MODELS["Qwen/Qwen3-0.6B"].save_pretrained(tmp_path)
+    for place in (tmp_path, tmp_path / "config.json"):
+        main(["plan", "--model_config", str(place)])
+        assert "0.60 billion parameters" in capsys.readouterr().out
+    (tmp_path / "config.json").write_text('{"model_type": "unheard_of"}')
+    with pytest.raises(SystemExit):
+        main(["plan", "--model_config", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "tokens"),
+    [
+        ({}, 8 * 100),
+        ({"group": 8}, 8 * 40 + 60),
+        ({"group": 4}, 8 * 40 + 2 * 60),
+        ({"token_limit": 250}, 250),
+        ({"token_limit": 50}, 100),  # a row is computed whole
+        ({"token_limit": 5000, "group": 8}, 380),
+    ],
+)
+def test_shared_prefixes_and_a_limit_of_tokens(changes, tokens):
+    plan = replace(BASE, micro_batch=8, tokens=100, prompt=60, **changes)
+    assert plan.pass_tokens() == tokens
+    assert memory(measure_model(MODELS["Qwen/Qwen3-0.6B"]), plan, 80e9)["  training: activations"] > 0
+
+
+def test_the_time_of_a_step_grows_with_what_is_read_and_computed():
+    size = measure_model(MODELS["Qwen/Qwen3-0.6B"])
+    plan = replace(BASE, tokens=1000, prompt=500, step_rollouts=64, micro_batch=8, rollouts=64)
+    generation, update = seconds_of_step(size, plan, GPUS["H100"])
+    slower = seconds_of_step(size, plan, GPUS["T4"])
+    assert slower[0] == pytest.approx(generation * 3350 / 320)
+    assert slower[1] == pytest.approx(update * 989 / 65)
+    halved = seconds_of_step(size, replace(plan, rollouts=32), GPUS["H100"])
+    assert halved[0] > generation
+    assert seconds_of_step(size, replace(plan, group=8), GPUS["H100"])[1] < update
+    by_hand = 8 * size.parameters * 64 * 1000 / (0.4 * 989e12)  # backward and two forward passes
+    assert update == pytest.approx(by_hand)

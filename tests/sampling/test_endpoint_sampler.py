@@ -28,7 +28,7 @@ FAULTS = (
 
 def config(server, folder="out", **fields):
     return EvaluationConfig(**{
-        "model": "served", "output": str(folder), "backend": "openai", "base_url": server.url,
+        "model": "served", "output_dir": str(folder), "backend": "openai", "base_url": server.url,
         "request_timeout": 1.0, "max_retries": 12, "max_response_bytes": 1_000_000, **fields,
     })  # fmt: skip
 
@@ -182,7 +182,17 @@ def test_a_server_without_a_tool_parser(tmp_path, monkeypatch):
         monkeypatch.setattr(
             handler, "misbehave", lambda self, _: self.reply(400, json.dumps({"error": told}).encode())
         )
-        words = ["evaluate", "demo", "--model", "m", "--output", str(tmp_path), "--backend", "openai", "--base_url"]
+        words = [
+            "evaluate",
+            "demo",
+            "--model",
+            "m",
+            "--output_dir",
+            str(tmp_path),
+            "--backend",
+            "openai",
+            "--base_url",
+        ]
         for policy in ("stop", "score_0"):
             with pytest.raises(SystemExit, match=r"does not read tool calls. Give --tool_choice none, .*400"):
                 main([*words, server.url, "--num_rows", "2", "--on_rejection", policy])
@@ -215,7 +225,7 @@ def test_nobody_listens(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    options = {"model": "m", "output": str(tmp_path), "backend": "openai", "base_url": url, "max_retries": 1}
+    options = {"model": "m", "output_dir": str(tmp_path), "backend": "openai", "base_url": url, "max_retries": 1}
     with pytest.raises(SamplingStopped, match=r"(?s)failed again and again: connection failed.*0 completions"):
         evaluate(DemoSuite(num_rows=2), EvaluationConfig(**options))
 
@@ -223,10 +233,10 @@ def test_nobody_listens(tmp_path):
 def test_without_a_key_or_a_client(monkeypatch, tmp_path):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ValueError, match="OPENAI_API_KEY is not set"):
-        EndpointSampler(EvaluationConfig(model="m", output="o", backend="openai"))
+        EndpointSampler(EvaluationConfig(model="m", output_dir="o", backend="openai"))
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
     with pytest.raises(ValueError, match=r"pip install 'egpo-trl\[judge\]', or use backend transformers or vllm"):
-        EndpointSampler(EvaluationConfig(model="m", output="o", backend="openai"))
+        EndpointSampler(EvaluationConfig(model="m", output_dir="o", backend="openai"))
 
 
 def test_inside_a_running_loop_and_left_early():

@@ -11,9 +11,10 @@ from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import make_rows
 from egpo_trl.evaluation.evaluate import evaluate
 from egpo_trl.evaluation.row_suites import DemoSuite
+from egpo_trl.sampling.backends import make_sampler
 from egpo_trl.sampling.config import EvaluationConfig
 from egpo_trl.sampling.local_sampler import TransformersSampler
-from egpo_trl.sampling.models import checksum_of, make_sampler
+from egpo_trl.sampling.models import checksum_of
 from egpo_trl.sampling.rendering import PromptRenderer
 from egpo_trl.sampling.sampler import Request
 from egpo_trl.utils.journal import JournalError
@@ -21,7 +22,7 @@ from egpo_trl.utils.journal import JournalError
 
 def config(model, output, **fields):
     return EvaluationConfig(
-        model=str(model), output=str(output), **{"max_new_tokens": 48, "dtype": "float32", **fields}
+        model=str(model), output_dir=str(output), **{"max_new_tokens": 48, "dtype": "float32", **fields}
     )
 
 

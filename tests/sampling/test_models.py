@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from egpo_trl.demo.names import model_folder
 from egpo_trl.demo.policy import demo_policy_path
+from egpo_trl.sampling.backends import make_sampler
 from egpo_trl.sampling.config import SamplingConfig
-from egpo_trl.sampling.models import base_of_adapter, checksum_of, make_sampler, model_folder
+from egpo_trl.sampling.models import base_of_adapter, checksum_of
 
 
 def test_short_names():

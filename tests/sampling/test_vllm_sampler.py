@@ -1,4 +1,4 @@
-"""The vLLM back end against a stand-in module with vLLM's signatures. vLLM itself was not run."""
+"""The vLLM back end against a stand-in with its signatures, without vLLM; tests/vllm runs the real one."""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -10,8 +10,8 @@ from egpo_trl.demo.world import make_rows
 from egpo_trl.evaluation.evaluate import evaluate
 from egpo_trl.evaluation.row_suites import DemoSuite
 from egpo_trl.sampling import vllm_sampler
+from egpo_trl.sampling.backends import make_sampler
 from egpo_trl.sampling.config import EvaluationConfig
-from egpo_trl.sampling.models import make_sampler
 from egpo_trl.sampling.rendering import PromptRenderer
 from egpo_trl.sampling.sampler import Request
 
@@ -63,7 +63,7 @@ def vllm(monkeypatch):
 
 
 def config(folder, **fields):
-    return EvaluationConfig(model="demo", output=str(folder), backend="vllm", **fields)
+    return EvaluationConfig(model="demo", output_dir=str(folder), backend="vllm", **fields)
 
 
 def test_what_vllm_is_given(vllm, monkeypatch, tmp_path):
@@ -98,12 +98,18 @@ def test_adapters_are_vllms_own(vllm, tmp_path):
         f'{{"base_model_name_or_path": "{demo_policy_path()}", "peft_type": "LORA", "r": 64, "task_type": "CAUSAL_LM", '
         '"rank_pattern": {"q_proj": 128}}'
     )
-    sampler = make_sampler(EvaluationConfig(model=str(tmp_path), output=str(tmp_path), backend="vllm"))
+    sampler = make_sampler(EvaluationConfig(model=str(tmp_path), output_dir=str(tmp_path), backend="vllm"))
     assert LLM.made[0].options["model"] == str(demo_policy_path())
     assert (LLM.made[0].options["enable_lora"], LLM.made[0].options["max_lora_rank"]) == (True, 128)
     list(sampler.sample([Request(make_rows(1)[0])]))
     assert LLM.made[0].calls[0][2].path == str(tmp_path)
     assert sampler.identity["adapter"] is True
+
+
+@pytest.mark.parametrize(("rank", "room"), [(1, 8), (8, 8), (20, 32), (129, 256), (600, 600)])
+def test_the_room_for_an_adapter_is_one_that_vllm_knows(tmp_path, rank, room):
+    (tmp_path / "adapter_config.json").write_text(f'{{"peft_type": "LORA", "r": {rank}, "task_type": "CAUSAL_LM"}}')
+    assert vllm_sampler._rank(str(tmp_path)) == room
 
 
 def test_a_whole_run(vllm, tmp_path):

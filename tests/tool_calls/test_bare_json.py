@@ -30,7 +30,7 @@ def test_calls(text, calls):
 
 
 @pytest.mark.parametrize(
-    "text", ["No function fits.", "Use a colon: like this", "1 < 2 and 3 > 2", "see [1] and {x}", "true", '"f"']
+    "text", ["[1]", "No function fits.", "Use a colon: like this", "1 < 2 and 3 > 2", "see [1] and {x}", "true", '"f"']
 )
 def test_text(text):
     assert read_bare_json(text).state is State.TEXT
@@ -39,7 +39,7 @@ def test_text(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "  ", "[]", "{}", "[[]]", "[1]", CALL[:-1], CALL + "}", f"[{CALL}", f"[{CALL},]",
+        "", "  ", "[]", "{}", "[[]]", CALL[:-1], CALL + "}", f"[{CALL}", f"[{CALL},]",
         f"{CALL}\n{CALL}", f"{CALL};", f"{CALL} {CALL}", f"Sure: {CALL}", f"{CALL} done", '{"name": "f"}', '{"parameters": {}}',
         '{"name": "f", "parameters": {}, "arguments": {}}', '{"name": "f", "parameters": {}, "id": 1}',
         '{"name": "f", "parameters": []}', '{"name": "", "parameters": {}}', '{"name": 1, "parameters": {}}',
@@ -50,7 +50,7 @@ def test_text(text):
     ],
 )  # fmt: skip
 def test_malformed(text):
-    assert read_bare_json(text).state is State.MALFORMED
+    assert read_bare_json(text, ["f"]).state is State.MALFORMED
 
 
 def test_text_beside_calls():
@@ -58,4 +58,4 @@ def test_text_beside_calls():
         assert read_bare_json(text).reason == "text_beside_calls"
         assert read_bare_json(text, allow_text=True).calls == (F,)
     for text in (f"{CALL} {CALL}", f"<tool_call> {CALL}", f"{CALL} g(x=1)", f"see [1] {CALL}"):
-        assert read_bare_json(text, allow_text=True).state is State.MALFORMED
+        assert read_bare_json(text, ["g"], allow_text=True).state is State.MALFORMED

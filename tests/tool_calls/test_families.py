@@ -64,7 +64,8 @@ def test_what_is_cut_off_or_followed_by_more_is_worth_nothing(name):
     for cut in range(first, len(family.one.rstrip()) - 1):
         verdict = reward.judge(family.one[:cut], ONE, TOOLS)
         assert verdict.score == 0, family.one[:cut]
-        assert verdict.state is not State.TEXT, family.one[:cut]
+        if family.syntax not in ("json", "pythonic"):  # whose first letters may be those of a text
+            assert verdict.state is not State.TEXT, family.one[:cut]
     for text in (
         f"x {family.one}",
         f"{family.one} x",

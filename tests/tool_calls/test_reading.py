@@ -97,7 +97,7 @@ def test_hermes_calls(text, calls):
         hermes('{"name": "f", "arguments": {"a": ' + '{"a":' * 70 + "1" + "}" * 70 + "}}"),
         f"<tool_call><tool_call>{F}</tool_call></tool_call>", f"{hermes(F)}\n<tool_call>\n{{broken}}\n</tool_call>",
         f"{hermes(F)}\n<tool_call>", hermes(F + F), f"<tool_call>{F}</TOOL_CALL>", "<tool_call>" * 50_000, "x" + hermes(F),
-        '{"name": "f", "arguments": {}}', "[f(a=1)]", "f(a=1)", "</tool_call>", "I would use <tool_call>.", "<answer>no</answer>",
+        '{"name": "f", "arguments": {}}', "[f(a=1)]", "get_weather(a=1)", "</tool_call>", "I would use <tool_call>.", "<answer>no</answer>",
         "<tool_call>" + '{"name": "f", "arguments": {"a": "' + "x" * 300_000 + '"}}</tool_call>', "<think>hm</think> no",
     ],
 )  # fmt: skip

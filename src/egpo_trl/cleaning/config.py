@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..data.leaks import MIN_WORDS
-from ..data.loading import DEMO
+from ..demo.names import DEMO
 from ..sampling.config import EndpointConfig, check_choices, check_least
 
 BACKENDS = ("openai", "transformers", "vllm", "none")

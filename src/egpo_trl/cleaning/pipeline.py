@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from ..data.loading import load_rows
+from ..sampling.backends import make_sampler
 from ..sampling.config import SamplingConfig
 from ..sampling.limits import Limits
-from ..sampling.models import make_sampler
 from ..utils.files import WholeFile, checksum, with_answer, write_json
 from ..utils.journal import Journal
 from ..utils.progress import progress_bar
@@ -29,6 +29,7 @@ from .survey import MALFORMED, Survey, malformation, survey
 
 __all__ = ["CleaningReport", "CleaningStopped", "clean"]
 
+JOURNAL = "journal.jsonl"
 _TITLES = {
     "input": "Input",
     "form": "Well-formed rows",
@@ -139,6 +140,11 @@ def clean(
     check_call_needed(rows, config.call_needed)
     evaluation = evaluate_row if config.ast_evaluation else None
     if not with_llm:
+        if (folder / JOURNAL).exists():
+            raise ValueError(
+                f"output_dir: {folder} holds the verdicts of a judge ({JOURNAL}), and judge_backend 'none' would replace "
+                "its result. Name another output_dir, restore the judge, or move the journal away."
+            )
         return _write(config, rows, surveyed, selection, None, evaluation, {})
     prompts = load_prompts(config.system_prompt_file, config.user_prompt_file)
     limits = Limits(config.requests_per_minute, config.max_requests, config.max_total_tokens)
@@ -149,7 +155,7 @@ def clean(
         "prompts": prompts.fingerprint,
         "max_regenerations": config.max_regenerations,
     }
-    path = folder / "journal.jsonl"
+    path = folder / JOURNAL
     with Journal(path, belongs_to, lambda record: record["row"], "judge all rows again", config.fsync) as journal:
         limits.requests, limits.tokens = _spent(journal)
         done = sum(map(is_finished, journal))

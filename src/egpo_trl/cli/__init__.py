@@ -1,56 +1,120 @@
 """The command line: `egpo-trl train | clean | sft | …`, each a thin call into another module."""
 
+import difflib
 import sys
 from collections.abc import Sequence
 
-from .data import clean, convert, sft_data, tools
-from .evaluation import compare, evaluate
-from .reports import curves, report
-from .training import merge, plan, sft, train
+from .failure import INTERRUPTED, WRONG_USAGE, Failure
+from .parsing import CommandParser, prepare_streams, read_call
+from .table import COMMANDS, Command, find
 
-USAGE = """\
-usage: egpo-trl COMMAND …
+__all__ = ["COMMANDS", "Failure", "command_parser", "main", "make_parser", "train"]
 
-commands:
-  train    train a model with EGPO: egpo-trl train --config configs/train/quickstart.yaml [--field value …]
-           (several processes: accelerate launch train.py --config …)
-  convert  public function-calling data sets as rows: egpo-trl convert FILE_OR_HUB_ID --output rows.jsonl
-  tools    functions of an MCP server or OpenAPI document: egpo-trl tools --mcp 'COMMAND' --output tools.json
-  clean    clean rows with an LLM judge and an AST evaluation: egpo-trl clean --config configs/clean/example.yaml
-  sft      fine-tune on the right answers with TRL's SFTTrainer: egpo-trl sft --config configs/sft/quickstart.yaml
-  sft-data write rows as conversations for SFT: egpo-trl sft-data --dataset_name ROWS --output FILE
-  evaluate sample a model on a suite and score it: egpo-trl evaluate demo --model MODEL --output FOLDER
-  compare  evaluations side by side, with intervals and a picture: egpo-trl compare BASE=RUN EGPO=RUN [NAME=RUN …]
-  curves   draw the learning curves of one or several runs: egpo-trl curves RUN [RUN …] [--output PICTURE]
-           (mean and spread of seeds: egpo-trl curves EGPO=RUN,RUN,RUN GRPO=RUN,RUN,RUN)
-  report   write the report of a run as one HTML file: egpo-trl report RUN [--output FILE]
-  merge    merge a trained adapter into its base model: egpo-trl merge RUN --output FOLDER [--base MODEL]
-  plan     say whether a run fits its GPUs: egpo-trl plan --config RECIPE [--accelerate_config FILE] [--gpu_memory GB]
 
-`egpo-trl COMMAND --help` lists the options."""
+def _add_parsers(parent: CommandParser, commands: dict[str, Command], title: str, wanted: str | None) -> None:
+    """One parser for each command; only the wanted one gets its options, which may take seconds to import."""
+    group = parent.add_subparsers(title=title, metavar=title.upper(), dest=title, parser_class=CommandParser)
+    for name, command in commands.items():
+        first, _, rest = (wanted or "").partition(" ")
+        is_wanted = wanted is None or first == name
+        kinds = command.kinds() if is_wanted and not command.subcommands else ()
+        parser = group.add_parser(
+            name,
+            help=command.about,
+            description=command.description or command.about,
+            dataclass_types=kinds,
+            takes_config=command.takes_config,
+        )
+        if is_wanted and command.arguments is not None:
+            command.arguments(parser)
+        if is_wanted and command.subcommands:
+            _add_parsers(parser, command.subcommands, "suite", rest or None)
 
-COMMANDS = {
-    "train": train,
-    "convert": convert,
-    "tools": tools,
-    "clean": clean,
-    "sft": sft,
-    "sft-data": sft_data,
-    "evaluate": evaluate,
-    "compare": compare,
-    "curves": curves,
-    "report": report,
-    "merge": merge,
-    "plan": plan,
-}
+
+def make_parser(wanted: str | None = None) -> CommandParser:
+    """Parser of all commands."""
+    parser = CommandParser(
+        prog="egpo-trl",
+        description="Train language models to call functions with EGPO (arXiv 2508.05118).",
+        epilog="egpo-trl COMMAND --help lists the options. Several processes: accelerate launch train.py --config …",
+    )
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
+    _add_parsers(parser, COMMANDS, "command", wanted)
+    return parser
+
+
+def _parser_in(parser: CommandParser, command: str) -> CommandParser:
+    """Parser of a command within that of all commands."""
+    for word in command.split():
+        choices = next(action.choices for action in parser._actions if isinstance(action.choices, dict))
+        parser = choices[word]
+    return parser
+
+
+def command_parser(command: str) -> CommandParser:
+    """Parser of one command, such as `"train"` or `"evaluate demo"`."""
+    return _parser_in(make_parser(command), command)
+
+
+def _command_of(argv: Sequence[str]) -> str:
+    """The command at the start of a command line; it may be a group such as `evaluate`."""
+    known, words = COMMANDS, list[str]()
+    for word in argv:
+        if not known or word in ("-h", "--help"):
+            break
+        if word not in known:
+            close = difflib.get_close_matches(word, known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" Choose from: {', '.join(known)}."
+            prog, kind = " ".join(["egpo-trl", *words]), "suite" if words else "command"
+            raise Failure(f"{prog}: unknown {kind} {word!r}.{hint}", WRONG_USAGE)
+        words.append(word)
+        known = known[word].subcommands
+    return " ".join(words)
+
+
+def _run(argv: list[str]) -> None:
+    if argv[:1] == ["--version"]:
+        from .. import __version__
+
+        print(f"egpo-trl {__version__}")
+        return
+    command = _command_of(argv)
+    if not command:
+        make_parser("").print_help()
+    elif find(command).subcommands:
+        command_parser(command).print_help()
+    else:
+        top = make_parser(command)
+        find(command).run(read_call(command, top, _parser_in(top, command), argv))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point of `egpo-trl`."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help"):
-        print(USAGE)
-        return
-    if words[0] not in COMMANDS:
-        raise SystemExit(f"egpo-trl: unknown command {words[0]!r}\n\n{USAGE}")
-    COMMANDS[words[0]](words[1:])
+    """
+    Entry point of `egpo-trl`.
+
+    Args:
+        argv (`Sequence[str]`, *optional*):
+            Words after the program's name; by default those of the process.
+
+    Raises:
+        Failure: With one message, after it was printed. Its exit code is 2 for wrong usage, 1 for anything else that is
+            wrong with the input, and 130 after Ctrl-C.
+    """
+    prepare_streams()
+    try:
+        _run(list(sys.argv[1:] if argv is None else argv))
+    except Failure as failure:
+        print(failure, file=sys.stderr, flush=True)
+        raise
+    except KeyboardInterrupt as interrupt:
+        ended = Failure(str(interrupt) or "egpo-trl: interrupted.", INTERRUPTED)
+        print(f"\n{ended}", file=sys.stderr, flush=True)
+        raise ended from None
+    except BrokenPipeError:  # the reader of a pipe has what it wanted, as with `| head`
+        sys.stderr.close()
+        raise SystemExit(1) from None
+
+
+def train(argv: Sequence[str] | None = None) -> None:
+    """`egpo-trl train`, for `accelerate launch train.py --config … [--field value …]`; raises as [`main`]."""
+    main(["train", *(sys.argv[1:] if argv is None else argv)])

@@ -1,48 +1,68 @@
-"""`egpo-trl convert | tools | clean | sft-data`."""
+"""`egpo-trl convert | tools | clean | split | sft-data`."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from .parsing import one_message, parse
+from .failure import INTERRUPTED, WRONG_USAGE, Failure, one_message
+from .parsing import Call
 
 
-def convert(argv: Sequence[str] | None = None) -> None:
-    """Convert a function-calling data set to canonical rows; exit code 2 where its format is not known."""
-    from pathlib import Path
+def _add_rows(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which rows: the same in every command."""
+    parser.add_argument("--dataset_name", required=True, metavar="ROWS", help="rows, as for egpo-trl train")
+    parser.add_argument("--dataset_config", metavar="NAME", help="configuration of a data set on the Hub")
+    parser.add_argument("--dataset_split", metavar="NAME", default="train", help="split of the rows")
 
-    from ..data.converting import describe, write_rows
-    from ..data.sources import FIELD_OPTIONS, SOURCES, UnknownFormat
-    from ..data.sources import convert as convert_rows
+
+def _check_output(path: Path) -> None:
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise Failure(f"output: {str(path)!r} must end in .jsonl or .parquet.", WRONG_USAGE)
+
+
+def convert_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `egpo-trl convert`."""
+    from ..data.sources import FIELD_OPTIONS, SOURCES
     from ..data.sources.bfcl import REFERENCES
 
-    parser = argparse.ArgumentParser("egpo-trl convert", description="Convert a function-calling data set to rows.")
     parser.add_argument("name", metavar="DATA", help="file, folder or data set on the Hub")
-    parser.add_argument("--output", type=Path, required=True, help="file to write (.jsonl, .parquet)")
-    parser.add_argument("--source", metavar="NAME", choices=sorted(SOURCES), help=f"format: {', '.join(SOURCES)}")
-    parser.add_argument("--dataset_config", help="configuration of a data set on the Hub")
-    parser.add_argument("--split", default="train", help="split of a data set on the Hub, or of a folder")
+    parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="file to write (.jsonl, .parquet)")
+    parser.add_argument(
+        "--source", metavar="NAME", choices=sorted(SOURCES),
+        help=f"format, where it is not to be found by the fields: {', '.join(sorted(SOURCES))}",
+    )  # fmt: skip
+    parser.add_argument("--dataset_config", metavar="NAME", help="configuration of a data set on the Hub")
+    parser.add_argument("--dataset_split", metavar="NAME", default="train", help="split, on the Hub or in a folder")
     for field in FIELD_OPTIONS:
         parser.add_argument(f"--{field}_field", metavar="NAME", help=f"field that holds the {field}")
     parser.add_argument("--tools", metavar="FILE", help="functions for records without any, as egpo-trl tools writes")
     parser.add_argument("--keep_system", choices=("true", "false"), help="keep system messages; depends on the source")
     parser.add_argument("--reference", choices=REFERENCES, help="bfcl: first acceptable values, or all of them")
-    parser.add_argument("--categories", nargs="+", help="bfcl: categories of a folder")
+    parser.add_argument("--categories", metavar="NAME", nargs="+", help="bfcl: categories of a folder")
     parser.add_argument("--catalogue", metavar="FILE", help="seal_tools: file with all functions")
-    parser.add_argument("--num_tools", type=int, help="seal_tools: functions that a row offers")
+    parser.add_argument("--num_tools", metavar="N", type=int, help="seal_tools: functions that a row offers")
     parser.add_argument("--stated_only", action="store_true", default=None, help="seal_tools: skip unstated values")
-    options = parser.parse_args(argv)
 
+
+def convert(call: Call) -> None:
+    """Convert a function-calling data set to canonical rows."""
+    from ..data.converting import describe, write_rows
+    from ..data.sources import FIELD_OPTIONS, UnknownFormat
+    from ..data.sources import convert as convert_rows
+
+    options = call.options
     named = {field: getattr(options, f"{field}_field") for field in FIELD_OPTIONS}
     given = {
         name: getattr(options, name) for name in ("reference", "categories", "catalogue", "num_tools", "stated_only")
     } | {"keep_system": {None: None, "true": True, "false": False}[options.keep_system]}
     with one_message("convert"):
+        _check_output(options.output)
         try:
             conversion = convert_rows(
                 options.name,
                 options.source,
-                split=options.split,
+                split=options.dataset_split,
                 config=options.dataset_config,
                 fields={field: name for field, name in named.items() if name},
                 tools=options.tools,
@@ -51,25 +71,26 @@ def convert(argv: Sequence[str] | None = None) -> None:
             )
             print(f"format: {describe(conversion)}")
         except UnknownFormat as error:
-            print(f"egpo-trl convert: {error}", file=sys.stderr)
-            raise SystemExit(2) from None
+            raise Failure(f"egpo-trl convert: {error}", WRONG_USAGE) from None
         print(write_rows(conversion, options.output))
 
 
-def tools(argv: Sequence[str] | None = None) -> None:
+def tools_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `egpo-trl tools`."""
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--mcp", metavar="COMMAND", help="command that starts an MCP server, or its address")
+    where.add_argument("--openapi", metavar="FILE", help="OpenAPI document (JSON or YAML), or its address")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="JSON file to write; default: the terminal")
+
+
+def tools(call: Call) -> None:
     """Write the functions of an MCP server or of an OpenAPI document as schemas."""
     import json
-    from pathlib import Path
 
     from ..tools import read_schemas
     from ..utils.files import write_json
 
-    parser = argparse.ArgumentParser("egpo-trl tools", description="Functions as schemas, for rows and training.")
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--mcp", metavar="COMMAND", help="command that starts an MCP server, or its address")
-    where.add_argument("--openapi", metavar="FILE", help="OpenAPI document (JSON or YAML), or its address")
-    parser.add_argument("--output", type=Path, help="JSON file to write; default: the terminal")
-    options = parser.parse_args(argv)
+    options = call.options
     with one_message("tools"):
         schemas = read_schemas(options.mcp, options.openapi)
         if options.output is None:
@@ -80,62 +101,92 @@ def tools(argv: Sequence[str] | None = None) -> None:
             print(f"{len(schemas)} functions: {options.output}")
 
 
-def clean(argv: Sequence[str] | None = None) -> None:
-    """
-    Clean canonical rows from a YAML config and flags. A run that was ended goes on when the command is given again.
-
-    Args:
-        argv (`Sequence[str]`, *optional*):
-            Arguments; by default those of the process.
-
-    Raises:
-        SystemExit: With one clear message, if a field is wrong, the budget is spent, or the judge fails for good.
-    """
+def clean(call: Call) -> None:
+    """Clean canonical rows; a run that was ended continues when the command is given again."""
     from ..cleaning import CleaningConfig, CleaningStopped
     from ..cleaning import clean as clean_rows
 
-    (config,) = parse("clean", (CleaningConfig,), argv)
+    (config,) = call.build(CleaningConfig)
     try:
-        clean_rows(config, show_progress=True).print()
-    except (ValueError, OSError, CleaningStopped) as error:
-        raise SystemExit(f"egpo-trl clean: {error}") from error
+        with one_message("clean"):
+            clean_rows(config, show_progress=sys.stderr.isatty()).print()
+    except CleaningStopped as error:
+        raise Failure(f"egpo-trl clean: {error}") from error
     except KeyboardInterrupt:
-        raise SystemExit("egpo-trl clean: interrupted; run the same command again to go on.") from None
+        raise Failure("egpo-trl clean: interrupted; run the same command again to continue.", INTERRUPTED) from None
 
 
-def sft_data(argv: Sequence[str] | None = None) -> None:
-    """
-    Write canonical rows as conversations for SFT.
-
-    Args:
-        argv (`Sequence[str]`, *optional*):
-            Arguments; by default those of the process.
-
-    Raises:
-        SystemExit: With one clear message, if a row is malformed or a file does not exist.
-    """
-    from pathlib import Path
-
-    from ..data.loading import load_rows
-    from ..data.prompts import PROMPT_STYLES
-    from ..data.sft import NO_CALL_TEXT, SFT_FORMATS, save_conversations, to_sft_dataset
-
-    parser = argparse.ArgumentParser(
-        "egpo-trl sft-data", description="Write rows as conversations for TRL's SFTTrainer."
+def split_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `egpo-trl split`."""
+    _add_rows(parser)
+    parser.add_argument(
+        "--validation_share", metavar="X", type=float, default=0.05, help="share of the rows to hold out"
     )
-    parser.add_argument("--dataset_name", required=True, help="rows, as for egpo-trl train")
-    parser.add_argument("--dataset_config", help="configuration of a data set on the Hub")
-    parser.add_argument("--split", default="train", help="split to write")
-    parser.add_argument("--output", type=Path, required=True, help="file to write (.parquet, .jsonl)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the choice")
+    parser.add_argument(
+        "--output_dir", metavar="FOLDER", type=Path, required=True, help="folder for train.jsonl and held_out.jsonl"
+    )
+
+
+def split(call: Call) -> None:
+    """Split rows by prompt into two files: rows with the same prompt stay together."""
+    from ..data.loading import load_rows, split_by_prompt
+    from ..runs.held_out import HELD_OUT_FILE, few_rows_warning, write_rows
+
+    options = call.options
+    with one_message("split"):
+        rows = load_rows(options.dataset_name, options.dataset_config, options.dataset_split)
+        parts = split_by_prompt(rows, options.validation_share, options.seed)
+        paths = [options.output_dir / name for name in ("train.jsonl", HELD_OUT_FILE)]
+        for path, part in zip(paths, parts, strict=True):
+            write_rows(part, path)
+            print(f"{len(part):,} rows: {path}")
+        for warning in few_rows_warning(len(parts[1])):
+            print(f"note: {warning}")
+
+
+def sft_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `egpo-trl sft-data`."""
+    from ..data.prompts import PROMPT_STYLES
+    from ..data.rows import BAD_ROWS, BAD_ROWS_HELP
+    from ..data.sft import NO_CALL_TEXT, SFT_FORMATS
+
+    _add_rows(parser)
+    parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="file to write (.parquet, .jsonl)")
     parser.add_argument("--sft_format", choices=SFT_FORMATS, default=SFT_FORMATS[0], help="columns to write")
     parser.add_argument("--prompt_style", choices=PROMPT_STYLES, default="native", help="how calls are written")
-    parser.add_argument("--thought_column", help="column with a chain of thought for the answer")
-    parser.add_argument("--no_call_text", default=NO_CALL_TEXT, help="answer where text is right and there is none")
-    options = parser.parse_args(argv)
+    parser.add_argument("--thought_column", metavar="COLUMN", help="column with a chain of thought for the answer")
+    parser.add_argument(
+        "--no_call_text", metavar="TEXT", default=NO_CALL_TEXT, help="answer where text is right and the row has none"
+    )
+    parser.add_argument(
+        "--tokenizer", metavar="MODEL", help="model to train: messages in the form that its chat template takes"
+    )
+    parser.add_argument("--bad_rows", choices=BAD_ROWS, default="error", help=BAD_ROWS_HELP)
+
+
+def sft_data(call: Call) -> None:
+    """Write canonical rows as conversations for SFT."""
+    from ..data.ast_evaluation import schema_problem
+    from ..data.loading import load_rows
+    from ..data.sft import Conversations, save_conversations
+
+    options: Any = call.options
     with one_message("sft-data"):
-        rows = load_rows(options.dataset_name, options.dataset_config, options.split)
-        conversations = to_sft_dataset(
-            rows, options.sft_format, options.thought_column, options.no_call_text, options.prompt_style
+        _check_output(options.output)
+        rows = load_rows(options.dataset_name, options.dataset_config, options.dataset_split)
+        renderer = None
+        if options.tokenizer is not None:
+            from transformers import AutoTokenizer
+
+            from ..data.rendering import PromptRenderer
+            from ..demo.names import model_folder
+
+            tokenizer = AutoTokenizer.from_pretrained(model_folder(options.tokenizer))
+            renderer = PromptRenderer(tokenizer, options.prompt_style)
+        writer = Conversations(
+            renderer, options.sft_format, options.prompt_style, options.thought_column, options.no_call_text
         )
+        conversations = writer.dataset(rows, options.dataset_name, (schema_problem,), options.bad_rows)
         save_conversations(conversations, options.output)
     print(f"{len(conversations):,} conversations: {options.output}")

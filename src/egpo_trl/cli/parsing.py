@@ -1,51 +1,205 @@
-"""What the commands share: fields from a YAML file and flags, and one message for bad input."""
+"""The parser of a command: options of its own, and a field of a data class each, from a YAML file and flags."""
 
-import difflib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any, NoReturn, TypeVar
+
+from trl import TrlParser
+
+from .config_file import defaults_from, read_yaml, unknown
+from .failure import WRONG_USAGE, Failure, told
+from .no_effect import Given, without_effect
+
+Kind = TypeVar("Kind")
+
+# Fields of TRL and transformers that most runs set; --help shows them after ours.
+_ESSENTIAL = (
+    "model_name_or_path", "dtype", "use_peft", "output_dir", "resume_from_checkpoint", "num_generations", "temperature",
+    "max_completion_length", "max_length", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "num_train_epochs", "max_steps", "learning_rate", "beta", "use_vllm", "use_cpu", "bf16", "seed", "logging_steps",
+    "eval_strategy", "save_strategy", "save_steps", "report_to", "log_level",
+)  # fmt: skip
 
 
-def _unknown_fields(names: Sequence[str], known: Sequence[str], where: str) -> str:
-    lines = []
-    for name in names:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f", did you mean {close[0]!r}?" if close else "."
-        lines.append(f"unknown {where} {name!r}{hint}")
-    return "\n".join(lines)
+def _is_ours(kind: type, name: str) -> bool:
+    return any(
+        name in vars(base).get("__annotations__", ()) and base.__module__.startswith("egpo_trl.")
+        for base in kind.__mro__
+    )
 
 
-def parse(command: str, dataclasses: tuple[Any, ...], argv: Sequence[str] | None) -> list[Any]:
-    """One object for each data class, from a YAML config and flags; an unknown field is an error."""
-    import yaml
-    from trl import TrlParser
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with one spelling of each option."""
 
-    parser = TrlParser(dataclasses, prog=f"egpo-trl {command}")
-    known = [action.dest for action in parser._actions]
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        choices = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else None
+        value = action.metavar or choices or getattr(action.type, "__name__", "value")
+        kinds = {"string_to_bool": "BOOL", "int": "N", "float": "X", "str": "TEXT", "Path": "PATH"}
+        return f"{action.option_strings[0]} {kinds.get(str(value), value)}{' …' if action.nargs == '+' else ''}"
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, argparse.SUPPRESS) or action.required:
+            return action.help
+        return super()._get_help_string(action)
+
+
+class _HelpAll(argparse.Action):
+    def __call__(self, parser: Any, *_: Any) -> None:
+        parser.shows_all = True
+        parser.print_help()
+        parser.exit()
+
+
+class CommandParser(TrlParser):
+    """Parser of one command."""
+
+    def __init__(
+        self, dataclass_types: Sequence[type] = (), takes_config: bool = False, usage: str | None = None, **kwargs: Any
+    ) -> None:
+        self.shows_all = False
+        kwargs = {"formatter_class": _Formatter, "allow_abbrev": False, **kwargs}
+        super().__init__(list(dataclass_types), add_help=False, usage=usage, **kwargs)
+        self.add_argument("-h", "--help", action="help", help="show this help and exit")
+        if takes_config:
+            self.add_argument(
+                "--config", metavar="FILE",
+                help="YAML file with fields, or the name of a recipe (egpo-trl recipes); options override it",
+            )  # fmt: skip
+        if any(self._inherited()):
+            self.add_argument(
+                "--help-all", nargs=0, action=_HelpAll, default=argparse.SUPPRESS,
+                help="show the fields of TRL and transformers too",
+            )  # fmt: skip
+
+    def _fields(self) -> list[tuple[str, bool]]:
+        return [
+            (field.name, _is_ours(kind, field.name))
+            for kind in self.dataclass_types
+            for field in dataclasses.fields(kind)
+        ]
+
+    def _inherited(self) -> list[str]:
+        return [name for name, ours in self._fields() if not ours]
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2 and one line."""
+        raise Failure(f"{self.prog}: {message}\n`{self.prog} --help` lists the options.", WRONG_USAGE)
+
+    def format_help(self) -> str:
+        """Our own options first, then the most used ones of TRL and transformers, the rest on `--help-all`."""
+        inherited = set(self._inherited())
+        if not self.dataclass_types:
+            return str(super().format_help())
+        visible = [action for action in self._actions if not "".join(action.option_strings[:1]).startswith("--no_")]
+        ours = [action for action in visible if action.dest not in inherited]
+        theirs = [action for action in visible if action.dest in inherited]
+        order = {name: place for place, name in enumerate(_ESSENTIAL)}
+        essential = sorted(
+            (action for action in theirs if action.dest in order), key=lambda action: order[action.dest]
+        )
+        rest = [action for action in theirs if action.dest not in order]
+        formatter = self._get_formatter()
+        formatter.add_text(f"usage: {self.prog} [--config FILE] [--field value …]")
+        formatter.add_text(self.description)
+        for title, actions in (
+            ("options of egpo-trl", ours),
+            ("the most used fields of TRL and transformers", essential),
+            ("other fields of TRL and transformers", rest if self.shows_all else []),
+        ):
+            formatter.start_section(title)
+            formatter.add_arguments(actions)
+            formatter.end_section()
+        if rest and not self.shows_all:
+            formatter.add_text(f"{len(rest)} more fields of TRL and transformers: {self.prog} --help-all")
+        return str(formatter.format_help())
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A command line, read: the command's name, its options, and which of them were given."""
+
+    command: str
+    options: Namespace
+    given: Given
+
+    def build(self, *kinds: type[Kind]) -> list[Any]:
+        """One object for each data class; a value that it refuses is wrong usage."""
+        objects = []
+        for name, value in vars(self.options).items():
+            if isinstance(value, str) and name.endswith(("_kwargs", "_config")) and value.lstrip().startswith("{"):
+                self._check_json(name, value)
+        for kind in kinds:
+            names = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
+            try:
+                objects.append(kind(**{name: getattr(self.options, name) for name in names}))
+            except (ValueError, TypeError, AttributeError, ImportError, KeyError, OSError) as error:
+                if isinstance(error, AttributeError) and error.__context__ is None:
+                    raise
+                raise Failure(f"egpo-trl {self.command}: {told(error)}", WRONG_USAGE) from error
+        return objects
+
+    def _check_json(self, name: str, value: str) -> None:
+        try:
+            json.loads(value)
+        except ValueError as error:
+            message = f"egpo-trl {self.command}: {name} is not a JSON object: {error}."
+            raise Failure(message, WRONG_USAGE) from None
+
+
+def read_call(command: str, top: argparse.ArgumentParser, parser: CommandParser, argv: Sequence[str]) -> Call:
+    """Read a command line."""
+    prog = f"egpo-trl {command}"
+    file: set[str] = set()
+    if any(action.dest == "config" for action in parser._actions):
+        finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        finder.add_argument("--config")
+        try:
+            path = finder.parse_known_args(argv)[0].config
+        except argparse.ArgumentError:
+            parser.error("--config needs a file.")
+        if path is not None:
+            file = _apply_config(path, parser, command)
+    strings = {name: action.dest for action in parser._actions for name in action.option_strings}
+    flags = [word.partition("=")[0] for word in argv if word.startswith("--")]
+    strange = [flag[2:].replace("-", "_") for flag in flags if flag not in strings]
+    if strange:
+        raise Failure(f"{prog}: {unknown(strange, set(strings.values()), 'option')}", WRONG_USAGE)
+    options, rest = top.parse_known_args(argv)
+    if rest:
+        raise Failure(f"{prog}: what is {rest[0]!r}? Options are written --field value.", WRONG_USAGE)
+    given = Given(file, {strings[word] for word in flags if word in strings})
+    useless = without_effect(command, options, given)
+    if useless:
+        raise Failure(f"{prog}: " + "\n".join(useless), WRONG_USAGE)
+    return Call(command, options, given)
+
+
+def _apply_config(name: str, parser: CommandParser, command: str) -> set[str]:
+    from .recipes import recipe_path
+
+    prog = f"egpo-trl {command}"
     try:
-        parsed = parser.parse_args_and_config(argv, return_remaining_strings=True, separate_remaining_strings=True)
-    except (ValueError, TypeError, OSError, yaml.YAMLError) as error:
-        raise SystemExit(f"egpo-trl {command}: {error}") from None
-    *objects, in_file, on_line = list(parsed)
-    unknown = [
-        _unknown_fields([word[2:] for word in words if word.startswith("--")], known, where)
-        for words, where in ((in_file, "field in the config file"), (on_line, "option"))
-        if words
-    ]
-    stray = [word for words in (in_file, on_line) for word in words[:1] if not word.startswith("--")]
-    unknown += [f"what is {word!r}? Options are written --field value." for word in stray]
-    if unknown:
-        raise SystemExit(f"egpo-trl {command}: " + "\n".join(filter(None, unknown)))
-    return objects
-
-
-@contextmanager
-def one_message(command: str, log_level: str | None = None) -> Iterator[None]:
-    """What is wrong with the input of a command becomes one message instead of a traceback."""
-    try:
-        yield
+        path = recipe_path(name, command.split()[0])
+        values = read_yaml(path)
     except (ValueError, OSError) as error:
-        if log_level == "debug":
-            raise
-        hint = "" if log_level is None else "\n(--log_level debug shows where this came from)"
-        raise SystemExit(f"egpo-trl {command}: {error}{hint}") from error
+        raise Failure(f"{prog}: {error}", WRONG_USAGE) from None
+    variables = values.pop("env", None) or {}
+    if not isinstance(variables, dict):
+        raise Failure(f"{prog}: {path}, env: must hold lines of the form `VARIABLE: value`.", WRONG_USAGE)
+    os.environ.update({str(key): str(value) for key, value in variables.items()})
+    defaults_from(values, parser._actions, str(path), prog)
+    return set(values)
+
+
+def prepare_streams() -> None:
+    """Let no character that a terminal cannot show end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")

@@ -1,29 +1,15 @@
 """`egpo-trl curves | report`."""
 
 import argparse
-from collections.abc import Sequence
+import webbrowser
+from pathlib import Path
 
-from .parsing import one_message
+from .failure import one_message
+from .parsing import Call
 
 
-def curves(argv: Sequence[str] | None = None) -> None:
-    """
-    Draw the learning curves of runs.
-
-    Args:
-        argv (`Sequence[str]`, *optional*):
-            Arguments; by default those of the process.
-
-    Raises:
-        SystemExit: With one clear message, if a run has no log.
-    """
-    from pathlib import Path
-
-    from ..reports.curves import draw_curves, name_runs, read_runs
-
-    parser = argparse.ArgumentParser(
-        "egpo-trl curves", description="Draw the learning curves of one or several runs, finished or not."
-    )
+def curves_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `egpo-trl curves`."""
     parser.add_argument(
         "runs", nargs="+", metavar="RUN",
         help="output folder, checkpoint, log.jsonl or trainer_state.json of a run; NAME=RUN,RUN,… for the seeds of one "
@@ -34,9 +20,17 @@ def curves(argv: Sequence[str] | None = None) -> None:
         help=r"regular expression for the part of a folder's name that tells seeds apart, such as 'seed\d+$': runs with "
         "equal names without it are seeds of one setting",
     )  # fmt: skip
-    parser.add_argument("--output", type=Path, help="picture to write (.png, .svg, .pdf); default: in the first run")
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, help="picture to write (.png, .svg, .pdf); default: in the first run"
+    )
     parser.add_argument("--title", help="title of the picture")
-    options = parser.parse_args(argv)
+
+
+def curves(call: Call) -> None:
+    """Draw the learning curves of runs."""
+    from ..reports.curves import draw_curves, name_runs, read_runs
+
+    options = call.options
     with one_message("curves"):
         named = name_runs(options.runs, options.group)
         first = Path(next(iter(named.values()))[0])
@@ -44,26 +38,27 @@ def curves(argv: Sequence[str] | None = None) -> None:
         print(draw_curves(read_runs(named), output, options.title))
 
 
-def report(argv: Sequence[str] | None = None) -> None:
-    """
-    Write the report of a run as one HTML file.
+def report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `egpo-trl report`."""
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN",
+        help="output folder of a run, finished or not; several, or NAME=RUN,RUN,… for seeds, are shown side by side",
+    )  # fmt: skip
+    parser.add_argument("--group", metavar="PATTERN", help="as for egpo-trl curves")
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path,
+        help="file to write; default: report.html in the run, or comparison.html in the first of several",
+    )  # fmt: skip
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
 
-    Args:
-        argv (`Sequence[str]`, *optional*):
-            Arguments; by default those of the process.
 
-    Raises:
-        SystemExit: With one clear message, if the folder holds no log or a broken file.
-    """
-    from pathlib import Path
+def report(call: Call) -> None:
+    """Write the report of one or several runs as one HTML file."""
+    from ..reports.html_report import write_report
 
-    from ..reports.html_report import write_html_report
-
-    parser = argparse.ArgumentParser(
-        "egpo-trl report", description="Write the report of a run, finished or not, as one HTML file."
-    )
-    parser.add_argument("run", metavar="RUN", type=Path, help="output folder of the run")
-    parser.add_argument("--output", type=Path, help="file to write; default: report.html in the run")
-    options = parser.parse_args(argv)
+    options = call.options
     with one_message("report"):
-        print(write_html_report(options.run, options.output))
+        path = write_report(options.runs, options.output, options.group)
+    print(path)
+    if options.open:
+        webbrowser.open(path.resolve().as_uri())

@@ -7,7 +7,7 @@ written out, so that a schema cannot refer to itself for ever.
 from collections.abc import Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import best_match
 
 from ..tool_calls.calls import MAX_DEPTH
@@ -34,6 +34,15 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
     "object": (dict,),
 }  # fmt: skip
+
+
+# JSON Schema takes 2.0 for an integer. The reward does not: whoever answers 2 would get nothing.
+_Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
 
 
 class InvalidSchema(ValueError):
@@ -68,14 +77,7 @@ def _told(name: str, error: Any) -> str:
 
 class Arguments:
     """
-    Checks the arguments of one function.
-
-    Args:
-        schema (`Mapping[str, Any]`):
-            JSON schema of the arguments, in any spelling that [`~egpo_trl.data.json_schema.parse_type`] knows.
-
-    Raises:
-        InvalidSchema: If the schema is malformed, too large or nested too deeply.
+    Checks the arguments of one function; raises [`InvalidSchema`] for a schema that is malformed, too large or too deep.
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
@@ -90,7 +92,7 @@ class Arguments:
         self._validators: dict[str, Any] = {}
         self._whole = None
         if any(key in compiled for key in (*_BRANCHES, "not")):
-            self._whole = Draft202012Validator(compiled)
+            self._whole = _Validator(compiled)
 
     def problem(self, arguments: Mapping[str, Any]) -> Reason | None:
         """The first thing that is wrong with arguments, `None` if nothing is."""
@@ -109,7 +111,7 @@ class Arguments:
                 if name in self._schemas:
                     checked.append((name, self._validator(name), value))
             elif kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
-                checked.append((name, self._validator(name), value))  # 2.0 is an integer too: the validator decides
+                checked.append((name, self._validator(name), value))
         if self._whole is not None:
             checked.append(("", self._whole, dict(arguments)))
         for name, validator, value in checked:
@@ -122,7 +124,7 @@ class Arguments:
 
     def _validator(self, name: str) -> Any:
         if name not in self._validators:
-            self._validators[name] = Draft202012Validator(self._schemas[name])
+            self._validators[name] = _Validator(self._schemas[name])
         return self._validators[name]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..tool_calls.calls import parse_reference, parse_row_tools, parse_tools
 from .argument_schema import Arguments, InvalidSchema, Reason
-from .rows import row_problem
+from .rows import Problem, row_problem
 
 REASONS = (
     "malformed_prompt", "malformed_tools", "malformed_reference", "invalid_schema", "call_needed", "call_not_needed",
@@ -94,6 +94,16 @@ def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> Rea
         if found is not None:
             return Reason(found, f"{call.name}({found.detail})")
     return None
+
+
+def schema_problem(row: Mapping[str, Any]) -> Problem | None:
+    """How the reference of a row breaks its own functions, where the row names functions."""
+    if row.get("tools") is None or not isinstance(row.get("reference"), str):
+        return None
+    reason = evaluate_row(row)
+    if reason is None or reason.startswith("malformed"):
+        return None
+    return Problem(str(reason), f"its reference does not fit its functions: {reason.detail}")
 
 
 class ASTEvaluation:

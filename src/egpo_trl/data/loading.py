@@ -1,19 +1,19 @@
 """Canonical rows from the embedded world, a file, a folder or the Hub."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Features, List, Value, load_dataset
+from datasets import Dataset, Features, Json, List, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 
+from ..demo.names import DEMO, DEMO_MULTI_TURN
+from ..tool_calls.native import REASONING_FIELDS
 from .duplicates import without_ids
-from .prompts import CALLS_IN_CONTENT, to_messages
+from .prompts import DEFAULT_THINK_TAGS, to_messages
 from .records import Unconvertible, load_saved, read_records
 
-DEMO = "demo"
-DEMO_MULTI_TURN = "demo-multiturn"
 _TEXT = Value("string")
 _CALL = {"id": _TEXT, "type": _TEXT, "function": {"name": _TEXT, "arguments": _TEXT}}
 _MESSAGE = {"role": _TEXT, "content": _TEXT, "tool_calls": [_CALL], "tool_call_id": _TEXT, "name": _TEXT}
@@ -23,29 +23,7 @@ _FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "c
 
 
 def load_rows(name: str, config: str | None = None, split: str = "train", num_demo_rows: int = 4000) -> Dataset:
-    """
-    Load canonical rows.
-
-    Args:
-        name (`str`):
-            `"demo"` for the embedded tool world, `"demo-multiturn"` for its multi-turn sister, a file (`.jsonl`,
-            `.json`, `.parquet`, `.csv`), a folder written by `Dataset.save_to_disk`, or a data set on the Hub (a folder
-            with data files works as one).
-        config (`str`, *optional*):
-            Configuration of a data set on the Hub.
-        split (`str`, *optional*, defaults to `"train"`):
-            Split to load.
-        num_demo_rows (`int`, *optional*, defaults to `4000`):
-            How many rows an embedded world makes up.
-
-    Returns:
-        [`~datasets.Dataset`]:
-            Rows.
-
-    Raises:
-        FileNotFoundError: If `name` looks like a file and there is none.
-        ValueError: If a file cannot be read, or a folder lacks the split.
-    """
+    """Load canonical rows."""
     if name == DEMO:
         from ..demo.world import make_rows
 
@@ -62,11 +40,25 @@ def load_rows(name: str, config: str | None = None, split: str = "train", num_de
             return _load_file(name, split)
         except (ValueError, DatasetsError, StopIteration) as error:
             told = error.__cause__ or error
-            reason = "it is empty" if isinstance(told, StopIteration) else told
+            reason = "it is empty" if isinstance(told, StopIteration) else _broken_line(path) or told
             raise ValueError(f"dataset_name: {name!r} cannot be read: {reason}") from error
     if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
         return load_saved(name, split)
     return load_dataset(name, config, split=split)
+
+
+def _broken_line(path: Path) -> str | None:
+    """The first line of a JSON-lines file that does not hold an object, with what is wrong."""
+    if path.suffix != ".jsonl":
+        return None
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                if line.strip() and not isinstance(json.loads(line.decode()), dict):
+                    return f"line {number} is not a JSON object"
+            except (ValueError, RecursionError) as error:
+                return f"line {number} is not a JSON object: {error}"
+    return None
 
 
 def _load_file(name: str, split: str) -> Dataset:
@@ -114,28 +106,14 @@ def _first_columns(name: str) -> list[str]:
     return list(first) if isinstance(first, dict) else []
 
 
-def in_paper_style(rows: Dataset, think_tags: tuple[str, str] = ("<think>", "</think>")) -> Dataset:
-    """
-    Rows with their prompts in the paper's style.
-
-    Args:
-        rows ([`~datasets.Dataset`]):
-            Canonical rows.
-        think_tags (`tuple[str, str]`, *optional*, defaults to `("<think>", "</think>")`):
-            Tags that the prompts ask for.
-
-    Returns:
-        [`~datasets.Dataset`]:
-            The rows with the prompts that [`~egpo_trl.data.prompts.to_messages`] gives.
-
-    Raises:
-        ValueError: As [`~egpo_trl.data.prompts.to_messages`].
-    """
+def in_paper_style(rows: Dataset, think_tags: Sequence[str] = DEFAULT_THINK_TAGS) -> Dataset:
+    """Rows with the prompts that [`~egpo_trl.data.prompts.to_messages`] writes in the paper's style."""
     features = Features(rows.features)
     message = getattr(features["prompt"], "feature", None)
     if isinstance(message, dict):  # `map` would take the keys of the first messages for those of all
-        calls = message.get("tool_calls", [_CALL])
-        features["prompt"] = List({"role": _TEXT, "content": _TEXT, **message, CALLS_IN_CONTENT: calls})
+        content = _TEXT if message.get("content", _TEXT) == _TEXT else Json()
+        kept = {name: message[name] for name in REASONING_FIELDS if name in message}
+        features["prompt"] = List({"role": _TEXT, "content": content, **kept})
     return rows.map(
         lambda row: {"prompt": to_messages(row, "paper", think_tags)}, features=features, desc="Writing prompts"
     )

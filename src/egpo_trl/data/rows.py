@@ -1,12 +1,13 @@
-"""The canonical row, and the checks that a data set passes before a training run starts.
+"""The canonical row, and the checks that every row passes before anything is trained or evaluated on it.
 
 A row has a `prompt` (messages, or a rendered string), `tools` and `reference` (JSON strings: Arrow would pad differing
 structs with nulls), and optionally `answer` (the text where the reference is empty), `id` and `source`.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..tool_calls.calls import parse_reference, parse_row_tools
 
@@ -15,7 +16,23 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_MAX_NAMED = 5  # bad rows that an error names one by one
+BAD_ROWS = ("error", "drop", "keep")
+BAD_ROWS_HELP = (
+    "What happens to rows that cannot be rendered whole, whose own reference earns no reward, or whose reference breaks "
+    "its functions' schemas. 'error': the run ends and names them. 'drop': they are left out, with a warning that counts "
+    "them. 'keep': the warning only."
+)
+_MAX_NAMED = 5  # bad rows that a message names one by one
+
+
+class Problem(NamedTuple):
+    """What is wrong with a row: a code to count by, and words."""
+
+    reason: str
+    words: str
+
+
+Check = Callable[[Mapping[str, Any]], Problem | None]
 
 
 def _check_prompt(prompt: Any) -> None:
@@ -26,8 +43,16 @@ def _check_prompt(prompt: Any) -> None:
     for position, message in enumerate(prompt):
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             raise ValueError(f"message {position} must be an object with a 'role' and a 'content'")
-        if message.get("content") is None and not message.get("tool_calls"):
+        content, calls = message.get("content"), message.get("tool_calls")
+        if content is None and not calls:
             raise ValueError(f"message {position} has neither 'content' nor 'tool_calls'")
+        if not isinstance(content, str | list | None):
+            raise ValueError(f"message {position}: 'content' must be a text or a list of parts")
+        for call in calls if isinstance(calls, list) else [calls] if calls else ():
+            function = call.get("function") if isinstance(call, Mapping) else None
+            name = function.get("name") if isinstance(function, Mapping) else None
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"message {position}: a call must be {{'function': {{'name', 'arguments'}}}}")
 
 
 def _check_reference(reference: Any) -> None:
@@ -51,30 +76,24 @@ _UNREAD = ("reference", "answer")  # by a training run with a reward of one's ow
 
 
 def row_problem(row: Mapping[str, Any], index: int, fields: Iterable[str]) -> str | None:
-    """
-    What is wrong with a row.
+    """What is malformed in a row, as a sentence that names the row, its id and the field; `None` for a row in order."""
+    problem = _malformed(row, fields)
+    return None if problem is None else f"{_name_of(row, index)}, {problem.words}"
 
-    Args:
-        row (`Mapping[str, Any]`):
-            Row of a data set.
-        index (`int`):
-            Its position, for the message.
-        fields (`Iterable[str]`):
-            Fields to check, among `"prompt"`, `"tools"`, `"reference"` and `"answer"`.
 
-    Returns:
-        `str` or `None`:
-            A sentence that names the row, its id and the field, or `None` for a row in order.
-    """
+def _malformed(row: Mapping[str, Any], fields: Iterable[str]) -> Problem | None:
     for name in fields:
         try:
             if name not in row:
                 raise ValueError("is missing")
             _CHECKS[name](row[name])
         except (ValueError, RecursionError) as error:
-            row_id = f" (id {row['id']!r})" if row.get("id") is not None else ""
-            return f"row {index}{row_id}, field {name!r}: {error}"
+            return Problem("malformed", f"field {name!r}: {error}")
     return None
+
+
+def _name_of(row: Mapping[str, Any], index: int) -> str:
+    return f"row {index}" + (f" (id {row['id']!r})" if row.get("id") is not None else "")
 
 
 def _checked_fields(columns: Collection[str], required: Collection[str]) -> list[str]:
@@ -83,18 +102,7 @@ def _checked_fields(columns: Collection[str], required: Collection[str]) -> list
 
 
 def column_names_of(dataset: "Dataset | IterableDataset") -> list[str]:
-    """
-    Columns that the rows of a data set have.
-
-    Args:
-        dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`]):
-            Rows.
-
-    Returns:
-        `list[str]`:
-            Its column names; those of the first row where only that tells: with a transform, or in a stream from a
-            generator. Empty for a stream without rows.
-    """
+    """Columns of a data set; those of its first row where only that tells: with a transform, or in a stream."""
     if dataset.column_names is not None and not _is_transformed(dataset):
         return list(dataset.column_names)
     return list(next(iter(dataset), {}))
@@ -105,23 +113,13 @@ def _is_transformed(dataset: Any) -> bool:
 
 
 def rows_with(dataset: "Dataset", columns: Sequence[str]) -> "Dataset":
-    """
-    The rows of a data set with some of their columns, so that images are left undecoded.
-
-    Args:
-        dataset ([`~datasets.Dataset`]):
-            Rows.
-        columns (`Sequence[str]`):
-            Columns that the rows have.
-
-    Returns:
-        [`~datasets.Dataset`]:
-            Rows with these columns; with all of them where a transform makes them.
-    """
+    """Rows with some of their columns, so that images stay undecoded; with all of them where a transform makes them."""
     return dataset if _is_transformed(dataset) else dataset.select_columns(list(columns))
 
 
-def _check_columns(columns: Collection[str], name: str, required: Collection[str]) -> None:
+def check_columns(dataset: "Dataset | IterableDataset", name: str, required: Collection[str]) -> None:
+    """Raise a `ValueError` if a data set lacks a column."""
+    columns = column_names_of(dataset)
     missing = [column for column in required if column not in columns]
     if missing:
         raise ValueError(
@@ -130,133 +128,103 @@ def _check_columns(columns: Collection[str], name: str, required: Collection[str
         )
 
 
-def _raise_for(problems: Iterable[str | None], name: str) -> None:
-    """Raise one `ValueError` that counts the problems and names the first ones."""
-    found = [problem for problem in problems if problem is not None]
-    if found:
-        more = f"\n  … and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
-        raise ValueError(
-            f"{name} has {len(found)} malformed row{'s' if len(found) > 1 else ''}:\n  "
-            + "\n  ".join(found[:_MAX_NAMED])
-            + more
-            + "\nMend or drop them before training."
-        )
+class BadRows:
+    """The rows of a data set that checks found fault with: name and problem of each, by position."""
+
+    def __init__(self, name: str, num_rows: int, found: Mapping[int, tuple[str, Problem]]) -> None:
+        self.found = dict(sorted(found.items()))
+        self._name, self._num_rows = name, num_rows
+
+    def __str__(self) -> str:
+        count = len(self.found)
+        reasons = Counter(problem.reason for _, problem in self.found.values())
+        counted = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
+        share = f"{count:,} of {self._num_rows:,} rows ({count / self._num_rows:.1%})"
+        lines = [f"{row}, {problem.words}" for row, problem in list(self.found.values())[:_MAX_NAMED]]
+        lines += [f"… and {count - _MAX_NAMED:,} more"] if count > _MAX_NAMED else []
+        return "\n  ".join([f"{self._name}: {share} cannot be used as they are: {counted}", *lines])
+
+    def apply(self, dataset: "Dataset", bad_rows: str) -> "Dataset":
+        """The rows left under a policy; a `ValueError` under `"error"`, for malformed rows under `"keep"`, and for none."""
+        if bad_rows not in BAD_ROWS:
+            raise ValueError(f"bad_rows must be one of {BAD_ROWS}, got {bad_rows!r}.")
+        if not self.found:
+            return dataset
+        malformed = any(problem.reason == "malformed" for _, problem in self.found.values())
+        if bad_rows == "error" or (bad_rows == "keep" and malformed):
+            keep = "" if malformed else ", 'keep' to use them all the same"
+            raise ValueError(f"{self}\nFix or remove them, or set bad_rows: 'drop' to leave them out{keep}.")
+        if bad_rows == "drop" and len(self.found) == len(dataset):
+            raise ValueError(f"{self}\nNo row is left.")
+        logger.warning("%s\nThey are %s (bad_rows: %s).", self, "left out" if bad_rows == "drop" else "used", bad_rows)
+        if bad_rows == "keep":
+            return dataset
+        return dataset.select([index for index in range(len(dataset)) if index not in self.found])
 
 
-def check_rows(dataset: "Dataset", name: str, required: Collection[str]) -> None:
-    """
-    Check every row of a data set before it is trained on.
-
-    Args:
-        dataset ([`~datasets.Dataset`]):
-            Rows.
-        name (`str`):
-            What to call the data set in the message.
-        required (`Collection[str]`):
-            Columns that must be there: `"prompt"` unless an environment writes it, `"reference"` if a reward compares
-            against it.
-
-    Raises:
-        ValueError: If a column is missing or a row is malformed; the message names up to five rows.
-    """
-    columns = column_names_of(dataset)
-    _check_columns(columns, name, required)
-    fields = _checked_fields(columns, required)
-    kept = [*fields, "id"] if "id" in columns else fields
-    rows = rows_with(dataset, kept)
-    _raise_for((row_problem(row, index, fields) for index, row in enumerate(rows)), name)
+def find_bad_rows(
+    dataset: "Dataset",
+    required: Collection[str],
+    checks: Sequence[Check] = (),
+    columns: Collection[str] = (),
+    share: tuple[int, int] = (0, 1),
+) -> dict[int, tuple[str, Problem]]:
+    """Check the rows of a data set: name and first problem of each bad one, by position."""
+    names = column_names_of(dataset) if len(dataset) else []
+    fields = _checked_fields(names, required)
+    read = [name for name in names if name in {*fields, "id", *columns}]
+    positions = range(share[0], len(dataset), share[1])
+    rows = rows_with(dataset, read) if share[1] == 1 else rows_with(dataset, read).select(positions)
+    found = {}
+    for position, row in zip(positions, rows, strict=True):
+        problem = _first_problem(row, fields, checks)
+        if problem is not None:
+            found[position] = (_name_of(row, position), problem)
+    return found
 
 
-def check_rendering(dataset: "Dataset", name: str, render: Callable[[Mapping[str, Any]], Any]) -> None:
-    """
-    Render every row of a data set once, so that no chat template refuses one in the middle of a run.
-
-    Args:
-        dataset ([`~datasets.Dataset`]):
-            Rows.
-        name (`str`):
-            What to call the data set in the message.
-        render (`Callable`):
-            Renders a row; raises what the template raises.
-
-    Raises:
-        ValueError: If a row cannot be rendered; the message names up to five.
-    """
-
-    def problem(row: Mapping[str, Any], index: int) -> str | None:
+def _first_problem(row: Mapping[str, Any], fields: Iterable[str], checks: Sequence[Check]) -> Problem | None:
+    problem = _malformed(row, fields)
+    if problem is not None:
+        return problem
+    for check in checks:
         try:
-            render(row)
-        except Exception as error:  # templates raise errors of any kind
-            row_id = f" (id {row['id']!r})" if row.get("id") is not None else ""
-            return f"row {index}{row_id}: the chat template does not render it: {type(error).__name__}: {error}"
-        return None
-
-    columns = column_names_of(dataset)
-    kept = [column for column in ("prompt", "tools", "environment", "id") if column in columns]
-    rows = rows_with(dataset, kept)
-    _raise_for((problem(row, index) for index, row in enumerate(rows)), name)
+            problem = check(row)
+        except (RecursionError, KeyError, TypeError, AttributeError, IndexError) as error:
+            problem = Problem("malformed", f"it cannot be read: {type(error).__name__}: {error}")
+        if problem is not None:
+            return problem
+    return None
 
 
-def skip_bad_rows(dataset: "IterableDataset", name: str, required: Collection[str]) -> "IterableDataset":
+def check_rows(
+    dataset: "Dataset",
+    name: str,
+    required: Collection[str],
+    checks: Sequence[Check] = (),
+    bad_rows: str = "error",
+    columns: Collection[str] = ("prompt", "tools", "reference", "answer"),
+) -> "Dataset":
     """
-    Leave the malformed rows out of a stream, each with a warning, when the stream reaches them.
-
-    Args:
-        dataset ([`~datasets.IterableDataset`]):
-            Rows.
-        name (`str`):
-            What to call the data set in the warning.
-        required (`Collection[str]`):
-            Columns that must be there: `"prompt"` unless an environment writes it, `"reference"` if a reward compares
-            against it.
-
-    Returns:
-        [`~datasets.IterableDataset`]:
-            The rows that are in order.
+    The rows of a data set that pass every check, or all of them, by the policy `bad_rows` (one of [`BAD_ROWS`]).
 
     Raises:
-        ValueError: If a column is missing.
+        ValueError: If a column is missing, or the policy is `"error"` and a row does not pass; the message counts the rows
+            by reason and names up to five.
     """
-    _check_columns(column_names_of(dataset), name, required)
+    check_columns(dataset, name, required)
+    return BadRows(name, len(dataset), find_bad_rows(dataset, required, checks, columns)).apply(dataset, bad_rows)
+
+
+def skip_bad_rows(
+    dataset: "IterableDataset", name: str, required: Collection[str], checks: Sequence[Check] = ()
+) -> "IterableDataset":
+    """A stream without its bad rows, each of which gives a warning when the stream reaches it."""
 
     def is_good(row: Mapping[str, Any], index: int) -> bool:
-        problem = row_problem(row, index, _checked_fields(row, required))
+        problem = _first_problem(row, _checked_fields(row, required), checks)
         if problem is not None:
-            logger.warning("%s: skipped %s", name, problem)
+            logger.warning("%s: skipped %s, %s", name, _name_of(row, index), problem.words)
         return problem is None
 
     return dataset.filter(is_good, with_indices=True)
-
-
-def check_datasets(train: Any, evaluation: Any, required: Collection[str]) -> tuple[Any, Any]:
-    """
-    Check the data sets of a trainer: [`check_rows`] for data sets in memory, [`skip_bad_rows`] for streams.
-
-    Args:
-        train ([`~datasets.Dataset`] or [`~datasets.IterableDataset`], *optional*):
-            Training rows.
-        evaluation ([`~datasets.Dataset`], [`~datasets.IterableDataset`] or `dict` of them, *optional*):
-            Rows to evaluate on.
-        required (`Collection[str]`):
-            Columns that must be there: `"prompt"` unless an environment writes it, `"reference"` if a reward compares
-            against it.
-
-    Returns:
-        `tuple`:
-            Both, with streams that skip malformed rows.
-
-    Raises:
-        ValueError: As [`check_rows`].
-    """
-    from datasets import Dataset, IterableDataset
-
-    def check(dataset: Any, name: str) -> Any:
-        if isinstance(dataset, dict):
-            return type(dataset)({key: check(value, f"{name}[{key!r}]") for key, value in dataset.items()})
-        if isinstance(dataset, IterableDataset):
-            return skip_bad_rows(dataset, name, required)
-        if isinstance(dataset, Dataset):
-            check_rows(dataset, name, required)
-        return dataset
-
-    return check(train, "train_dataset"), check(evaluation, "eval_dataset")

@@ -1,4 +1,4 @@
-"""Compares runs of one suite by a paired bootstrap on the prompts that all of them answered."""
+"""Compares runs of one suite on the prompts that all of them answered, with paired intervals of the differences."""
 
 import json
 import math
@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..utils.table import Table
 from .evaluate import SCORES, SUMMARY
-from .intervals import RESAMPLES, combined_interval, mean_interval, percentile_interval, resampled_means
-
-_FEWEST_DIFFERING = 6
+from .intervals import combined_interval, mean_interval, paired_interval
 
 
 @dataclass(frozen=True)
@@ -57,10 +54,7 @@ def read_run(name: str, folder: str | Path) -> Run:
 
 @dataclass(frozen=True)
 class Cell:
-    """
-    Score of one run in one row, with its 95 % interval, its difference to the first run with that of its own, and on how
-    many prompts the two differ.
-    """
+    """Score of one run in one row and its difference to the first run, each with its 95 % interval."""
 
     score: float
     low: float
@@ -68,15 +62,11 @@ class Cell:
     difference: float = 0.0
     difference_low: float = 0.0
     difference_high: float = 0.0
-    differing: int = 0
 
     @property
     def is_clear(self) -> bool:
-        """
-        Whether the interval of the difference leaves out 0, and enough prompts differ. A bootstrap of few prompts that
-        all agree has no width, whereas a sign test needs 6 of them to be below 5 %.
-        """
-        return self.differing >= _FEWEST_DIFFERING and (self.difference_low > 0 or self.difference_high < 0)
+        """Whether the interval of the difference leaves out 0."""
+        return self.difference_low > 0 or self.difference_high < 0
 
 
 @dataclass(frozen=True)
@@ -97,8 +87,6 @@ class Comparison:
     runs: Sequence[str]
     rows: Sequence[ComparedRow]
     left_out: int
-    resamples: int
-    seed: int
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -126,9 +114,9 @@ class Comparison:
     def markdown(self) -> str:
         """The table as Markdown, with a note on the intervals."""
         note = (
-            f"Scores in %, differences in points, with 95 % intervals: Wilson's for scores of 0 or 1, else bootstrap; "
-            f"paired bootstrap over prompts for differences ({self.resamples:,} resamples, seed {self.seed}). The "
-            "interval of a difference is for one comparison; it is not adjusted for the number of rows."
+            "Scores in %, differences in points, with 95 % intervals: Wilson's for scores of 0 or 1, else bootstrap; for "
+            "differences the one of Bonett and Price (2012) for paired proportions. The interval of a difference is for "
+            "one comparison; it is not adjusted for the number of rows."
         )
         if self.left_out:
             note += (
@@ -143,12 +131,11 @@ def _difference(cell: Cell) -> str:
     return f"**{text}**" if cell.is_clear else text
 
 
-def compare_runs(runs: Sequence[Run], resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
+def compare_runs(runs: Sequence[Run]) -> Comparison:
     """
     Compare runs on the prompts that all of them answered.
 
-    Prompts are resampled with the scores that every run has on them (paired bootstrap), separately in each category, so
-    that what makes a prompt hard for all runs does not widen the interval of their difference.
+    Differences are taken prompt by prompt, so that what makes a prompt hard for all runs does not widen the interval.
     """
     if len(runs) < 2:
         raise ValueError("A comparison needs two runs.")
@@ -160,23 +147,20 @@ def compare_runs(runs: Sequence[Run], resamples: int = RESAMPLES, seed: int = 0)
         if other is not None:
             raise ValueError(f"{first.name} and {run.name} were asked different things under the id {other!r}.")
     rows: list[ComparedRow] = []
-    drawn: dict[str, list[NDArray[np.float64]]] = {}  # resampled differences by category and run
-    for number, category in enumerate(first.scores):
+    for category in first.scores:
         common = [item for item in first.scores[category] if all(item in run.scores.get(category, {}) for run in runs)]
         if not common:
             continue
         values = [np.array([run.scores[category][item] for item in common]) for run in runs]
-        differences = [one - values[0] for one in values]
-        drawn[category] = [resampled_means(one, resamples, seed * 1_000_003 + number) for one in differences]
-        cells = [
+        cells = [Cell(float(values[0].mean()), *mean_interval(values[0].tolist()))]
+        cells += [
             Cell(
                 float(one.mean()),
                 *mean_interval(one.tolist()),
-                float(gap.mean()),
-                *percentile_interval(means),
-                int(np.count_nonzero(gap)),
+                float((one - values[0]).mean()),
+                *paired_interval(one - values[0]),
             )
-            for one, gap, means in zip(values, differences, drawn[category], strict=True)
+            for one in values[1:]
         ]
         rows.append(ComparedRow(category, len(common), cells))
     if not rows:
@@ -184,29 +168,22 @@ def compare_runs(runs: Sequence[Run], resamples: int = RESAMPLES, seed: int = 0)
     own = {row.category: row for row in rows}
     for name, weights in first.aggregates.items():
         if all(category in own for category in weights):
-            rows.append(_aggregate(name, weights, own, drawn, len(runs)))
+            rows.append(_aggregate(name, weights, own, len(runs)))
     everything = {(kind, item) for run in runs for kind, items in run.scores.items() for item in items}
     left_out = len(everything) - sum(row.n for row in own.values())
-    return Comparison(first.suite, [run.name for run in runs], rows, left_out, resamples, seed)
+    return Comparison(first.suite, [run.name for run in runs], rows, left_out)
 
 
-def _aggregate(
-    name: str,
-    weights: Mapping[str, float],
-    rows: Mapping[str, ComparedRow],
-    drawn: Mapping[str, Sequence[NDArray[np.float64]]],
-    num_runs: int,
-) -> ComparedRow:
-    cells = []
+def _aggregate(name: str, weights: Mapping[str, float], rows: Mapping[str, ComparedRow], num_runs: int) -> ComparedRow:
+    shares, cells = list(weights.values()), []
     for number in range(num_runs):
         parts = [rows[category].cells[number] for category in weights]
-        shares = list(weights.values())
-        interval = combined_interval(shares, [one.score for one in parts], [(one.low, one.high) for one in parts])
-        means = np.sum([weight * drawn[category][number] for category, weight in weights.items()], axis=0)
         score, gap = (
             math.fsum(weight * getattr(one, field) for weight, one in zip(shares, parts, strict=True))
             for field in ("score", "difference")
         )
-        differing = sum(one.differing for one in parts)
-        cells.append(Cell(score, *interval, gap, *percentile_interval(means), differing))
+        interval = combined_interval(shares, [one.score for one in parts], [(one.low, one.high) for one in parts])
+        ends = [(one.difference_low, one.difference_high) for one in parts]
+        gaps = combined_interval(shares, [one.difference for one in parts], ends)
+        cells.append(Cell(score, *interval, gap, *gaps))
     return ComparedRow(name, sum(rows[category].n for category in weights), cells, True)

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..sampling.backends import make_sampler
 from ..sampling.completion import digest
 from ..sampling.config import EvaluationConfig
-from ..sampling.models import make_sampler
 from ..sampling.sampler import Sampler, SamplingStopped
 from ..utils.files import write_json, write_text
 from ..utils.versions import versions
@@ -124,7 +124,7 @@ def evaluate(
     """
     from ..utils.progress import progress_bar
 
-    output = Path(config.output)
+    output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     if sampler is None:
         sampler = GoldSampler() if config.model == GOLD else make_sampler(config)

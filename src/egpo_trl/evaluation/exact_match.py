@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..rewards.tool_call import ToolCallReward
 from ..sampling.generate import render_prompt, sample_completions, stop_token_ids
+from .intervals import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,11 @@ def exact_match(judged: Sequence[Judged], by: Callable[[Judged], str] | None = N
     return {name: sum(scores) / len(scores) for name, scores in groups.items()}
 
 
+def _intervals(judged: Sequence[Judged]) -> dict[str, tuple[float, float]]:
+    sizes = Counter(item.row["kind"] for item in judged if item.row.get("kind") is not None) + Counter(all=len(judged))
+    return {name: wilson_interval(share * sizes[name], sizes[name]) for name, share in exact_match(judged).items()}
+
+
 def reasons(judged: Sequence[Judged]) -> dict[str, int]:
     """How many rows got each reason, the most frequent first."""
     return dict(Counter(item.reason for item in judged).most_common())
@@ -104,6 +110,7 @@ def summarize(judged: "Mapping[str, Sequence[Judged]]", criterion: str = "exact 
         decoding: {
             "criterion": criterion,
             "exact_match": exact_match(items),
+            "intervals": _intervals(items),
             "reasons": reasons(items),
             "completions": [
                 {"prompt": item.row["prompt"], "reference": item.row.get("reference", item.row.get("trajectory")),

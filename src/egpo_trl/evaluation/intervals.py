@@ -1,4 +1,4 @@
-"""Confidence intervals of scores, and the unbiased estimator of pass@k."""
+"""Confidence intervals of scores and of their differences, and the unbiased estimator of pass@k."""
 
 import math
 from collections.abc import Sequence
@@ -48,6 +48,22 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
     if all(value in (0, 1) for value in values):
         return wilson_interval(sum(values), len(values), confidence)
     return percentile_interval(resampled_means(values), confidence)
+
+
+def paired_interval(differences: Sequence[float] | NDArray[np.float64], confidence: float = CONFIDENCE) -> Interval:
+    """
+    Interval of a mean difference of paired scores: the adjusted Wald interval of Bonett and Price (2012).
+
+    Two prompts are added to the data, one that only the first run answers and one that only the second does. So the
+    interval has a width where all prompts agree, and keeps to its level with few of them. For scores of 0 or 1 this is
+    the published formula; means of several samples enter with their own differences.
+    """
+    gaps = np.asarray(differences, dtype=np.float64)
+    size = len(gaps) + 2
+    mean = float(gaps.sum()) / size
+    variance = (float((gaps**2).sum()) + 2) / size - mean**2
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(variance / size)
+    return max(-1.0, mean - half), min(1.0, mean + half)
 
 
 def combined_interval(weights: Sequence[float], estimates: Sequence[float], intervals: Sequence[Interval]) -> Interval:

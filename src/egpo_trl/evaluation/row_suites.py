@@ -1,16 +1,22 @@
 """Suites of canonical rows, judged as in training: the embedded world, and rows of your own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..data.rows import BAD_ROWS, BAD_ROWS_HELP
+from ..environments.replay import DEFAULT_LIMITS
 from ..rewards.tool_call import COMPARISONS, ToolCallReward
+from ..rollouts.policy import Policy
 from ..tool_calls.calls import State
 from ..tool_calls.completions import SYNTAXES
 from ..tool_calls.thinking import THINKING_MODES
 from .records import Item, Sample, Scored
 from .suite import Suite
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 @dataclass(kw_only=True)
@@ -46,6 +52,28 @@ class RewardSuite(Suite):
             dots_as_underscores=self.dots_as_underscores,
         )
 
+    def checked(self, rows: "Dataset", name: str, bad_rows: str = "error") -> "Dataset":
+        """The rows that can be asked whole, and whose reference this suite would score 1, see `check_rows`."""
+        from ..data.ast_evaluation import schema_problem
+        from ..data.rows import Check, Problem, check_rows
+        from ..sampling.rendering import PromptRenderer
+
+        reward, prompts = self._reward(), self.prompts
+        checks: list[Check] = [schema_problem] if reward.has_plain_reference else []
+        if prompts.tokenizer is not None:
+            kwargs, tags, stops = prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids
+            policy = Policy(prompts.tokenizer, kwargs, tags, stops, DEFAULT_LIMITS, ())
+            bound, render = reward.for_policy(policy), PromptRenderer(prompts)
+            if "tools" in rows.column_names:
+                render.check_template()
+
+            def judge(row: Mapping[str, Any]) -> Problem | None:
+                found = bound.row_problem(row, policy)
+                return None if found is None else Problem(*found)
+
+            checks += [lambda row: render.problem(row, render.tools_of(row)), judge]
+        return check_rows(rows, name, ["prompt", "reference"], checks, bad_rows)
+
     def score(self, samples: Sequence[Sample], output_dir: Path) -> list[Scored]:
         """Judge each completion as [`ToolCallReward`] does in training."""
         reward, prompts = self._reward(), self.prompts
@@ -80,9 +108,13 @@ class DemoSuite(RewardSuite):
 
     def items(self) -> list[Item]:
         """The first queries of the held-out split, the ones that the quickstart reports on."""
+        from datasets import Dataset
+
         from ..demo.world import make_rows
 
-        return [Item(row["id"], row["kind"], row) for row in make_rows(self.num_rows, split="test")]
+        rows = make_rows(self.num_rows, split="test")
+        self.checked(Dataset.from_list(rows), self.name)  # whether the model's chat template is up to them
+        return [Item(row["id"], row["kind"], row) for row in rows]
 
 
 @dataclass(kw_only=True)
@@ -95,15 +127,15 @@ class RowsSuite(RewardSuite):
     dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a data set on the Hub."})
     dataset_split: str = field(default="train", metadata={"help": "Split to evaluate on."})
     max_rows: int | None = field(default=None, metadata={"help": "Most rows, from the first on."})
+    bad_rows: str = field(default="error", metadata={"help": BAD_ROWS_HELP, "choices": BAD_ROWS})
 
     def items(self) -> list[Item]:
         """The rows, each under its `id` or its position."""
         from ..data.loading import load_rows
-        from ..data.rows import check_rows
 
         rows = load_rows(self.dataset_name, self.dataset_config, self.dataset_split)
         rows = rows.select(range(min(len(rows), self.max_rows or len(rows))))
-        check_rows(rows, self.dataset_name, ["prompt", "reference"])
+        rows = self.checked(rows, self.dataset_name, self.bad_rows)
         columns = ("prompt", "tools", "reference")
         items: list[Item] = []
         taken: set[str] = set()

@@ -12,7 +12,7 @@ _CHUNK = 128  # positions whose logits are held in float32 at a time
 _MAX_TOKENS = 2048  # longer completions are looked at up to here
 
 
-def _pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
+def token_pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
     """Text of each token; a character of several tokens is put at its last one."""
 
     def decode(begin: int, end: int) -> str:
@@ -65,4 +65,4 @@ def token_entropies(
         cot = tags.cot_mask(prompt, torch.ones_like(prompt), completion, written)[0].tolist()
     except ValueError:  # a model without think tags
         cot = [False] * len(completion_ids)
-    return list(zip(_pieces(tokenizer, completion_ids), entropies, cot, strict=True))
+    return list(zip(token_pieces(tokenizer, completion_ids), entropies, cot, strict=True))

@@ -7,6 +7,7 @@ from typing import Any
 
 from trl import GRPOConfig
 
+from ..data.rows import BAD_ROWS, BAD_ROWS_HELP
 from .update_options import SPLIT_INDEPENDENT_LOSS_TYPES, UPDATE_MODES, reads_whole_micro_batch
 
 
@@ -53,6 +54,7 @@ class LeanGRPOConfig(GRPOConfig):
             "result does not fit into max_completion_length ends before it."
         },
     )
+    bad_rows: str = field(default="error", metadata={"help": BAD_ROWS_HELP, "choices": BAD_ROWS})
     trim_padding: str = field(
         default="auto",
         metadata={
@@ -112,9 +114,14 @@ class LeanGRPOConfig(GRPOConfig):
             super().__post_init__()
         except ValueError as error:
             if given is None and "divisible by num_generations" in str(error):
-                check_batch(self, int(os.environ.get("WORLD_SIZE", "1")))  # says which field to set to what
+                processes = getattr(self, "world_size", None)  # TRL may have failed before it was known
+                check_batch(
+                    self, processes or int(os.environ.get("WORLD_SIZE", "1"))
+                )  # says which field to set to what
             raise
         _check_tags(self.think_tags)
+        if self.bad_rows not in BAD_ROWS:
+            raise ValueError(f"bad_rows must be one of {BAD_ROWS}, got {self.bad_rows!r}.")
         _check_tool_limits(self)
         _check_updates(self)
         _check_dynamic_sampling(self)

@@ -16,7 +16,7 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
 from .compact_forward import compact_forward
-from .dynamic_sampling import replace_dead_groups, sampling_cost
+from .dynamic_sampling import empty_logs, put_log_rows, replace_dead_groups, sampling_cost
 from .live_rows import (
     blank_rows,
     check_scored,
@@ -32,7 +32,7 @@ from .shared_prefill import shared_prefill
 from .shared_prefix import SharedPrefixes, reason_against
 from .token_budget import RowSizes, deal, passes_needed
 from .update_options import ROW_MEAN_LOSS_TYPES, resolve_update_options
-from .work_metrics import PREFIX, weigh_means, work_ratios, work_sums
+from .work_metrics import PREFIX, clipped, mean_of_rows, weigh_means, work_ratios, work_sums
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,10 @@ class LeanGRPOTrainer(RowToolsTrainer):
     """
 
     _buffered_inputs: Any  # TRL's micro-batches of one generation batch
+    _logs: dict[str, Any]  # TRL's table of completions
     _loss_inputs: dict[str, Any] | None = None  # copy of the micro-batch whose loss is being computed
     _computed_rows: torch.Tensor | None = None  # mask of the rows that its forward pass computed; `None` for all
+    _loss_logps: torch.Tensor | None = None  # log-probabilities of that pass
     _passes_at_once: int | None = None  # scoring passes to run before the others wait for the advantages
     _passes_wait = False  # whether one does
 
@@ -125,9 +127,33 @@ class LeanGRPOTrainer(RowToolsTrainer):
         self._loss_inputs = dict(inputs)  # the batch itself is buffered and used again when num_iterations > 1
         try:
             loss: torch.Tensor = super()._compute_loss(model, self._loss_inputs)
+            self._restore_sequence_means(self._loss_inputs)
             return loss
         finally:
-            self._loss_inputs, self._computed_rows = None, None
+            self._loss_inputs, self._computed_rows, self._loss_logps = None, None, None
+
+    def _restore_sequence_means(self, inputs: dict[str, Any]) -> None:
+        """With advantages by token, TRL's means over sequences come out as means over tokens: put theirs in place."""
+        advantages, logps = inputs["advantages"], self._loss_logps
+        if advantages.dim() == 1 or logps is None:
+            return
+        mask, old = loss_mask(inputs), inputs.get("old_per_token_logps")
+        log_ratio = torch.zeros_like(logps) if old is None else logps - old
+        args, values = self.args, {}
+        if self.loss_type == "vespo":
+            ratio = inputs.get("importance_sampling_ratio")
+            positive, negative = (args.vespo_k_pos, args.vespo_lambda_pos), (args.vespo_k_neg, args.vespo_lambda_neg)
+            phi = self.get_gamma_weights(advantages, log_ratio, mask, ratio, *positive, *negative)
+            values = {"vespo/phi_seq_mean": phi}
+        elif self.importance_sampling_level == "sequence":
+            mean = (log_ratio * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
+            limits = (self.epsilon_low, self.epsilon_high)
+            values = clipped(mean.exp(), advantages, *limits)
+        metrics = self._metrics[self._mode]
+        for name in values.keys() & metrics.keys():
+            rows = torch.stack([mean_of_rows(values[name].float(), mask).sum(), mask.new_tensor(len(mask)).float()])
+            total, count = self.accelerator.reduce(rows, reduction="sum").tolist()
+            metrics[name][-1] = total / count
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -153,7 +179,7 @@ class LeanGRPOTrainer(RowToolsTrainer):
         if inputs is not None:  # called by _compute_loss
             if live is not None:
                 check_scored(inputs, live, output[0].detach())
-            self._computed_rows = live
+            self._computed_rows, self._loss_logps = live, output[0].detach()
             sums = self.accelerator.reduce(work_sums(loss_mask(inputs), attention_mask, live, work), reduction="sum")
             self._work_sums.setdefault(self._mode, []).append(sums)
         return output
@@ -286,9 +312,19 @@ class LeanGRPOTrainer(RowToolsTrainer):
         generator = np.random.default_rng([self.args.seed, int(self.state.num_input_tokens_seen)])
         order: list[int] = generator.permutation(len(rows)).tolist()
 
+        fresh: list[dict[str, Any]] = []  # completions table of a round
+
         def roll_out(numbers: Sequence[int]) -> dict[str, Any]:
-            batch: dict[str, Any] = self._roll_out([dict(rows[number]) for number in numbers])
+            table, self._logs = self._logs, empty_logs(self._logs)
+            try:
+                batch: dict[str, Any] = self._roll_out([dict(rows[number]) for number in numbers])
+            finally:
+                fresh.append(self._logs)
+                self._logs = table
             return batch
+
+        def move_rows(moves: dict[int, int]) -> None:
+            put_log_rows(self._logs, fresh.pop(), moves, self.args.generation_batch_size)
 
         # TRL's metrics stay those of the first round.
         metrics, self._metrics["train"] = self._metrics["train"], defaultdict(list)
@@ -302,6 +338,7 @@ class LeanGRPOTrainer(RowToolsTrainer):
                 self.args.dynamic_sampling_rounds,
                 self._tokenizer.pad_token_id,
                 self.accelerator,
+                move_rows,
             )
         finally:
             further, self._metrics["train"] = self._metrics["train"], metrics

@@ -1,7 +1,10 @@
 """[`RowToolsTrainer`]: TRL's [`~trl.GRPOTrainer`] with tools that differ from row to row."""
 
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -12,8 +15,11 @@ from trl import GRPOTrainer
 from trl.data_utils import is_conversational
 from trl.trainer.utils import get_config_model_id
 
-from ..data.prompts import takes_objects, template_messages
-from ..data.rows import check_datasets, check_rendering, column_names_of, rows_with
+from ..data.ast_evaluation import schema_problem
+from ..data.rendering import PromptRenderer
+from ..data.rows import Check, Problem, column_names_of
+from ..data.template_form import TemplateForm, in_form
+from ..demo.names import model_folder
 from ..rollouts.policy import Policy, PolicyReward
 from ..rollouts.response_templates import ensure_response_template, parsing_what_is_written, turn_reader
 from ..rollouts.think_spans import ThinkTags
@@ -24,6 +30,7 @@ from ..tool_calls.calls import parse_row_tools
 from ..tool_calls.completions import CompletionReader
 from .config import LeanGRPOConfig
 from .executed_tools import ExecutedTools, row_subset
+from .row_checks import RowChecks, named_datasets
 
 _TRL_HOOKS = (
     "_compute_loss",
@@ -47,7 +54,8 @@ class RowToolsTrainer(GRPOTrainer):
     """
 
     _config_class: ClassVar[type[LeanGRPOConfig]] = LeanGRPOConfig
-    tools: Any  # function schemas, once the trainer is built
+    train_dataset: Any
+    tools: Any
     _env_tools: Any
     _sync_tool_dicts: Any  # TRL's lookup of calls, one a rollout
     _async_tool_dicts: Any
@@ -57,7 +65,7 @@ class RowToolsTrainer(GRPOTrainer):
 
     def __init__(
         self,
-        model: str | PreTrainedModel,
+        model: str | Path | PreTrainedModel,
         reward_funcs: Any = None,
         args: LeanGRPOConfig | None = None,
         train_dataset: Any = None,
@@ -78,6 +86,8 @@ class RowToolsTrainer(GRPOTrainer):
                 f"TRL {trl.__version__} has no GRPOTrainer.{missing[0]}, which {type(self).__name__} overrides. Install "
                 "trl==1.16.*."
             )
+        if isinstance(model, str | Path):
+            model = model_folder(model)
         if args is None:
             model_name = model if isinstance(model, str) else get_config_model_id(model.config)
             args = self._config_class(f"{model_name.split('/')[-1]}-{self._name}")
@@ -90,9 +100,10 @@ class RowToolsTrainer(GRPOTrainer):
         bound = [func for func in funcs if isinstance(func, PolicyReward)]
         columns = [] if environment_factory else ["prompt"]
         columns += [column for func in bound for column in func.required_columns]
-        train_dataset, eval_dataset = check_datasets(train_dataset, eval_dataset, list(dict.fromkeys(columns)))
-        for func in bound:
-            train_dataset, eval_dataset = func.check_datasets(train_dataset, eval_dataset, environment_factory)
+        plain = any(func.has_plain_reference for func in bound)
+        checks = RowChecks(tuple(dict.fromkeys(columns)), [schema_problem] if plain else [], args.bad_rows)
+        given = (train_dataset, eval_dataset)
+        train_dataset, eval_dataset = checks.of_trainer(*given)  # before the model is loaded
         if tools or environment_factory:
             ensure_response_template(processing_class, args.think_tags)
         super().__init__(
@@ -112,26 +123,58 @@ class RowToolsTrainer(GRPOTrainer):
             environment_factory=environment_factory,
         )
         self._executed_tools = self._find_tools()
-        shared_tools = [str(getattr(tool, "__name__", tool)) for tool in tools or ()]
         policy = Policy(
             self._tokenizer,
             self.chat_template_kwargs,
             self.args.think_tags,
             self.eos_token_ids,
             self._tool_limits,
-            shared_tools,
+            shared_tools=[str(getattr(tool, "__name__", tool)) for tool in tools or ()],
+            environments=self.environment_factories,
         )
-        self.reward_funcs: list[Any] = [
-            func.for_policy(policy) if isinstance(func, PolicyReward) else func for func in self.reward_funcs
-        ]
-        self._check(train_dataset, eval_dataset)
+        for at, func in enumerate(self.reward_funcs):
+            if isinstance(func, PolicyReward):
+                self.reward_funcs[at] = func.for_policy(policy)
+        late = [*self._checks_of_rows(), *self._checks_of_rewards(policy)]
+        self._row_checks = replace(checks, checks=[*checks.checks, *late])  # of streams and further rows
+        self._check(*given)
+        train_dataset, eval_dataset = replace(checks, checks=late).of_trainer(train_dataset, eval_dataset)
+        if train_dataset is not None:  # else TRL has made one up
+            self.train_dataset = train_dataset
+        self.eval_dataset = eval_dataset
 
     def _check(self, train_dataset: Any, eval_dataset: Any) -> None:
         """Last step of construction: raise for what would end a run, or mislead it, later. Subclasses extend it."""
-        for name, dataset in _named(train_dataset, eval_dataset):
+        check_trainable(self.model)
+        for dataset in named_datasets(train_dataset, eval_dataset).values():
             self._check_row_tools(dataset)
-            self._check_executed_tools(name, dataset)
-            self._check_rows_render(name, dataset)
+
+    def check_rows(self, name: str, dataset: Dataset) -> Dataset:
+        """The rows of a data set that this trainer could train on, by the policy `bad_rows` of its configuration."""
+        return self._row_checks(name, dataset)
+
+    # Data
+
+    def get_train_dataloader(self) -> Any:
+        """As for [`~trl.GRPOTrainer`]; bad rows of a stream are skipped with a warning."""
+        given = self.train_dataset
+        self.train_dataset = self._row_checks.of_stream("train_dataset", given)
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.train_dataset = given
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """As for [`~trl.GRPOTrainer`]; bad rows of a stream are skipped with a warning."""
+        given, stream = self.eval_dataset, self._row_checks.of_stream
+        if isinstance(given, dict):
+            self.eval_dataset = {key: stream(f"eval_dataset[{key!r}]", value) for key, value in given.items()}
+        else:
+            self.eval_dataset = stream("eval_dataset", given)
+        try:
+            return super().get_eval_dataloader(stream("eval_dataset", eval_dataset))
+        finally:
+            self.eval_dataset = given
 
     # Rollouts
 
@@ -167,19 +210,31 @@ class RowToolsTrainer(GRPOTrainer):
         tags = self._think_tags
         template = str(self.chat_template or self.processing_class.chat_template)
         text = ToolText(self._tokenizer, () if tags is None else (tags.start, tags.end), template)
-        # What TRL renders and parses with from now on; it executes what it finds elsewhere.
-        self.tools = [schema for pool in pools.values() for schema in pool.schemas.values()]
-        if self.environment_factories is not None:
-            self._env_tools = {name: list(pool.schemas.values()) for name, pool in pools.items()}
         return ExecutedTools(pools, guard, text, self._log_metric)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
         has_tools = self.args.render_tools and "tools" in inputs[0]
         self._row_tools = [self._offered_tools(row) for row in inputs] if has_tools else None
         try:
-            return super()._generate_and_score_completions(inputs)
+            with self._schemas_as_tools():
+                return super()._generate_and_score_completions(inputs)
         finally:
             self._row_tools = None
+
+    @contextmanager
+    def _schemas_as_tools(self) -> Iterator[None]:
+        """Let TRL render and parse with the schemas of executed tools; it finds the functions elsewhere."""
+        if self._executed_tools is None:
+            yield
+            return
+        pools, given, given_env = self._executed_tools.pools, self.tools, getattr(self, "_env_tools", None)
+        self.tools = [schema for pool in pools.values() for schema in pool.schemas.values()]
+        if given_env is not None:
+            self._env_tools = {name: list(pool.schemas.values()) for name, pool in pools.items()}
+        try:
+            yield
+        finally:
+            self.tools, self._env_tools = given, given_env
 
     def _generate(self, prompts: list[Any]) -> Any:
         executed, guarded = self._executed_tools, []
@@ -210,7 +265,7 @@ class RowToolsTrainer(GRPOTrainer):
         assert self._executed_tools is not None
         return self._executed_tools.suffix_ids(super()._get_tool_suffix_ids, tool_messages)
 
-    def _offered_tools(self, row: dict[str, Any]) -> list[dict[str, Any]] | None:
+    def _offered_tools(self, row: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         return parse_row_tools(row["tools"]) if self._executed_tools is None else self._executed_tools.offered(row)
 
     # Prompts
@@ -218,31 +273,19 @@ class RowToolsTrainer(GRPOTrainer):
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         if not is_conversational({"prompt": prompts[0]}):
             return super()._tokenize_prompts(prompts)
-        prompts = self._template_messages(prompts)
         if self._row_tools is None:
-            return super()._tokenize_prompts(prompts)
-        prompt_ids = [
-            self._render(prompt, tools)["input_ids"][0] for prompt, tools in zip(prompts, self._row_tools, strict=True)
-        ]
-        return prompt_ids, None, {}
-
-    def _template_messages(self, prompts: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
-        has_calls = any(message.get("tool_calls") for prompt in prompts for message in prompt)
-        return [template_messages(prompt, has_calls and self._takes_objects) for prompt in prompts]
+            form = TemplateForm() if self._is_vlm else self._renderer.form  # TRL writes the parts of processors
+            return super()._tokenize_prompts([in_form(prompt, form) for prompt in prompts])
+        rows = zip(prompts, self._row_tools, strict=True)
+        return [self._renderer.prompt_ids(prompt, tools) for prompt, tools in rows], None, {}
 
     @cached_property
-    def _takes_objects(self) -> bool:
-        return takes_objects(lambda messages: self._render(messages, None))
-
-    def _render(self, prompt: list[dict[str, Any]], tools: list[dict[str, Any]] | None, tokenize: bool = True) -> Any:
-        return self.processing_class.apply_chat_template(
-            conversation=[prompt],
-            tools=tools or None,  # some templates render boilerplate for an empty list
+    def _renderer(self) -> PromptRenderer:
+        return PromptRenderer(
+            self.processing_class,
+            chat_template_kwargs=self.chat_template_kwargs,
+            render_tools=self.args.render_tools,
             chat_template=self.chat_template,
-            add_generation_prompt=True,
-            tokenize=tokenize,
-            return_dict=tokenize,
-            **self.chat_template_kwargs,
         )
 
     # Checks
@@ -256,67 +299,55 @@ class RowToolsTrainer(GRPOTrainer):
                 "Per-row `tools` are rendered for text models only. Set render_tools=False and put the functions into "
                 "the messages (prompt style 'paper')."
             )
-        prompt = [{"role": "user", "content": "?"}]
-        parameters = {
-            "type": "object",
-            "properties": {"x": {"type": "string", "description": "x"}},
-            "required": ["x"],
-        }
-        probe = [
-            {"type": "function", "function": {"name": "probe", "description": "Probe.", "parameters": parameters}}
-        ]
-        if self._render(prompt, probe)["input_ids"] == self._render(prompt, None)["input_ids"]:
-            raise ValueError(
-                f"The chat template of {self._tokenizer.name_or_path!r} ignores tools, so the model would not see the "
-                "row's functions. Use the prompt style 'paper', which writes them into the system message, together "
-                "with render_tools=False."
-            )
+        self._renderer.check_template()
 
-    def _check_executed_tools(self, name: str, dataset: Any) -> None:
+    def _checks_of_rows(self) -> Iterator[Check]:
+        if self._executed_tools is not None:
+            yield self._executed_tools_problem
+        if not self._is_vlm:
+            yield self._rendering_problem
+
+    def _checks_of_rewards(self, policy: Policy) -> Iterator[Check]:
+        for func in self.reward_funcs:
+            if isinstance(func, PolicyReward):
+                yield partial(_reward_problem, func, policy)
+
+    def _rendering_problem(self, row: Mapping[str, Any]) -> Problem | None:
+        if not is_conversational(dict(row)):
+            return None
+        has_tools = self.args.render_tools and "tools" in row
+        return self._renderer.problem(row, self._offered_tools(row) if has_tools else None)
+
+    def _executed_tools_problem(self, row: Mapping[str, Any]) -> Problem | None:
         """Rows for TRL's tool loop are conversations, and name environments and tools of the trainer only."""
         executed = self._executed_tools
-        if executed is None or not isinstance(dataset, Dataset):
-            return
-        columns = column_names_of(dataset)
-        kept = [column for column in ("prompt", "environment", "tools") if column in columns]
-        for index, row in enumerate(rows_with(dataset, kept)):
-            where = f"{name}, row {index}"
-            if isinstance(row.get("prompt"), str):
-                raise ValueError(f"{where}: executed tools need messages as `prompt`, and this one is a string.")
-            try:
-                pool = executed.pool_of(row)
-            except KeyError as error:
-                raise ValueError(
-                    f"{where}: its `environment` is {error}, and the trainer has {sorted(executed.pools)}. Name one of "
-                    "them."
-                ) from None
-            unknown = pool.unknown(row_subset(row) or []) if self.args.render_tools else []
-            if unknown:
-                raise ValueError(
-                    f"{where}: its `tools` offer {unknown[0]!r}, which the trainer cannot execute. It has "
-                    f"{sorted(pool.schemas)}. Add the tool to the trainer or remove it from the row; set "
-                    "render_tools=False if the column is for the reward only."
-                )
-
-    def _check_rows_render(self, name: str, dataset: Any) -> None:
-        """Every row of a data set in memory must pass the chat template before training starts."""
-        if not isinstance(dataset, Dataset) or self._is_vlm or "prompt" not in column_names_of(dataset):
-            return
-        has_tools = self.args.render_tools and "tools" in column_names_of(dataset)
-
-        def render(row: Any) -> None:
-            if is_conversational({"prompt": row["prompt"]}):
-                (messages,) = self._template_messages([row["prompt"]])
-                self._render(messages, self._offered_tools(row) if has_tools else None, tokenize=False)
-
-        check_rendering(dataset, name, render)
+        assert executed is not None
+        if isinstance(row.get("prompt"), str):
+            return Problem("not_messages", "executed tools need messages as `prompt`, and this one is a string")
+        try:
+            pool = executed.pool_of(row)
+        except KeyError as error:
+            known = sorted(executed.pools)
+            return Problem("unknown_environment", f"its `environment` is {error}, and the trainer has {known}")
+        unknown = pool.unknown(row_subset(row) or []) if self.args.render_tools else []
+        if unknown:
+            return Problem(
+                "unknown_tool",
+                f"its `tools` offer {unknown[0]!r}, which the trainer cannot execute. It has {sorted(pool.schemas)}. Add "
+                "the tool to the trainer, or set render_tools=False if the column is for the reward only",
+            )
+        return None
 
 
-def _named(train: Any, evaluation: Any) -> Iterator[tuple[str, Any]]:
-    """The data sets of a trainer with their names in messages."""
-    if train is not None:
-        yield "train_dataset", train
-    if isinstance(evaluation, dict):
-        yield from ((f"eval_dataset[{key!r}]", value) for key, value in evaluation.items())
-    elif evaluation is not None:
-        yield "eval_dataset", evaluation
+def _reward_problem(reward: PolicyReward, policy: Policy, row: Mapping[str, Any]) -> Problem | None:
+    found = reward.row_problem(row, policy)
+    return None if found is None else Problem(*found)
+
+
+def check_trainable(model: Any) -> None:
+    """Raise a `ValueError` if no weight of a model would be trained."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            "No weight of the model is trainable: every parameter is frozen, so nothing would be learned. Load an adapter "
+            "with is_trainable=True, pass a peft_config (use_peft: true), or unfreeze the model."
+        )

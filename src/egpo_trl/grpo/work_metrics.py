@@ -55,6 +55,26 @@ def work_ratios(sums: torch.Tensor) -> dict[str, float]:
     return {f"{PREFIX}/{name}": values[top] / values[low] for name, (top, low) in _RATIOS.items() if values[low]}
 
 
+def clipped(
+    ratio: torch.Tensor, advantages: torch.Tensor, epsilon_low: float, epsilon_high: float
+) -> dict[str, torch.Tensor]:
+    """Where TRL's losses clip an importance ratio (B, 1) for advantages (B, T), by the name of the metric."""
+    low = (ratio < 1 - epsilon_low) & (advantages < 0)
+    high = (ratio > 1 + epsilon_high) & (advantages > 0)
+    return {
+        "clip_ratio/low_mean": low,
+        "clip_ratio/high_mean": high,
+        "clip_ratio/region_mean": low | high,
+        "cispo_clip_ratio": (ratio > epsilon_high) & (advantages > 0),
+    }
+
+
+def mean_of_rows(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean of each row (B, T) over its tokens; of a row without tokens the first value, which is that of the row."""
+    count = mask.sum(-1)
+    return torch.where(count > 0, (values * mask).sum(-1) / count.clamp(min=1), values[:, 0])
+
+
 def weigh_means(metrics: dict[str, list[float]], sums: torch.Tensor, per_token: bool) -> None:
     """
     Turn TRL's means over micro-batches into means over tokens without the dropped rows, in place.

@@ -25,6 +25,9 @@ METRICS: Mapping[str, str] = {
     "update/extra_tokens_ratio": "completion tokens of the further rounds over those of the batch as first sampled",
     "update/extra_sampling_time": "seconds that the further rounds took, rewards included",
     "update/dead_groups_ratio": "share of groups without a gradient after the further rounds",
+    "exact_match/*": "share of the held-out rows answered right, greedily or at the training temperature (report, "
+    "report_steps)",
+    "strict_success/*": "the same for rows with a trajectory: share of the rollouts that the trajectory reward finds right",
     "calls/surplus": "mean number of calls of a rollout beyond those of its reference",
     "reason/*": "share of rollouts with a verdict, see the reasons",
     "bfcl/*": "score on a fixed subset of BFCL by its official checkers, between 0 and 1: a category, mean (of the "
@@ -101,17 +104,7 @@ REASONS: Mapping[str, str] = {
 
 
 def meaning_of(metric: str) -> str | None:
-    """
-    Meaning of a metric, as it stands in a log.
-
-    Args:
-        metric (`str`):
-            Name of the metric; the prefix `eval_` of held-out rows is ignored.
-
-    Returns:
-        `str` or `None`:
-            One line, or `None` for a metric that is not ours or TRL's.
-    """
+    """Meaning of a metric, as it stands in a log."""
     name = metric if metric in METRICS else metric.removeprefix("eval_")
     if name in METRICS:
         return METRICS[name]

@@ -15,6 +15,7 @@ from ..tool_calls.matching import Difference, Schema, compare_calls, exact_diffe
 from ..tool_calls.syntaxes import SYNTAX_BY_NAME
 from ..tool_calls.template_syntax import find_turn_format
 from ..tool_calls.thinking import THINKING_MODES
+from .earnable import no_thought, unearnable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -180,9 +181,19 @@ class ToolCallReward:
 
     required_columns: ClassVar[tuple[str, ...]] = ("reference",)
 
-    def check_datasets(self, train: Any, evaluation: Any, environment_factory: Any) -> tuple[Any, Any]:
-        """Nothing to check beyond the columns."""
-        return train, evaluation
+    @property
+    def reads_reasoning(self) -> bool:
+        """Whether the response template of the native syntax says where the chain of thought is."""
+        return self.syntax == "native" and self._reader.reads_reasoning
+
+    @property
+    def has_plain_reference(self) -> bool:
+        """Whether references are calls as they are to be made, not lists of acceptable values or other names."""
+        return self.comparison == "exact" and not self.dots_as_underscores
+
+    def row_problem(self, row: Mapping[str, Any], policy: Policy) -> tuple[str, str] | None:
+        """Why the reference of a row, written in this reward's syntax, does not earn 1.0; for a bound reward."""
+        return no_thought(self, row, policy) or unearnable(self, row, row["reference"])
 
     def for_policy(self, policy: Policy) -> "ToolCallReward":
         """A copy bound to the policy of a trainer, see [`bind`]."""
@@ -195,26 +206,7 @@ class ToolCallReward:
         think_tags: Sequence[str] | None = None,
         stop_token_ids: Sequence[int] = (),
     ) -> "ToolCallReward":
-        """
-        A copy whose open options are taken from a tokenizer and its chat template. [`EGPOTrainer`] calls this.
-
-        Args:
-            tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-                Tokenizer of the policy.
-            chat_template_kwargs (`Mapping`, *optional*):
-                Arguments that prompts are rendered with.
-            think_tags (`Sequence[str]`, *optional*):
-                Opening and closing tag, where they are not to be found out.
-            stop_token_ids (`Sequence[int]`, *optional*):
-                Token ids that generation stops at beside the tokenizer's end-of-sequence token.
-
-        Returns:
-            [`ToolCallReward`]:
-                The bound reward.
-
-        Raises:
-            ValueError: If the tokenizer's syntax has no reader.
-        """
+        """A copy whose open options are taken from a tokenizer and its chat template. [`EGPOTrainer`] calls this."""
         turn = find_turn_format(tokenizer, chat_template_kwargs, self.syntax, think_tags or self.think_tags)
         bound = replace(
             self,
@@ -230,16 +222,17 @@ class ToolCallReward:
         return bound
 
     @property
-    def _tags(self) -> tuple[str, str]:
-        own = SYNTAX_BY_NAME.get(self.syntax)
-        return self.think_tags or (own and own.think_tags) or ("<think>", "</think>")
+    def tags(self) -> tuple[str, str]:
+        """Think tags of the completions that this reward reads."""
+        own = SYNTAX_BY_NAME[self.syntax].think_tags if self.syntax in SYNTAX_BY_NAME else None
+        return self.think_tags or own or ("<think>", "</think>")
 
     @cached_property
     def _reader(self) -> CompletionReader:
         return CompletionReader(
             syntax=self.syntax,
             thinking=self.thinking or "required",
-            think_tags=self._tags,
+            think_tags=self.tags,
             think_prefilled=self.think_prefilled,
             allow_text=self.allow_text,
             generation_prompt=self.generation_prompt,
@@ -315,23 +308,7 @@ class ToolCallReward:
     def read_turn(
         self, message: Mapping[str, Any], token_ids: Any = None, names: Sequence[str] = (), tools: Any = None
     ) -> Answer:
-        """
-        Read one turn of a rollout as [`judge`] reads a completion.
-
-        Args:
-            message (`dict`):
-                Message of the assistant.
-            token_ids (`Sequence[int]`, *optional*):
-                Token ids of the turn, which count once a tokenizer is bound.
-            names (`Sequence[str]`, *optional*):
-                Names of the functions that the row offers.
-            tools (`str` or `list`, *optional*):
-                Function schemas of the row.
-
-        Returns:
-            [`~egpo_trl.tool_calls.calls.Answer`]:
-                CALL, TEXT or MALFORMED; its calls are not to be modified.
-        """
+        """Read one turn of a rollout as [`judge`] reads a completion."""
         return self._reader.read([message], None, token_ids, names, tools)
 
     def __call__(

@@ -9,12 +9,13 @@ from ..environments import ENVIRONMENTS
 from ..environments.protocol import tool_methods
 from ..environments.replay import DEFAULT_LIMITS, Replay, parse_forbidden, parse_trajectory
 from ..environments.replay import replay as replay_trajectory
-from ..environments.trajectories import check_trajectory_datasets
+from ..environments.trajectories import trajectory_problem
 from ..rollouts.policy import Policy
 from ..rollouts.tool_guard import ToolLimits
 from ..tool_calls.calls import Answer, State, ToolCall, parse_tools
 from ..tool_calls.completions import text_of
 from ..tool_calls.matching import Schema, compare_calls, values_equal
+from .earnable import no_thought, unearnable
 from .tool_call import REASONS, ToolCallReward
 
 if TYPE_CHECKING:
@@ -24,22 +25,7 @@ TRAJECTORY_REASONS = (*REASONS, "forbidden_call", "too_many_calls", "unfinished"
 
 
 class TrajectoryVerdict(NamedTuple):
-    """
-    What a rollout is worth.
-
-    Args:
-        score (`float`):
-            1.0 or 0.0.
-        reason (`str`):
-            `"correct"`, or what failed first; one of [`TRAJECTORY_REASONS`].
-        step (`int`):
-            Turn of the assistant that failed, or step of the reference that was not done, from 1; 0 where no single one
-            is to blame (`"correct"`, `"wrong_state"`, an unreadable row).
-        answers (`tuple[Answer, ...]`):
-            What each turn is.
-        surplus (`int`):
-            Calls beyond the number of those in the reference.
-    """
+    """What a rollout is worth."""
 
     score: float
     reason: str
@@ -123,6 +109,8 @@ class TrajectoryReward:
 
     required_columns: ClassVar[tuple[str, ...]] = ("trajectory",)
 
+    has_plain_reference: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         if self.max_extra_calls is not None and self.max_extra_calls < 0:
             raise ValueError(
@@ -134,12 +122,22 @@ class TrajectoryReward:
         """Syntax of the calls that are judged, and executed."""
         return self.calls.syntax
 
-    def check_datasets(self, train: Any, evaluation: Any, environment_factory: Any) -> tuple[Any, Any]:
-        """Execute the reference of every row once, see [`~egpo_trl.environments.trajectories`]."""
-        return check_trajectory_datasets(train, evaluation, environment_factory)
+    def row_problem(self, row: Mapping[str, Any], policy: Policy) -> tuple[str, str] | None:
+        """Why the trajectory of a row cannot be replayed, or a step of it cannot be written."""
+        words = trajectory_problem(row, policy.environments or {})
+        if words is not None:
+            return "invalid_trajectory", words
+        steps = parse_trajectory(row["trajectory"])
+        written = (unearnable(self.calls, row, [call._asdict() for call in step]) for step in steps)
+        return no_thought(self.calls, row, policy) or next(filter(None, written), None)
 
     def for_policy(self, policy: Policy) -> "TrajectoryReward":
         """A copy bound to the policy of a trainer, with the limits of its calls and the tools that all rows share."""
+        if policy.environments is None:
+            raise ValueError(
+                "TrajectoryReward judges the state of environments. Hand the trainer an `environment_factory`, or reward "
+                "single steps with ToolCallReward."
+            )
         return self.bind(
             policy.tokenizer, policy.chat_template_kwargs, policy.think_tags, policy.stop_token_ids,
             policy.tool_limits, policy.shared_tools,

@@ -1,6 +1,6 @@
 """[`Policy`]: the facts about a policy that a reward asks for, and the rewards that ask."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ class Policy:
     stop_token_ids: Sequence[int]
     tool_limits: ToolLimits
     shared_tools: Sequence[str]
+    environments: Mapping[Any, Callable[[], Any]] | None = None  # by the name that rows give; `None`: none named
 
 
 @runtime_checkable
@@ -30,8 +31,12 @@ class PolicyReward(Protocol):
     def required_columns(self) -> Sequence[str]:
         """Columns that every row must have."""
 
-    def check_datasets(self, train: Any, evaluation: Any, environment_factory: Any) -> tuple[Any, Any]:
-        """Check the data sets of a trainer beyond their columns; streams come back without malformed rows."""
+    @property
+    def has_plain_reference(self) -> bool:
+        """Whether the column `reference` holds calls as they are to be made, so that they must fit the functions."""
 
     def for_policy(self, policy: Policy) -> Any:
         """A copy of the reward for this policy."""
+
+    def row_problem(self, row: Mapping[str, Any], policy: Policy) -> tuple[str, str] | None:
+        """Why the own reference of a row earns nothing, as a code to count by and in words."""

@@ -1,4 +1,4 @@
-"""Callbacks of a run: one short line on screen a log, and a log file that can be watched."""
+"""Callbacks of a run: progress in a terminal, and a log file that can be watched."""
 
 import json
 import os
@@ -11,8 +11,13 @@ from transformers import TrainerCallback
 
 from ..reports.run_log import LOG_FILE
 
-_SHOWN = (
+# Metric, its name on screen, and its form.
+SHOWN = (
     ("reward", "reward", "{:.3f}"),
+    ("exact_match/greedy", "exact match, greedy", "{:.3f}"),
+    ("exact_match/sampled", "sampled", "{:.3f}"),
+    ("strict_success/greedy", "strict success, greedy", "{:.3f}"),
+    ("strict_success/sampled", "sampled", "{:.3f}"),
     ("kl", "KL", "{:.3f}"),
     ("egpo/cot_entropy", "CoT entropy", "{:.3f}"),
     ("egpo/answer_entropy", "answer entropy", "{:.3f}"),
@@ -28,7 +33,7 @@ def _clock(seconds: float) -> str:
 
 
 def _values(logs: Mapping[str, Any], prefix: str = "") -> str:
-    shown = ((name, form, logs.get(prefix + metric)) for metric, name, form in _SHOWN)
+    shown = ((name, form, logs.get(prefix + metric)) for metric, name, form in SHOWN)
     return "  ".join(f"{name} {form.format(value)}" for name, form, value in shown if value is not None)
 
 
@@ -50,8 +55,8 @@ class ConsoleCallback(TrainerCallback):
             done = state.global_step - first
             left = (time.monotonic() - began) / max(1, done) * (state.max_steps - state.global_step)
             print(f"{place}  {_values(logs)}  left {_clock(left)}", flush=True)
-        elif "eval_reward" in logs:
-            print(f"{place}  held out: {_values(logs, 'eval_')}", flush=True)
+        elif values := _values(logs, "eval_"):
+            print(f"{place}  held out: {values}", flush=True)
 
 
 class LogFileCallback(TrainerCallback):
@@ -59,7 +64,7 @@ class LogFileCallback(TrainerCallback):
     Writes every log into `log.jsonl` in the output folder, on disk as soon as it is made.
 
     `trainer_state.json` is written with checkpoints and at the end only. When a run is resumed, the file is written anew
-    from the state of the checkpoint, so that steps which are trained again do not stand in it twice.
+    from the state of the checkpoint, so that steps that are trained again are in it once.
     """
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

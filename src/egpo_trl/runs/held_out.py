@@ -1,7 +1,8 @@
-"""How good the model of a run is: on its held-out rows, and on BFCL while it trains."""
+"""Measures the model of a run on its held-out rows, and on BFCL while it trains."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .script_arguments import EGPOScriptArguments
@@ -13,28 +14,38 @@ if TYPE_CHECKING:
     from ..evaluation.bfcl.callback import BFCLCallback
 
 
+HELD_OUT_FILE = "held_out.jsonl"
+_FEWEST_ROWS = 50
 _SHADED_ROWS = 32  # held-out rows whose completions are kept with the entropy of each token
+
+
+def write_rows(rows: "Dataset", path: Path) -> None:
+    """Write rows to a file that `egpo-trl evaluate rows` reads."""
+    from ..utils.files import WholeFile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with WholeFile(path, rows.features) as file:
+        for row in rows:
+            file.write(row)
+
+
+def few_rows_warning(count: int) -> list[str]:
+    """A note where held-out rows are too few to tell models apart."""
+    if count >= _FEWEST_ROWS:
+        return []
+    return [
+        f"{count} held-out rows are few: one row more or less is {100 / max(count, 1):.0f} points. Hold out "
+        f"{_FEWEST_ROWS} or more (validation_share, max_validation_rows)."
+    ]
 
 
 def evaluate_held_out(
     trainer: "EGPOTrainer", held_out: "Dataset", environments: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """
-    Greedy and sampled exact match of the trainer's model on held-out rows; for rows with a `trajectory`, whatever they
-    are trained by, the strict success of rollouts with executed tools.
-
-    Args:
-        trainer ([`EGPOTrainer`]):
-            Trainer whose first reward judges.
-        held_out ([`~datasets.Dataset`]):
-            Rows.
-        environments (`Mapping[str, Callable]`, *optional*):
-            Environments of rows with a `trajectory`, by the name that they give.
-
-    Returns:
-        `dict`:
-            See [`~egpo_trl.evaluation.exact_match.summarize`]. The first greedy completions have their `tokens` too: text,
-            entropy at the temperature of training, and whether they are chain of thought.
+    Greedy and sampled exact match of the trainer's model on held-out rows, as
+    [`~egpo_trl.evaluation.exact_match.summarize`] gives it; for rows with a `trajectory` the strict success of rollouts
+    with executed tools. The first greedy completions have their `tokens` with entropies.
     """
     from ..evaluation.exact_match import Judged, judge_rows, summarize
     from ..evaluation.rollouts import MAX_TOOL_ROUNDS, judge_rollouts
@@ -42,6 +53,7 @@ def evaluate_held_out(
     from ..rewards.trajectory import TrajectoryReward
     from ..rollouts.tool_guard import ToolLimits
     from ..sampling.generate import render_prompt
+    from .rollout_log import kinds_of
 
     args = trainer.args
     model, tokenizer = trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class
@@ -68,7 +80,7 @@ def evaluate_held_out(
     }
     summary = summarize(judged, "exact match" if environments is None else "strict success")
     for shown, item in zip(summary["greedy"]["completions"][:_SHADED_ROWS], judged["greedy"], strict=False):
-        shown["tokens"] = token_entropies(
+        tokens = token_entropies(
             model,
             tokenizer,
             render_prompt(tokenizer, item.row, **rendering),
@@ -77,26 +89,12 @@ def evaluate_held_out(
             think_tags=args.think_tags,
             tool_mask=item.tool_mask,
         )
+        shown["tokens"] = kinds_of(tokens, item.tool_mask)
     return summary
 
 
 def make_bfcl_callback(script: EGPOScriptArguments, trainer: "EGPOTrainer") -> "BFCLCallback":
-    """
-    Evaluation on BFCL while the trainer trains, with the prompts and the completion length of training.
-
-    Args:
-        script ([`EGPOScriptArguments`]):
-            Steps, categories and prompt style.
-        trainer ([`EGPOTrainer`]):
-            The trainer.
-
-    Returns:
-        [`BFCLCallback`]:
-            The callback.
-
-    Raises:
-        ValueError: If several processes train or hold the model, an option is wrong, or what BFCL needs is missing.
-    """
+    """Evaluation on BFCL while the trainer trains, with the prompts and the completion length of training."""
     from transformers import Trainer
 
     from ..evaluation.bfcl.callback import BFCLCallback
@@ -104,7 +102,7 @@ def make_bfcl_callback(script: EGPOScriptArguments, trainer: "EGPOTrainer") -> "
     if trainer.accelerator.num_processes > 1 or trainer.is_fsdp_enabled:
         raise ValueError(
             "bfcl_eval_steps evaluates in the one process that trains, and several do. Set it to 0, save checkpoints "
-            "(save_steps) and evaluate those: egpo-trl evaluate bfcl --model CHECKPOINT --output FOLDER."
+            "(save_steps) and evaluate those: egpo-trl evaluate bfcl --model CHECKPOINT --output_dir FOLDER."
         )
     args = trainer.args
     return BFCLCallback(

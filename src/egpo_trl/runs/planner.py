@@ -12,36 +12,16 @@ if TYPE_CHECKING:
     from trl import GRPOConfig, ModelConfig
 
 USABLE_SHARE = 0.92  # of a GPU: an allowance for the CUDA context and fragmentation
+LOGITS_TILE = (
+    4096,
+    32_768,
+)  # tokens and vocabulary entries that TRL 1.16 scores at a time: logits are never held whole
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 
 
 @dataclass(frozen=True)
 class ModelSize:
-    """
-    What the memory depends on, of a model.
-
-    Args:
-        parameters (`int`):
-            Parameters, tied ones once, adapters excluded.
-        largest_layer (`int`):
-            Parameters of the largest module that holds parameters of its own.
-        linear (`int`):
-            Parameters of the linear layers that quantization replaces.
-        adapter (`int`):
-            Parameters of the adapters.
-        layers (`int`):
-            Transformer blocks.
-        hidden (`int`):
-            Width of the residual stream.
-        attention (`int`):
-            Width of the queries, all heads together.
-        intermediate (`int`):
-            Width inside the feed-forward layers.
-        kv_width (`int`):
-            Key and value numbers per token and layer.
-        vocabulary (`int`):
-            Size of the vocabulary.
-    """
+    """What the memory depends on, of a model."""
 
     parameters: int
     largest_layer: int
@@ -57,41 +37,7 @@ class ModelSize:
 
 @dataclass(frozen=True)
 class Plan:
-    """
-    A run, as far as memory goes.
-
-    Args:
-        engine (`str`):
-            One of [`~egpo_trl.runs.launch_checks.ENGINES`].
-        processes (`int`):
-            GPUs that train.
-        offload_optimizer (`bool`):
-            Whether optimizer states are held in main memory (ZeRO-3).
-        offload_parameters (`bool`):
-            Whether parameters are held there as well.
-        dtype_bytes (`int`):
-            Bytes of a weight as loaded.
-        adapters (`bool`):
-            Whether adapters are trained instead of the weights.
-        bits (`int`):
-            4 or 8 for a quantized base, else 16.
-        nested (`bool`):
-            Whether the constants of 4-bit quantization are quantized as well.
-        reference (`bool`):
-            Whether `beta` asks for a reference model.
-        micro_batch (`int`):
-            `per_device_train_batch_size`.
-        rollouts (`int`):
-            Rollouts that a GPU generates at a time.
-        tokens (`int`):
-            Tokens of a prompt and its completion.
-        checkpointing (`bool`):
-            `activation_checkpointing`.
-        vllm (`str`):
-            `"none"`, `"colocate"` or `"server"`.
-        vllm_share (`float`):
-            `vllm_gpu_memory_utilization`.
-    """
+    """A run, as far as memory goes."""
 
     engine: str
     processes: int
@@ -108,22 +54,20 @@ class Plan:
     checkpointing: bool
     vllm: str
     vllm_share: float
+    prompt: int = 0
+    group: int = 1
+    token_limit: int | None = None
+    step_rollouts: int = 0
+
+    def pass_tokens(self, limited: bool = True) -> int:
+        """Tokens of a forward pass of the update, or without its limit of a whole micro-batch."""
+        prompts = -(-self.micro_batch // self.group)
+        tokens = self.micro_batch * (self.tokens - self.prompt) + prompts * self.prompt
+        return tokens if self.token_limit is None or not limited else min(tokens, max(self.token_limit, self.tokens))
 
 
 def measure_model(config: Any, peft_config: Any = None) -> ModelSize:
-    """
-    Size of a model, from its config on the meta device.
-
-    Args:
-        config ([`~transformers.PreTrainedConfig`]):
-            Config of a causal language model.
-        peft_config ([`~peft.PeftConfig`], *optional*):
-            Adapters.
-
-    Returns:
-        [`ModelSize`]:
-            Its numbers.
-    """
+    """Size of a model, from its config on the meta device."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -163,23 +107,7 @@ def measure_model(config: Any, peft_config: Any = None) -> ModelSize:
 def make_plan(
     args: "GRPOConfig", model_args: "ModelConfig", accelerate_config: dict[str, Any], prompt_length: int
 ) -> Plan:
-    """
-    Plan of a recipe under an engine.
-
-    Args:
-        args ([`~trl.GRPOConfig`]):
-            Training arguments.
-        model_args ([`~trl.ModelConfig`]):
-            Model, quantization and adapters.
-        accelerate_config (`dict`):
-            Contents of a file of `configs/accelerate/`.
-        prompt_length (`int`):
-            Tokens of a long prompt.
-
-    Returns:
-        [`Plan`]:
-            What the memory depends on.
-    """
+    """Plan of a recipe under an engine."""
     kind = accelerate_config["distributed_type"]
     deepspeed = deepspeed_settings(accelerate_config.get("deepspeed_config") or {})
     processes = accelerate_config["num_processes"]
@@ -197,9 +125,13 @@ def make_plan(
         micro_batch=args.per_device_train_batch_size,
         rollouts=args.per_device_train_batch_size * (args.steps_per_generation or args.gradient_accumulation_steps),
         tokens=prompt_length + args.max_completion_length,
-        checkpointing=args.activation_checkpointing,
+        checkpointing=args.gradient_checkpointing,
         vllm=args.vllm_mode if args.use_vllm else "none",
         vllm_share=args.vllm_gpu_memory_utilization,
+        prompt=prompt_length,
+        group=args.num_generations if getattr(args, "share_prefixes", "never") == "always" else 1,
+        token_limit=getattr(args, "max_tokens_per_pass", None),
+        step_rollouts=args.per_device_train_batch_size * args.gradient_accumulation_steps,
     )
 
 
@@ -208,16 +140,6 @@ def model_states(size: ModelSize, plan: Plan) -> dict[str, float]:
     Bytes of parameters, gradients and optimizer states on one GPU, when every weight is trained.
 
     DeepSpeed's figures are those of its own estimators. FSDP2 under accelerate holds float32 weights.
-
-    Args:
-        size ([`ModelSize`]):
-            The model.
-        plan ([`Plan`]):
-            The run.
-
-    Returns:
-        `dict[str, float]`:
-            Bytes by name.
     """
     total, share = size.parameters, size.parameters / plan.processes
     if plan.engine == "zero3":
@@ -276,7 +198,7 @@ def memory(size: ModelSize, plan: Plan, gpu_bytes: float) -> dict[str, float]:
         0.0 if plan.adapters or not plan.reference else copy / (plan.processes if sharded else 1)
     )
     found["vLLM"] = plan.vllm_share * gpu_bytes if plan.vllm == "colocate" else 0.0
-    tokens = plan.micro_batch * plan.tokens
+    tokens = plan.pass_tokens()
     # What a block keeps for its backward pass in 16 bits. Norms: input in float32, result, scaled result, of the residual
     # stream twice, of queries and keys once; queries, keys, values and result of attention; four feed-forward tensors.
     widths = 8 * size.hidden + 8 * size.attention + 2.5 * size.kv_width + 4 * size.intermediate
@@ -286,7 +208,8 @@ def memory(size: ModelSize, plan: Plan, gpu_bytes: float) -> dict[str, float]:
     cache = 2.0 * plan.rollouts * plan.tokens * size.layers * size.kv_width * max(1, plan.dtype_bytes // 2)
     gathered = copy if sharded else 0.0
     logits = 4.0 * plan.rollouts * size.vocabulary
-    training = {"activations": kept, "logits": head}
+    tile = 2.0 * min(tokens, LOGITS_TILE[0]) * min(size.vocabulary, LOGITS_TILE[1])
+    training = {"activations": kept, "logits": tile + head}
     generating = {} if plan.vllm != "none" else {"KV cache": cache, "logits": logits, "gathered weights": gathered}
     found["at a time"] = max(sum(training.values()), sum(generating.values()))
     return {
@@ -302,25 +225,12 @@ def total(parts: dict[str, float]) -> float:
 
 
 def remedies(size: ModelSize, plan: Plan, gpu_bytes: float) -> list[str]:
-    """
-    Settings that would make a run fit, each on its own; if none does, all that are needed together.
-
-    Args:
-        size ([`ModelSize`]):
-            The model.
-        plan ([`Plan`]):
-            A run that does not fit.
-        gpu_bytes (`float`):
-            Size of the GPU.
-
-    Returns:
-        `list[str]`:
-            Settings; empty where nothing helps but more GPUs, larger ones or a smaller model.
-    """
+    """Settings that would make a run fit, each on its own; if none does, all that are needed together."""
     fewer = min(plan.rollouts, max(plan.micro_batch, 8))
     changes: list[tuple[str, dict[str, Any]]] = [
-        ("activation_checkpointing: true", {"checkpointing": True}),
+        ("gradient_checkpointing: true", {"checkpointing": True}),
         (f"steps_per_generation: {fewer // plan.micro_batch} (fewer rollouts at a time)", {"rollouts": fewer}),
+        (f"max_tokens_per_pass: {plan.tokens}", {"token_limit": plan.tokens}),
         ("use_vllm: true with vllm_mode: server, on other GPUs", {"vllm": "server"}),
         ("per_device_train_batch_size: 1, with more gradient_accumulation_steps", {"micro_batch": 1}),
     ]
@@ -343,21 +253,7 @@ def remedies(size: ModelSize, plan: Plan, gpu_bytes: float) -> list[str]:
 
 
 def describe(size: ModelSize, plan: Plan, gpu_gb: float) -> str:
-    """
-    The table of a plan, whether it fits, and what would make it fit.
-
-    Args:
-        size ([`ModelSize`]):
-            The model.
-        plan ([`Plan`]):
-            The run.
-        gpu_gb (`float`):
-            Size of the GPU in GB.
-
-    Returns:
-        `str`:
-            Lines to print.
-    """
+    """The table of a plan, whether it fits, and what would make it fit."""
     gpu_bytes = gpu_gb * 1e9
     parts = memory(size, plan, gpu_bytes)
     needed = total(parts)

@@ -1,15 +1,24 @@
-"""What a run needs before its model is loaded: rows, checks, and a record of its settings."""
+"""Rows of a run and the checks before its model is loaded."""
 
 import heapq
-import json
-from dataclasses import MISSING, fields
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..data.loading import DEMO, DEMO_MULTI_TURN
+from ..demo.names import DEMOS
 from ..sampling.models import context_length
-from .launch_checks import check_launch, check_lengths, check_number_of_rows, detect_launch
-from .script_arguments import EGPOScriptArguments
+from .launch_checks import (
+    check_launch,
+    check_lengths,
+    check_number_of_rows,
+    check_vllm,
+    context_limits,
+    detect_launch,
+    installed_vllm,
+)
+from .policy import check_adapter, config_source, load_tokenizer
+from .script_arguments import EGPOScriptArguments, RowsArguments
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -18,41 +27,79 @@ if TYPE_CHECKING:
     from ..egpo_config import EGPOConfig
 
 
-def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> "tuple[Dataset, Dataset]":
-    """
-    Rows to train on and rows held out, in the prompt style of the run.
+@dataclass(frozen=True)
+class RunRows:
+    """Rows of a run: to train on, held out, and both as they were given (`given`, `given_held_out`)."""
 
-    Args:
-        script ([`EGPOScriptArguments`]):
-            Where the rows come from.
-        args ([`EGPOConfig`]):
-            Seed and think tags.
+    train: "Dataset"
+    held_out: "Dataset"
+    given: "Dataset"
+    given_held_out: "Dataset"
 
-    Returns:
-        `tuple`:
-            Both as [`~datasets.Dataset`].
 
-    Raises:
-        ValueError: If a row is malformed.
-    """
-    from ..data.loading import in_paper_style, load_rows, split_by_prompt
-    from ..data.rows import check_rows
-    from ..environments import load_environments
-    from ..environments.trajectories import check_trajectories
+def load_given_rows(
+    script: RowsArguments, bad_rows: str, environments: "Mapping[Any, Any] | None" = None
+) -> "Dataset":
+    """The rows that a run names, without those that are bad whatever the model, by the policy `bad_rows`."""
+    from ..data.loading import load_rows
+    from ..data.rows import Check, Problem, check_rows
+    from ..environments.trajectories import trajectory_problem
 
-    rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_train_split, script.num_demo_rows)
+    def check_trajectory(row: Mapping[str, Any]) -> Problem | None:
+        words = trajectory_problem(row, environments or {})
+        return None if words is None else Problem("invalid_trajectory", words)
+
+    rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_split, script.num_demo_rows)
     has_trajectories = "trajectory" in rows.column_names
-    check_rows(rows, script.dataset_name, ["prompt", "trajectory" if has_trajectories else "reference"])
+    required = ["prompt", "trajectory" if has_trajectories else "reference"]
+    checks: list[Check] = [check_trajectory] if has_trajectories and environments is not None else []
+    try:
+        rows = check_rows(rows, script.dataset_name, required, checks, bad_rows, rows.column_names)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"dataset_name: {script.dataset_name!r} is not UTF-8 text: {error}.") from None
+    return rows
+
+
+def _hold_out(rows: "Dataset", script: EGPOScriptArguments, seed: int, bad_rows: str) -> "tuple[Dataset, Dataset]":
+    """Rows to train on and rows held out."""
+    from ..data.loading import load_rows, split_by_prompt
+    from ..data.rows import check_rows
+
+    if script.dataset_name in DEMOS:
+        return rows, load_rows(script.dataset_name, split="test", num_demo_rows=script.max_validation_rows)
+    if script.validation_dataset_name is None:
+        return split_by_prompt(rows, script.validation_share, seed)
+    held_out = load_rows(script.validation_dataset_name)
+    name = script.validation_dataset_name
+    required = ["prompt", "trajectory" if "trajectory" in held_out.column_names else "reference"]
+    held_out = check_rows(held_out, name, required, bad_rows=bad_rows)
+    known = {repr(prompt) for prompt in rows["prompt"]}
+    shared = sum(repr(prompt) in known for prompt in held_out["prompt"])
+    if shared:
+        raise ValueError(
+            f"validation_dataset_name: {shared} of {len(held_out)} held-out rows have a prompt that is trained on, so that "
+            "they would not measure anything. Remove them; `egpo-trl split` keeps equal prompts together."
+        )
+    return rows, held_out
+
+
+def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> RunRows:
+    """Rows to train on and rows held out, in the prompt style of the run; a malformed row is a `ValueError`."""
+    from ..data.loading import in_paper_style
+    from ..environments import load_environments
+
+    rows = load_given_rows(script, args.bad_rows, load_environments(script.environments))
+    has_trajectories = "trajectory" in rows.column_names
     if has_trajectories:
         if script.prompt_style != "native":
             raise ValueError("Rows with a `trajectory` are rendered by the chat template. Use prompt_style 'native'.")
-        check_trajectories(rows, script.dataset_name, load_environments(script.environments))
-    if script.dataset_name in (DEMO, DEMO_MULTI_TURN):
-        train, held_out = rows, load_rows(script.dataset_name, split="test", num_demo_rows=script.max_validation_rows)
-    else:
-        seed = args.seed if args.data_seed is None else args.data_seed
-        train, held_out = split_by_prompt(rows, script.validation_share, seed)
+    elif script.multi_turn != "rollouts" or script.environments:
+        name = "multi_turn" if script.multi_turn != "rollouts" else "environments"
+        raise ValueError(f"{name} has no effect here: the rows have no column `trajectory`. Remove it.")
+    seed = args.seed if args.data_seed is None else args.data_seed
+    train, held_out = _hold_out(rows, script, seed, args.bad_rows)
     held_out = held_out.select(range(min(len(held_out), script.max_validation_rows)))
+    given_held_out = held_out
     if has_trajectories and script.multi_turn == "stepwise":
         train = single_steps(train, script)  # the held-out rows are judged by whole rollouts either way
     if script.prompt_style == "paper" and args.enable_thinking is False:
@@ -63,7 +110,7 @@ def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> "tuple[Data
     if script.prompt_style == "paper":
         start, end = args.think_tags or ("<think>", "</think>")
         train, held_out = (in_paper_style(part, (start, end)) for part in (train, held_out))
-    return train, held_out
+    return RunRows(train, held_out, rows, given_held_out)
 
 
 def single_steps(rows: "Dataset", script: EGPOScriptArguments) -> "Dataset":
@@ -76,102 +123,62 @@ def single_steps(rows: "Dataset", script: EGPOScriptArguments) -> "Dataset":
     return Dataset.from_list(list(stepwise_rows(rows, load_environments(script.environments))))
 
 
-def model_path(model_args: "ModelConfig") -> str:
-    """Folder or Hub id of the model: that of an embedded policy for `"demo"` (or nothing) and `"demo-multiturn"`."""
-    from ..demo.policy import demo_policy_path
+def prompt_lengths(
+    rows: "Dataset", tokenizer: Any, render_tools: bool, longest: int | None = None, **template_kwargs: Any
+) -> Iterator[int]:
+    """Tokens of the prompts, of all rows or of the `longest` ones by characters; 0 for one that cannot be rendered."""
+    from ..data.rendering import PromptRenderer, RenderingError
 
-    name = model_args.model_name_or_path
-    if name == DEMO_MULTI_TURN:
-        return str(demo_policy_path("multi-turn"))
-    return str(demo_policy_path()) if name in (None, DEMO) else str(name)
-
-
-def longest_prompt_length(rows: "Dataset", tokenizer: Any, render_tools: bool, **template_kwargs: Any) -> int:
-    """Tokens of the longest prompt, among the eight rows with the most characters."""
-    from ..sampling.generate import render_prompt
-
+    render = PromptRenderer(tokenizer, chat_template_kwargs=template_kwargs, render_tools=render_tools)
     columns = ["prompt", *({"tools"} & set(rows.column_names) if render_tools else ())]
-    longest = heapq.nlargest(8, rows.select_columns(columns), key=lambda row: len(str(row)))
-    return max(len(render_prompt(tokenizer, row, chat_template_kwargs=template_kwargs)) for row in longest)
+    chosen: Any = rows.select_columns(columns)
+    if longest is not None:
+        chosen = heapq.nlargest(longest, chosen, key=lambda row: len(str(row)))
+    for row in chosen:
+        length = 0
+        with suppress(RenderingError):  # the trainer names the row, or leaves it out
+            length = len(render(row))
+        yield length
+
+
+def _without_long_rows(
+    rows: RunRows, script: EGPOScriptArguments, args: "EGPOConfig", lengths: list[int], room: int
+) -> tuple[RunRows, str]:
+    """The rows whose prompts leave room for a completion, and a note about the others; without the option, an error."""
+    too_long = [index for index, length in enumerate(lengths) if length > room]
+    names = [str(rows.train[index].get("id", index)) for index in too_long[:3]]
+    told = (
+        f"{len(too_long)} of {len(lengths)} rows ({', '.join(names)}{', …' if len(too_long) > 3 else ''}) have prompts of "
+        f"up to {max(lengths)} tokens, and max_completion_length {args.max_completion_length} leaves room for {room}"
+    )
+    if not script.drop_long_rows:
+        raise ValueError(f"{told}. Set drop_long_rows: true to leave them out, or lower max_completion_length.")
+    kept = sorted(set(range(len(lengths))) - set(too_long))
+    return replace(rows, train=rows.train.select(kept)), f"{told}; they are left out."
 
 
 def check_before_loading(
-    script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig", train: "Dataset"
-) -> list[str]:
-    """
-    Every launch check that can be made before the model is loaded.
+    script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig", rows: RunRows
+) -> tuple[RunRows, list[str]]:
+    """Every launch check that can be made before the model is loaded."""
+    from transformers import AutoConfig
 
-    Args:
-        script ([`EGPOScriptArguments`]):
-            Prompt style.
-        args ([`EGPOConfig`]):
-            Training.
-        model_args ([`~trl.ModelConfig`]):
-            Model, quantization and adapters.
-        train ([`~datasets.Dataset`]):
-            Rows to train on.
-
-    Returns:
-        `list[str]`:
-            Warnings.
-
-    Raises:
-        ValueError: If the run is known to fail; the message names the remedy.
-    """
-    from transformers import AutoConfig, AutoTokenizer
-
-    found = check_launch(args, model_args, detect_launch(args.use_cpu))
-    check_number_of_rows(len(train), args)
+    found = check_adapter(model_args)
+    found += check_launch(args, model_args, detect_launch(args.use_cpu))
+    found += check_vllm(args, installed_vllm())
     source = {"revision": model_args.model_revision, "trust_remote_code": args.trust_remote_code}
-    tokenizer = AutoTokenizer.from_pretrained(model_path(model_args), **source)
-    config = AutoConfig.from_pretrained(model_path(model_args), **source)
+    config = AutoConfig.from_pretrained(config_source(model_args), **source)
+    tokenizer = load_tokenizer(model_args, args.trust_remote_code)
     renders = args.render_tools and script.prompt_style == "native"
     template_kwargs: Any = args.chat_template_kwargs or {}
-    longest = longest_prompt_length(train, tokenizer, renders, **template_kwargs)
-    return found + check_lengths(args, longest, context_length(config))
-
-
-def check_checkpoint(path: str | None) -> str | bool | None:
-    """
-    What `resume_from_checkpoint` names, checked before a model is loaded.
-
-    Args:
-        path (`str`, *optional*):
-            Value of the config: a folder, `"true"` for the latest checkpoint of the output folder, or nothing.
-
-    Returns:
-        `str` or `bool` or `None`:
-            What [`~transformers.Trainer.train`] takes.
-
-    Raises:
-        ValueError: If the folder is no complete checkpoint.
-    """
-    if path is None or str(path).lower() in ("", "false"):
-        return None
-    if str(path).lower() == "true":
-        return True
-    state = Path(path) / "trainer_state.json"
-    try:
-        json.loads(state.read_text(encoding="utf-8"))["global_step"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(
-            f"resume_from_checkpoint: {path!r} is no complete checkpoint ({state.name} is missing or broken). Name "
-            "another one, or 'true' for the latest in output_dir."
-        ) from None
-    return str(path)
-
-
-def record_config(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig") -> None:
-    """Write every field of a run and the versions of its libraries into its output folder; tokens are masked."""
-    from ..reports.run_log import save_config
-    from ..utils.versions import versions
-
-    values = {**vars(model_args), **args.to_dict(), **vars(script)}
-    changed = []
-    for part in (script, args, model_args):
-        for one in fields(part):
-            default = one.default if one.default_factory is MISSING else one.default_factory()
-            if getattr(part, one.name) != default:
-                changed.append(one.name)
-    found = versions("egpo-trl", "trl", "transformers", "torch", "peft", "accelerate")
-    save_config(values, changed, found, Path(args.output_dir))
+    longest = max(prompt_lengths(rows.train, tokenizer, renders, longest=8, **template_kwargs))
+    context = context_length(config)
+    limits = [limit for _, limit, _ in context_limits(args, context)]
+    room = min(limits, default=longest + args.max_completion_length) - args.max_completion_length
+    if longest > room > 0 and (script.drop_long_rows or longest >= min(limits)):
+        lengths = list(prompt_lengths(rows.train, tokenizer, renders, **template_kwargs))
+        rows, note = _without_long_rows(rows, script, args, lengths, room)
+        found.append(note)
+        longest = max((length for length in lengths if length <= room), default=0)
+    check_number_of_rows(len(rows.train), args)
+    return rows, found + check_lengths(args, longest, context)

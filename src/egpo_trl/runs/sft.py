@@ -1,99 +1,127 @@
-"""Supervised fine-tuning on canonical rows with TRL's own trainer: the paper's baseline."""
+"""Trains on the right answers of canonical rows with TRL's own trainer: the paper's baseline."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..data.loading import DEMO
-from ..data.prompts import PROMPT_STYLES
+from ..data.rows import BAD_ROWS, BAD_ROWS_HELP, Check, Problem
+from ..demo.names import DEMO
+from ..tool_calls.calls import parse_reference
+from .script_arguments import RowsArguments
+
+_END = re.compile(r"(?:<[^<>\s]+>|\[e~\[)\s*$")  # of a turn
 
 if TYPE_CHECKING:
     from trl import ModelConfig, SFTConfig
 
+    from ..data.sft import Conversations
+
 
 @dataclass
-class SFTScriptArguments:
-    """
-    Arguments of `egpo-trl sft` beside those of [`~trl.SFTConfig`] and [`~trl.ModelConfig`].
+class SFTScriptArguments(RowsArguments):
+    """Fields of `egpo-trl sft` beside those of [`~trl.SFTConfig`] and [`~trl.ModelConfig`]."""
 
-    Args:
-        dataset_name (`str`, *optional*, defaults to `"demo"`):
-            Canonical rows, as for `egpo-trl train`.
-        dataset_config (`str`, *optional*):
-            Configuration of a data set on the Hub.
-        dataset_train_split (`str`, *optional*, defaults to `"train"`):
-            Split to train on.
-        num_demo_rows (`int`, *optional*, defaults to `4000`):
-            Rows that the embedded world makes up.
-        prompt_style (`str`, *optional*, defaults to `"native"`):
-            `"native"`: the chat template renders functions and calls. `"paper"`: a system message lists the functions,
-            and calls are text, as in [`~egpo_trl.data.prompts.to_messages`].
-        thought_column (`str`, *optional*):
-            Column that holds a chain of thought for the answer.
-        no_call_text (`str`, *optional*):
-            Answer where the right answer is text and the row has none in its `answer` column.
-    """
-
-    dataset_name: str = field(
-        default=DEMO,
-        metadata={"help": "'demo', a file (.jsonl, .json, .parquet, .csv), a folder, or a data set on the Hub."},
+    thought_column: str | None = field(
+        default=None, metadata={"help": "Column with a chain of thought for the answer."}
     )
-    dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a data set on the Hub."})
-    dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
-    num_demo_rows: int = field(default=4000, metadata={"help": "Rows that the embedded world makes up."})
-    prompt_style: str = field(
-        default="native", metadata={"help": "How functions and calls are written.", "choices": PROMPT_STYLES}
-    )
-    thought_column: str | None = field(default=None, metadata={"help": "Column with a chain of thought."})
     no_call_text: str | None = field(
         default=None, metadata={"help": "Answer where text is right and the row has no text of its own."}
     )
+    enable_thinking: bool | None = field(
+        default=None,
+        metadata={"help": "Whether the model is to think, handed to the chat template; by default its own default."},
+    )
+    bad_rows: str = field(default="error", metadata={"help": BAD_ROWS_HELP, "choices": BAD_ROWS})
 
 
 def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelConfig") -> None:
-    """
-    Train on the right answers and save the model.
+    """Train on the right answers and save the model; raises `ValueError` for rows or a run that is known to fail."""
+    from trl import SFTTrainer
 
-    Args:
-        script ([`SFTScriptArguments`]):
-            Rows.
-        args ([`~trl.SFTConfig`]):
-            Training.
-        model_args ([`~trl.ModelConfig`]):
-            Model, quantization and adapters; `"demo"` is the tiny policy.
-
-    Raises:
-        ValueError: If a row is malformed.
-    """
-    from trl import SFTTrainer, get_peft_config, get_quantization_config
-
-    from ..data.loading import load_rows
-    from ..data.sft import NO_CALL_TEXT, to_sft_dataset
-    from ..demo.policy import demo_policy_path
+    from ..data.ast_evaluation import schema_problem
+    from ..data.rendering import PromptRenderer
+    from ..data.sft import NO_CALL_TEXT, Conversations
     from ..demo.world import NO_TOOL_ANSWER
+    from ..grpo.row_tools_trainer import check_trainable
+    from ..reports.model_card import ModelCardMixin
+    from .interrupt import InterruptCallback
+    from .launch_checks import check_engine, detect_launch
+    from .policy import check_adapter, load_tokenizer, policy_arguments
+    from .run_folder import check_checkpoint, check_run_folder, describe_run, record_run
+    from .setup import load_given_rows
 
-    rows = load_rows(script.dataset_name, script.dataset_config, script.dataset_train_split, script.num_demo_rows)
-    default_text = NO_TOOL_ANSWER if script.dataset_name == DEMO else NO_CALL_TEXT
-    conversations = to_sft_dataset(
-        rows,
+    class Trainer(ModelCardMixin, SFTTrainer):
+        """TRL's trainer with our model card."""
+
+    output = Path(args.output_dir)
+    resume = check_checkpoint(args.resume_from_checkpoint, output)
+    rows = load_given_rows(script, script.bad_rows)
+    notes = check_adapter(model_args) + check_engine(args, model_args, detect_launch(args.use_cpu))
+    run = describe_run("sft", rows, model_args.model_name_or_path, model_args, args, script)
+    is_main = args.process_index == 0
+    if is_main:
+        check_run_folder(output, run, resume, script.overwrite_run)
+        for note in notes:
+            print(f"note: {note}", flush=True)
+    kwargs = {} if script.enable_thinking is None else {"enable_thinking": script.enable_thinking}
+    tokenizer = load_tokenizer(model_args, args.trust_remote_code)
+    conversations = Conversations(
+        PromptRenderer(tokenizer, script.prompt_style, chat_template_kwargs=kwargs),
         thought_column=script.thought_column,
-        no_call_text=script.no_call_text or default_text,
-        prompt_style=script.prompt_style,
+        no_call_text=script.no_call_text or (NO_TOOL_ANSWER if script.dataset_name == DEMO else NO_CALL_TEXT),
     )
-    is_demo = model_args.model_name_or_path in (None, DEMO)
-    args.model_init_kwargs = {
-        "revision": model_args.model_revision,
-        "attn_implementation": model_args.attn_implementation,
-        "dtype": model_args.dtype,
-        **(args.model_init_kwargs or {}),
-    }
-    trainer = SFTTrainer(
-        model=str(demo_policy_path()) if is_demo else model_args.model_name_or_path,
-        args=args,
-        train_dataset=conversations,
-        quantization_config=get_quantization_config(model_args),
-        peft_config=get_peft_config(model_args),
-    )
-    trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
+    checks: list[Check] = [schema_problem, *_target_checks(conversations, script.bad_rows)]
+    train = conversations.dataset(rows, script.dataset_name, checks, script.bad_rows)
+    interrupt = InterruptCallback()
+    trainer = Trainer(args=args, train_dataset=train, callbacks=[interrupt], **policy_arguments(model_args, args))
+    check_trainable(trainer.model)
+    if is_main:
+        record_run(output, run)
+    with interrupt.listening():
+        trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
     trainer.save_state()
+    trainer.create_model_card(dataset_name=script.dataset_name)
+    interrupt.raise_if_asked(f"egpo-trl sft: interrupted at step {trainer.state.global_step}", output)
     trainer.accelerator.print(f"model: {args.output_dir}")
+
+
+def _target_checks(conversations: "Conversations", bad_rows: str) -> list[Check]:
+    try:
+        return [_TargetCheck(conversations)]
+    except ValueError as error:  # nothing reads the template's calls, so that no reward could
+        if bad_rows == "keep":
+            return []
+        raise ValueError(f"{error} To train all the same, set bad_rows: 'keep'.") from None
+
+
+class _TargetCheck:
+    """Reads what SFT would train on as the reward reads completions: calls must come back as the reference."""
+
+    def __init__(self, conversations: "Conversations") -> None:
+        from dataclasses import replace
+
+        from ..rewards.tool_call import ToolCallReward
+
+        renderer = conversations.renderer
+        assert renderer is not None
+        syntax = "pythonic" if renderer.style == "paper" else "auto"
+        reward = ToolCallReward(syntax, thinking="optional").bind(renderer.tokenizer, renderer.kwargs)
+        self._rewards = (reward, replace(reward, think_prefilled=False))  # the template may close the block itself
+        self._conversations = conversations
+
+    def __call__(self, row: Mapping[str, Any]) -> Problem | None:
+        if not parse_reference(row["reference"]):
+            return None  # any text is right
+        target = self._conversations.target(row)
+        texts = [target]
+        for _ in range(2):  # templates may end a turn and the conversation (Phi)
+            texts.append(_END.sub("", texts[-1]))
+        asked = (row["reference"], row.get("tools"), row["prompt"])
+        verdicts = [reward.judge(text, *asked) for reward in self._rewards for text in texts]
+        if any(verdict.score == 1 for verdict in verdicts):
+            return None
+        reason = verdicts[0].reason
+        return Problem(reason, f"its answer is written as {target[:200]!r}, which the reward judges {reason!r}")

@@ -1,12 +1,13 @@
 """The main job: rows and a config in, a trained model, its curves and a report out."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .held_out import evaluate_held_out, make_bfcl_callback
+from .held_out import HELD_OUT_FILE, few_rows_warning, make_bfcl_callback, write_rows
+from .policy import policy_arguments
+from .run_folder import check_checkpoint, check_run_folder, describe_run, record_run
 from .script_arguments import EGPOScriptArguments
-from .setup import check_before_loading, check_checkpoint, model_path, prepare_rows, record_config, single_steps
+from .setup import check_before_loading, prepare_rows, single_steps
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -19,20 +20,12 @@ if TYPE_CHECKING:
 def build_trainer(
     script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig", train: "Dataset", held_out: "Dataset"
 ) -> "EGPOTrainer":
-    """Trainer of a run; raises what [`EGPOTrainer`] raises."""
-    from trl import get_peft_config, get_quantization_config
-
+    """Trainer of a run."""
     from ..egpo_trainer import EGPOTrainer
     from ..environments import load_environments
     from ..rewards.tool_call import ToolCallReward
     from ..rewards.trajectory import TrajectoryReward
 
-    args.model_init_kwargs = {
-        "revision": model_args.model_revision,
-        "attn_implementation": model_args.attn_implementation,
-        "dtype": model_args.dtype,
-        **(args.model_init_kwargs or {}),
-    }
     syntax = script.tool_call_syntax
     if script.prompt_style == "paper":
         args.render_tools = False
@@ -41,6 +34,7 @@ def build_trainer(
     calls = ToolCallReward(
         syntax=syntax,
         comparison=script.comparison,
+        thinking=script.thinking,
         allow_text=script.allow_text,
         dots_as_underscores=script.dots_as_underscores,
     )
@@ -52,14 +46,12 @@ def build_trainer(
     elif "trajectory" in held_out.column_names:
         held_out = single_steps(held_out, script)
     trainer = EGPOTrainer(
-        model=model_path(model_args),
         reward_funcs=reward,
         args=args,
         train_dataset=train,
         eval_dataset=held_out if args.eval_strategy != "no" else None,
         environment_factory=environments,
-        quantization_config=get_quantization_config(model_args),
-        peft_config=get_peft_config(model_args),
+        **policy_arguments(model_args, args),
     )
     if args.fp16 and model_args.use_peft:  # TRL holds QLoRA's adapters in bfloat16, which fp16's loss scaler refuses
         for parameter in trainer.model.parameters():
@@ -68,13 +60,36 @@ def build_trainer(
     return trainer
 
 
+def _choose_best_by_reward(args: "EGPOConfig") -> list[str]:
+    """Make `load_best_model_at_end` pick by held-out reward: the loss of GRPO says nothing about a model."""
+    if not args.load_best_model_at_end or args.metric_for_best_model not in (None, "loss", "eval_loss"):
+        return []
+    args.metric_for_best_model, args.greater_is_better = "eval_reward", True
+    return ["load_best_model_at_end picks by eval_reward, the reward on the held-out rows."]
+
+
+def _draw(output: Path, args: "EGPOConfig") -> dict[str, Path]:
+    """Draw the curves of a run; the place of the picture, unless no step was logged."""
+    from ..reports.curves import draw_curves
+    from ..reports.run_log import read_log
+
+    try:
+        name = f"EGPO (lambda {args.egpo_lambda}, alpha {args.egpo_alpha})" if args.egpo_lambda else "GRPO"
+        log = {name: read_log(output)}
+        draw_curves(log, output / "learning_curves.svg", title=name)
+        return {"curves": draw_curves(log, output / "learning_curves.png", title=name)}
+    except ValueError as error:  # a run too short to have logged a step
+        print(f"curves: {error}")
+        return {}
+
+
 def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig") -> None:
     """
     Train, save, and report.
 
     Everything is written into `args.output_dir`: the model, `trainer_state.json`, `log.jsonl`, `run_config.json`,
-    `learning_curves.png` and `.svg`, `report.html`, and with a report `before.json` and `after.json`. Each file is
-    written as soon as it is known.
+    `held_out.jsonl`, `learning_curves.png` and `.svg`, `report.html`, and with a report `before.json` and `after.json`.
+    Each file is written as soon as it is known. Ctrl-C ends the run after the current step, saved.
 
     Args:
         script ([`EGPOScriptArguments`]):
@@ -83,30 +98,43 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
             Training.
         model_args ([`~trl.ModelConfig`]):
             Model, quantization and adapters.
+
+    Raises:
+        ValueError: If a row is malformed, the folder holds another run, or the run is known to fail.
+        Interrupted: After Ctrl-C, when everything is saved.
     """
-    from transformers import PrinterCallback
-
     from ..environments import load_environments
-    from ..reports.before_after import print_report, save_summary
-    from ..reports.curves import draw_curves
+    from ..reports.before_after import print_report
     from ..reports.html_report import write_html_report
-    from ..reports.run_log import read_log
-    from .callbacks import ConsoleCallback, LogFileCallback
+    from .held_out_callback import HeldOutCallback
+    from .interrupt import InterruptCallback
+    from .learning_watch import LearningWatch
+    from .watching import watch
 
-    resume = check_checkpoint(args.resume_from_checkpoint)
-    train, held_out = prepare_rows(script, args)
-    for warning in check_before_loading(script, args, model_args, train):
+    output = Path(args.output_dir)
+    resume = check_checkpoint(args.resume_from_checkpoint, output)
+    rows = prepare_rows(script, args)
+    run = describe_run("train", rows.given, model_args.model_name_or_path, model_args, args, script)
+    if args.process_index == 0:
+        check_run_folder(output, run, resume, script.overwrite_run)
+    rows, notes = check_before_loading(script, args, model_args, rows)
+    held_out = rows.held_out
+    for note in [*notes, *few_rows_warning(len(held_out)), *_choose_best_by_reward(args)]:
         if args.process_index == 0:
-            print(f"note: {warning}", flush=True)
-    args.disable_tqdm = True  # ours is the only display of progress, in a notebook too
-    trainer = build_trainer(script, args, model_args, train, held_out)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(ConsoleCallback())
-    trainer.add_callback(LogFileCallback())
+            print(f"note: {note}", flush=True)
+    args.disable_tqdm = True  # ours is the only display of progress
+    if {"wandb", "trackio"} & set(args.report_to or ()) and not args.log_completions:
+        args.log_completions, args.num_completions_to_print = True, 0  # the table of rollouts with their reasons
+    trainer = build_trainer(script, args, model_args, rows.train, held_out)
+    if ("trajectory" in rows.train.column_names) == ("trajectory" in held_out.column_names):
+        held_out = trainer.check_rows("held-out rows", held_out)  # else they are judged by whole rollouts
+    interrupt = InterruptCallback()
+    watch(trainer)
+    for callback in (LearningWatch(), interrupt):
+        trainer.add_callback(callback)
     if script.bfcl_eval_steps:
         trainer.add_callback(make_bfcl_callback(script, trainer))
 
-    output = Path(args.output_dir)
     is_main = trainer.accelerator.is_main_process
     environments = load_environments(script.environments) if "trajectory" in held_out.column_names else None
     criterion = "exact match" if environments is None else "strict success"
@@ -114,38 +142,32 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     if script.report and not can_report and is_main:
         print("report: skipped, it runs on one process. Use eval_strategy: steps for held-out reward.", flush=True)
     if is_main:
-        record_config(script, args, model_args)
+        record_run(output, run)
+        write_rows(rows.given_held_out, output / HELD_OUT_FILE)
         for name in ("after.json",) if resume else ("before.json", "after.json"):  # of an earlier run in this folder
             (output / name).unlink(missing_ok=True)
-    before_file = output / "before.json"
-    before = None
+    measured = None
     if can_report:
-        print(f"Measuring {criterion} on {len(held_out)} held-out rows before training …", flush=True)
-        if resume and before_file.exists():
-            before = json.loads(before_file.read_text(encoding="utf-8"))
-        else:
-            before = evaluate_held_out(trainer, held_out, environments)
-            save_summary(before, before_file)
+        print(f"Measuring {criterion} on {len(held_out)} held-out rows before and after training …", flush=True)
+        measured = HeldOutCallback(
+            trainer, held_out, script.report_steps, environments, skips_end=lambda: interrupt.was_asked
+        )
+        trainer.add_callback(measured)
 
-    trainer.train(resume_from_checkpoint=resume)
+    with interrupt.listening():
+        trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
     trainer.save_state()
 
     places = {"model": output, "log": output / "trainer_state.json"}
     if is_main:
-        try:
-            name = f"EGPO (lambda {args.egpo_lambda}, alpha {args.egpo_alpha})" if args.egpo_lambda else "GRPO"
-            log = {name: read_log(output)}
-            draw_curves(log, output / "learning_curves.svg", title=name)
-            places["curves"] = draw_curves(log, output / "learning_curves.png", title=name)
-        except ValueError as error:  # a run too short to have logged a step
-            print(f"curves: {error}")
-    after = None
-    if can_report and before is not None:
-        print(f"Measuring {criterion} after training …", flush=True)
-        after = evaluate_held_out(trainer, held_out, environments)
-        save_summary(after, output / "after.json")
+        places |= _draw(output, args)
+    before, after = (measured.before, measured.after) if measured is not None else (None, None)
+    if after is not None:
         places["before and after"] = output / "after.json"
+    trainer.create_model_card()  # again, now with scores and curves
     if is_main:
         places["report"] = write_html_report(output)
         print_report(before, after, places)
+    state = trainer.state
+    interrupt.raise_if_asked(f"egpo-trl train: interrupted at step {state.global_step} of {state.max_steps}", output)

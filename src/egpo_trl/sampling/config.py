@@ -167,7 +167,7 @@ class SamplingConfig(EndpointConfig):
 class EvaluationConfig(SamplingConfig):
     """Configuration of `egpo-trl evaluate`, besides the options of the suite."""
 
-    output: str = field(metadata={"help": "Folder for journal, scores and summary; a run in it is continued."})
+    output_dir: str = field(metadata={"help": "Folder for journal, scores and summary; a run in it is continued."})
     num_samples: int = field(default=1, metadata={"help": "Samples of each prompt; may be raised later."})
     live_conversations: int = field(default=1024, metadata={"help": "Conversations under way at a time."})
 
@@ -176,5 +176,5 @@ class EvaluationConfig(SamplingConfig):
         check_least(self, 1, "num_samples", "live_conversations")
         if self.num_samples > 1 and self.temperature == 0:
             raise ValueError("num_samples above 1 needs a temperature above 0: greedy samples are all equal.")
-        if not self.output:
-            raise ValueError("output must name a folder.")
+        if not self.output_dir:
+            raise ValueError("output_dir must name a folder.")

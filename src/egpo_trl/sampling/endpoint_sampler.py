@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from ..data.prompts import template_messages
 from .completion import Completion, digest
 from .config import SamplingConfig
 from .endpoint import EndpointClient
@@ -31,7 +30,8 @@ class EndpointSampler:
         self._render: Any = None
         tokenizer = None
         if config.endpoint_api == "completions":
-            from .models import load_tokenizer, model_folder
+            from ..demo.names import model_folder
+            from .models import load_tokenizer
 
             assert config.tokenizer is not None
             tokenizer = load_tokenizer(config, model_folder(config.tokenizer))
@@ -146,15 +146,14 @@ class EndpointSampler:
             return {**fields, "prompt": self._render(row)}
         if isinstance(row["prompt"], str):
             return {**fields, "prompt": row["prompt"]}
-        from .rendering import prompt_messages
+        from .rendering import api_messages
 
-        messages, tools = prompt_messages(row, self.prompts)
+        fields["messages"], tools = api_messages(row, self.prompts)
         if tools:
             fields |= {"tools": tools, "tool_choice": config.tool_choice}
         if config.template_kwargs:
             extra["chat_template_kwargs"] = config.template_kwargs
-        # The API takes arguments as strings.
-        return {**fields, "messages": template_messages(messages, decode_arguments=False)}
+        return fields
 
     def close(self) -> None:
         """Connections are closed when the last completion has come."""

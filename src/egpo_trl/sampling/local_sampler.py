@@ -4,10 +4,11 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..demo.names import model_folder
 from .completion import Completion, digest
 from .config import SamplingConfig
 from .generate import stop_token_ids, stream_completions
-from .models import checksum_of, context_length, is_adapter, load_model, load_tokenizer, model_folder
+from .models import checksum_of, context_length, is_adapter, load_model, load_tokenizer
 from .rendering import PromptRenderer
 from .sampler import Request, SamplingStopped, prompt_format
 

@@ -5,13 +5,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.loading import DEMO, DEMO_MULTI_TURN
 from .config import SamplingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from .sampler import Sampler
 
 ADAPTER_FILE = "adapter_config.json"
 _FILES = (  # that from_pretrained reads; an evaluation may write into the same folder
@@ -20,14 +18,6 @@ _FILES = (  # that from_pretrained reads; an evaluation may write into the same 
 )  # fmt: skip
 _BLOCK = 1 << 16
 _BLOCKS = 64  # of a file that is larger
-
-
-def model_folder(name: str) -> str:
-    """Folder or Hub id of a model; that of an embedded policy for `"demo"` and `"demo-multiturn"`."""
-    from ..demo.policy import demo_policy_path
-
-    worlds = {DEMO: "single-turn", DEMO_MULTI_TURN: "multi-turn"}
-    return str(demo_policy_path(worlds[name])) if name in worlds else name
 
 
 def is_adapter(name: str) -> bool:
@@ -46,7 +36,7 @@ def base_of_adapter(folder: str) -> str:
     if not base or is_gone:
         raise ValueError(
             f"The base model of the adapter in {folder} is {base!r}, which is not there. Set base_model_name_or_path in "
-            f"{ADAPTER_FILE}, or merge it: egpo-trl merge {folder} --base MODEL --output FOLDER."
+            f"{ADAPTER_FILE}, or merge it: egpo-trl merge {folder} --base MODEL --output_dir FOLDER."
         )
     return str(base)
 
@@ -125,21 +115,6 @@ def load_model(config: SamplingConfig, name: str) -> "PreTrainedModel":
         return model.to(device).eval()
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device: the model cannot be put on {device!r}: {str(error).splitlines()[0]}") from None
-
-
-def make_sampler(config: SamplingConfig) -> "Sampler":
-    """The sampler that a configuration names, its model loaded."""
-    if config.backend == "openai":
-        from .endpoint_sampler import EndpointSampler
-
-        return EndpointSampler(config)
-    if config.backend == "vllm":
-        from .vllm_sampler import VLLMSampler
-
-        return VLLMSampler(config)
-    from .local_sampler import TransformersSampler
-
-    return TransformersSampler(config)
 
 
 def context_length(config: Any) -> int | None:

@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..demo.names import model_folder
 from .completion import Completion
 from .config import SamplingConfig
 from .local_sampler import RenderedRequests, model_identity, read_completion
-from .models import base_of_adapter, is_adapter, load_tokenizer, model_folder
+from .models import base_of_adapter, is_adapter, load_tokenizer
 from .rendering import PromptRenderer
 from .sampler import Request, prompt_format
 
 _CHUNK = 256  # prompts handed to vLLM at a time: what is finished is journalled after each
+_LORA_RANKS = (8, 16, 32, 64, 128, 256, 512)  # the room for an adapter that vLLM reserves is one of these
 
 
 class VLLMSampler:
@@ -88,10 +90,12 @@ class VLLMSampler:
 
 
 def _rank(folder: str) -> int:
+    """Smallest rank that vLLM reserves room for and that the adapter fits into."""
     from peft import PeftConfig
 
     adapter = PeftConfig.from_pretrained(folder)
-    return int(max([adapter.r, *(getattr(adapter, "rank_pattern", None) or {}).values()]))
+    rank = int(max([adapter.r, *(getattr(adapter, "rank_pattern", None) or {}).values()]))
+    return next((size for size in _LORA_RANKS if size >= rank), rank)
 
 
 def _ends(name: str, tokenizer: Any) -> list[int]:

@@ -37,18 +37,6 @@ def bfcl_difference(call: ToolCall, wanted: ToolCall, schemas: Mapping[str, Sche
     Strings are compared without case, blanks and the characters `,./-_*^`; an integer passes for a float at top level,
     nothing else passes for another type; `""` among the values means that an argument may be left out unless the schema
     requires it; lists are ordered.
-
-    Args:
-        call ([`ToolCall`]):
-            Call of the completion.
-        wanted ([`ToolCall`]):
-            Reference call; each argument is a list of acceptable values.
-        schemas (`Mapping[str, Mapping]`):
-            JSON schema of the arguments of each function that the row offers, in BFCL's or in JSON Schema's spelling.
-
-    Returns:
-        `str` or `None`:
-            `None` if the call is acceptable, else a reason as in [`~egpo_trl.tool_calls.matching.compare_calls`].
     """
     if call.name != wanted.name:
         return "wrong_function"
@@ -168,3 +156,30 @@ def _dicts_fit(value: Sequence[Any], wanted: Any) -> bool:
     if not isinstance(wanted, (list, str)) or len(value) != len(wanted):
         return False
     return all(_dict_fits(item, other) for item, other in zip(value, wanted, strict=True))
+
+
+def first_values(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The first acceptable value of each argument. One that may be left out is, where that stands first or the schema
+    does not know the argument, unless the schema requires it.
+    """
+    values = {}
+    known, required = schema.get("properties"), schema.get("required")
+    known = known if isinstance(known, Mapping) else arguments
+    required = required if isinstance(required, list) else ()
+    for name, acceptable in arguments.items():
+        acceptable = acceptable if isinstance(acceptable, list) else [acceptable]
+        given = [value for value in acceptable if value != _OMITTED]
+        if name in required:
+            values[name] = _concrete(given[0] if given else _OMITTED)
+        elif given and acceptable[0] != _OMITTED and (name in known or _OMITTED not in acceptable):
+            values[name] = _concrete(given[0])
+    return values
+
+
+def _concrete(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return first_values(value, {})
+    if isinstance(value, list):
+        return [first_values(item, {}) if isinstance(item, Mapping) else item for item in value]
+    return value

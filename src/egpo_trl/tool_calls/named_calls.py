@@ -6,20 +6,13 @@ from .calls import MAX_CHARACTERS, MAX_DEPTH, State, ToolCall
 from .syntaxes.pythonic import read_pythonic
 from .syntaxes.pythonic import write_calls as write_calls
 
-_TOKEN = re.compile(r"""\"(?:[^"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[\[({\])},=]""", re.DOTALL)
+# Strings, closed or not, so that none is looked at twice, and what parts names from values.
+_TOKEN = re.compile(r"""\"(?:[^"\\]|\\.)*\\?(?:\"|\Z)|'(?:[^'\\]|\\.)*\\?(?:'|\Z)|[\[({\])},=]""", re.DOTALL)
 
 
 def read_named_calls(text: str) -> tuple[ToolCall, ...] | None:
     """
     Read a list of pythonic calls whose function and argument names may be any text, such as `[Get Weather(from=1)]`.
-
-    Args:
-        text (`str`):
-            The list.
-
-    Returns:
-        `tuple[ToolCall, ...]` or `None`:
-            The calls, `None` if it is no such list.
     """
     if len(text) > MAX_CHARACTERS:
         return None

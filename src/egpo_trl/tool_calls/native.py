@@ -7,10 +7,11 @@ must not, so the regions that it reports are checked here. This is the one modul
 import copy
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .calls import MAX_CHARACTERS, Answer, State, ToolCall, check_value, load_json
-from .fragments import has_fragment
+from .calls import MAX_CALLS, MAX_CHARACTERS, Answer, State, ToolCall, check_value, load_json
+from .fragments import has_fragment, read_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -20,23 +21,15 @@ _LEFTOVER = "text outside every field"  # name of a field added to templates tha
 _END = "\x03"  # put behind the completion: a region that holds it was never closed
 _OPENED_TAG = re.compile(r"<(\w+)=")  # a tag that the pattern of a call opens and its content closes
 _PAIRED = re.compile(r"<\|tool\w*?_(start|end)\|>")  # LFM2's, whose template does not ask for the closing one
-_BLANKS = re.compile(r"\s{512}")  # transformers' patterns are quadratic in runs of white space
+_BLANKS = re.compile(r"(?<!\s)\s{512}")  # transformers' patterns are quadratic in runs of white space
+_MAX_ANSWER = 16_384  # characters beside the reasoning: patterns of a template may be quadratic in them
+_MAX_REGIONS = 2 * MAX_CALLS  # the parser looks at the rest of the text once for each
 _MAX_ARGUMENTS = 256  # of all calls of an answer together
 _WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 
 
 def find_response_template(tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any] | None:
-    """
-    The response template of a tokenizer, without changing the tokenizer.
-
-    Args:
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Tokenizer.
-
-    Returns:
-        `dict` or `None`:
-            Its own `response_template`, else the one that TRL knows for its chat template, if any reads tool calls.
-    """
+    """The response template of a tokenizer, without changing the tokenizer."""
     template = getattr(tokenizer, "response_template", None)
     if template is None:
         from trl.chat_template_utils import add_response_schema
@@ -54,22 +47,11 @@ def types_by_schema(template: Mapping[str, Any]) -> bool:
     """Whether the calls of a response template hold plain text, which only the schema of a function gives a type."""
     field = template.get("fields", {}).get("tool_calls", {})
     parser = field.get("content_args", {}).get("value_parser") or {}
-    return field.get("content") == "xml-inline" and parser.get("name", "text") == "text"
+    return bool(field.get("content") == "xml-inline" and parser.get("name", "text") == "text")
 
 
 class NativeReader:
-    """
-    Reader of completions in a tokenizer's own syntax.
-
-    Args:
-        template (`dict`):
-            Response template, see [`find_response_template`].
-        thinking (`str`, *optional*, defaults to `"required"`):
-            `"required"`, `"optional"` or `"off"`, as in [`~egpo_trl.tool_calls.thinking.split_completion`].
-
-    Raises:
-        ValueError: If transformers does not accept the template.
-    """
+    """Reader of completions in a tokenizer's own syntax."""
 
     def __init__(self, template: Mapping[str, Any], thinking: str = "required") -> None:
         from transformers.utils.chat_parsing.response_templates import load_response_template
@@ -77,6 +59,9 @@ class NativeReader:
         spec = copy.deepcopy(dict(template))
         if all({"open", "open_pattern"} & set(field) for field in spec["fields"].values()):
             spec["fields"][_LEFTOVER] = {"content": "text"}
+        for field in spec["fields"].values():
+            if field.get("open_pattern", "").startswith("(?=[\\s\\S]*?"):
+                field["open_pattern"] = rf"\G{field['open_pattern']}"  # if it fails here, it fails everywhere behind
         self._template = load_response_template(spec)
         self._thinking = thinking
         self._is_typed_by_schema = types_by_schema(spec)
@@ -95,29 +80,15 @@ class NativeReader:
         function_names: Collection[str] = (),
         allow_text: bool = False,
     ) -> Answer:
-        """
-        Read a completion, chain of thought and answer.
-
-        Args:
-            text (`str`):
-                Completion with its special tokens, the end of the turn included.
-            prefix (`str`, *optional*):
-                Prompt before it; what follows the start of the assistant's turn belongs to the completion.
-            tools (`Sequence[dict]`, *optional*):
-                Function schemas of the row, which type the arguments of syntaxes that write values without quotes.
-            function_names (`Collection[str]`, *optional*):
-                Names of the functions that the row offers, to tell text from fragments of a call.
-            allow_text (`bool`, *optional*, defaults to `False`):
-                Whether text may stand beside the calls.
-
-        Returns:
-            [`Answer`]:
-                CALL, TEXT or MALFORMED, the latter also where the reasoning template is not kept.
-        """
+        """Read a completion, chain of thought and answer."""
         if len(text) > MAX_CHARACTERS or _END in text or _BLANKS.search(text) or not self._is_balanced(text):
+            return Answer(State.MALFORMED, reason="malformed_call")
+        if self._answer_length(text, prefix) > _MAX_ANSWER:
             return Answer(State.MALFORMED, reason="malformed_call")
         regions = self._regions(text, prefix, tools)
         if not any(_END in body for _, body, _ in regions):  # not parsed, or a pattern took what is no part of it
+            return Answer(State.MALFORMED, reason="malformed_call")
+        if self._goes_on(text, [body for _, body, _ in regions]):
             return Answer(State.MALFORMED, reason="malformed_call")
         answer = [region for region in regions if region[0] != self._reasoning]
         reason = self._check_reasoning(regions)
@@ -147,17 +118,16 @@ class NativeReader:
             if sides.count("start") != sides.count("end"):
                 return Answer(State.MALFORMED, reason="malformed_call")
             return Answer(State.CALL, tuple(calls))
-        return Answer(State.TEXT) if plain.strip() else Answer(State.MALFORMED, reason="empty_answer")
+        return read_text(plain, function_names)
 
     def _regions(self, text: str, prefix: str, tools: Any) -> list[tuple[str, str, Any]]:
         """Field, text and value of each region in order; none where transformers cannot parse the completion."""
-        from transformers.utils.chat_parsing import ResponseParser
-
         regions: list[tuple[str, str, Any]] = []
         body = ""
         try:
             # Elsewhere transformers would make a number of a text that the policy wrote in quotes.
-            parser = ResponseParser(self._template, prefix=prefix, tools=tools if self._is_typed_by_schema else None)
+            typed = tools if self._is_typed_by_schema else None
+            parser = _parser_class()(self._template, prefix=prefix, tools=typed)
             events = [*parser.initial_events, *parser.feed(text + _END)]
             events += parser.finalize()[1]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -169,6 +139,26 @@ class NativeReader:
                 regions.append((event["field"], body, event["value"]))
                 body = ""
         return regions
+
+    def _goes_on(self, text: str, bodies: Sequence[str]) -> bool:
+        """Whether a completion goes on after the end of its turn; the same characters in an argument are not an end."""
+        pattern = getattr(self._template.fields.get("content"), "close_re", None)
+        if pattern is None:
+            return False
+        ends = [match for match in pattern.finditer(text) if match.group().strip()]
+        inside = sum(bool(match.group().strip()) for body in bodies for match in pattern.finditer(body))
+        return len(ends) - inside > 1 or (len(ends) - inside == 1 and ends[-1].end() != len(text))
+
+    def _answer_length(self, text: str, prefix: str) -> int:
+        """Characters beside the leading reasoning, in which the parser looks for more than its end."""
+        field = self._template.fields.get(self._reasoning)
+        if field is None:
+            return len(text)
+        literals = tuple(literal.strip() for literal in field.open_literals or ())
+        end = field.close_re.search(text)
+        if literals and not (text.lstrip().startswith(literals) or prefix.rstrip().endswith(literals)):
+            return len(text)
+        return len(text) - end.end() if end else 0 if literals else len(text)
 
     def _check_reasoning(self, regions: Sequence[tuple[str, str, Any]]) -> str | None:
         """What is wrong with the reasoning template, if anything."""
@@ -245,12 +235,29 @@ class NativeReader:
         return any(match is not None and len(match.group().strip()) > 2 for match in matches)
 
 
+@cache
+def _parser_class() -> Any:
+    """transformers' parser, with a bound on the regions of a completion."""
+    from transformers.utils.chat_parsing import ResponseParser
+
+    class BoundedParser(ResponseParser):
+        num_closed = 0
+
+        def _close_current(self, events: Any) -> None:
+            self.num_closed += 1
+            if self.num_closed > _MAX_REGIONS:
+                raise ValueError(f"more than {_MAX_REGIONS} regions")
+            super()._close_current(events)
+
+    return BoundedParser
+
+
 def _count_keys(body: str, content_args: Mapping[str, Any]) -> int:
     """How many keys a text in a dialect of JSON writes, repeated ones too."""
     for opening, closing in content_args.get("string_delims", []):
         body = re.sub(f"{re.escape(opening)}.*?{re.escape(closing)}", "0", body, flags=re.DOTALL)
-    body = re.sub(r'"(?:[^"\\]|\\.)*"', '""', body)
-    return len(re.findall(r'(?:\w+|"")\s*:', body))
+    body = re.sub(r'"(?:[^"\\]|\\.)*\\?(?:"|\Z)', '""', body, flags=re.DOTALL)
+    return len(re.findall(r'(?:(?<!\w)\w+|"")\s*:', body))
 
 
 def _keys_of(value: Any) -> int:
@@ -265,6 +272,8 @@ def parsed_call(item: Any) -> ToolCall | None:
     name = function.get("name") if isinstance(function, Mapping) else None
     arguments = function.get("arguments") if isinstance(function, Mapping) else None
     if not isinstance(name, str) or not name or not isinstance(arguments, dict):
+        return None
+    if isinstance(function, Mapping) and len(function) > 2:  # a key that the policy made up
         return None
     try:
         check_value(arguments)

@@ -128,7 +128,8 @@ class _FramedReader:
         self._head, self._tail = re.compile(_pattern(head)), re.compile(_pattern(tail.strip()))
         follows = _pattern(head) if head.strip() else r"\{"
         self._next = re.compile(_pattern(form.between.strip()) + rf"\s*(?={follows})")
-        self.opening = re.compile(_pattern(form.begin + head))
+        starts = r"\[" if kind == "calls" else r"\{"
+        self.opening = re.compile(_pattern((form.begin + head).rstrip()) + rf"\s*(?={starts})")
 
     def read(self, text: str, start: int) -> tuple[list[ToolCall], int] | None:
         calls: list[ToolCall] = []

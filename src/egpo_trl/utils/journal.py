@@ -22,8 +22,9 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     for name in [*wanted, *found]:
         old, new = found.get(name), wanted.get(name)
         if old != new:
-            both = isinstance(old, dict) and isinstance(new, dict)
-            return _difference(old, new) if both else f"{name} was {old!r} and is {new!r}"
+            if isinstance(old, dict) and isinstance(new, dict):
+                return _difference(old, new)
+            return f"{name} was {old!r} and is {new!r}"
     return "nothing"
 
 
@@ -73,7 +74,7 @@ class Journal:
         lines = self.path.read_bytes().splitlines(keepends=True)
         for number, line in enumerate(lines, 1):
             try:
-                value = json.loads(line) if line.endswith(b"\n") else None
+                value: Any = json.loads(line) if line.endswith(b"\n") else None
                 if number == 1 and isinstance(value, dict):
                     self._check_header(value, header)
                 else:

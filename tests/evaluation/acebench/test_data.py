@@ -70,7 +70,7 @@ def test_a_dialogue_becomes_messages_with_its_calls(checkout):
     assert call["function"] == {"name": "lamp", "arguments": '{"on": true}'}
     assert json.loads(row["tools"])[0]["function"]["parameters"]["type"] == "object"
     assert row_problem(row, 0, ("prompt", "tools")) is None
-    assert to_messages(row, "paper")[2] == {"role": "assistant", "content": "[lamp(on=True)]"}
+    assert to_messages(row, "paper")[2] == {"role": "assistant", "content": "[lamp(on=True)]\nIt shines."}
 
 
 def test_time_profile_and_the_answers_that_are_looked_for_stand_in_the_system_message(checkout):

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from egpo_trl.cli.evaluation import evaluate
+from egpo_trl.cli import main
 from egpo_trl.evaluation.acebench.data import SPECIAL
 from egpo_trl.evaluation.acebench.suite import ACEBench
 from egpo_trl.evaluation.records import Sample
@@ -101,9 +101,9 @@ def test_wrong_options_are_refused(options, message):
 
 @pytest.mark.parametrize("repo", [None, "nowhere"])
 def test_without_a_checkout_the_command_says_where_to_get_it(repo, tmp_path):
-    words = ["acebench", "--model", "gold", "--output", str(tmp_path), *(["--repo", repo] if repo else [])]
+    words = ["acebench", "--model", "gold", "--output_dir", str(tmp_path), *(["--repo", repo] if repo else [])]
     with pytest.raises(SystemExit, match=r"(?s)egpo-trl evaluate acebench: --repo.*github.com/ACEBench.*e6db74b"):
-        evaluate(words)
+        main(["evaluate", *words])
 
 
 def test_a_missing_package_is_named(checkout, monkeypatch):
@@ -123,8 +123,8 @@ def test_an_entry_that_cannot_be_understood_is_named(checkout):
 
 def test_the_command_from_start_to_end(checkout, tmp_path, capsys):
     output = tmp_path / "run"
-    words = ["acebench", "--model", "gold", "--categories", CATEGORIES, "--output", str(output), "--repo"]
-    evaluate([*words, str(checkout)])
+    words = ["acebench", "--model", "gold", "--categories", CATEGORIES, "--output_dir", str(output), "--repo"]
+    main(["evaluate", *words, str(checkout)])
     assert "100.0" in capsys.readouterr().out
     summary = json.loads((output / "summary.json").read_text())
     assert {row["category"]: row["score"] for row in summary["rows"]}[MULTI] == 1.0
@@ -134,14 +134,14 @@ def test_the_command_from_start_to_end(checkout, tmp_path, capsys):
 
 def test_a_scorer_that_fails_loses_no_completion(checkout, tmp_path):
     output = tmp_path / "run"
-    words = ["acebench", "--model", "gold", "--categories", CATEGORIES, "--output", str(output), "--repo"]
+    words = ["acebench", "--model", "gold", "--categories", CATEGORIES, "--output_dir", str(output), "--repo"]
     script = checkout / "eval_main.py"
     source = script.read_text()
     script.write_text("raise RuntimeError('broken')")
     with pytest.raises(SystemExit, match="RuntimeError: broken"):
-        evaluate([*words, str(checkout)])
+        main(["evaluate", *words, str(checkout)])
     journal = (output / "completions.jsonl").read_bytes()
     script.write_text(source)
-    evaluate([*words, str(checkout.rename(tmp_path / "elsewhere")), "--scorer_timeout", "900"])
+    main(["evaluate", *words, str(checkout.rename(tmp_path / "elsewhere")), "--scorer_timeout", "900"])
     assert (output / "summary.json").is_file()
     assert (output / "completions.jsonl").read_bytes() == journal

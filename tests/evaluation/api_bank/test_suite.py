@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from egpo_trl.cli.evaluation import evaluate
+from egpo_trl.cli import main
 from egpo_trl.evaluation.api_bank.suite import APIBank
 from egpo_trl.evaluation.records import Sample
 from egpo_trl.sampling.completion import Completion
@@ -77,13 +77,13 @@ def test_a_question_that_cannot_be_understood_is_named(checkout):
 
 def test_without_a_checkout_the_command_says_where_to_get_it(tmp_path):
     with pytest.raises(SystemExit, match=r"(?s)--repo is missing.*DAMO-ConvAI.*5c38bb7.*folder api-bank"):
-        evaluate(["api-bank", "--model", "gold", "--output", str(tmp_path)])
+        main(["evaluate", "api-bank", "--model", "gold", "--output_dir", str(tmp_path)])
 
 
 def test_the_command_from_start_to_end(checkout, tmp_path, capsys):
     output = tmp_path / "run"
-    words = ["api-bank", "--model", "gold", "--repo", str(checkout), "--level", "2", "--output", str(output)]
-    evaluate(words)
+    words = ["api-bank", "--model", "gold", "--repo", str(checkout), "--level", "2", "--output_dir", str(output)]
+    main(["evaluate", *words])
     assert "level 2" in capsys.readouterr().out
     summary = json.loads((output / "summary.json").read_text())
     assert summary["options"]["level"] == 2

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...tool_calls.bfcl_matching import first_values
 from .. import records
 from ..records import Record, Unconvertible
 from .conversation import Conversation, Row, dump_json, make_row, tools_of
@@ -18,7 +19,6 @@ PYTHON_CATEGORIES = (
 )  # fmt: skip
 REFERENCES = ("exact", "bfcl")
 _FILE = re.compile(r"BFCL_v\d+_(\w+)\.json")
-_OMITTED = ""  # among the possible values: the argument may be left out
 
 
 def recognise_path(name_or_path: str) -> str | None:
@@ -140,32 +140,7 @@ def _call(answer: Any, reference: str, schemas: Mapping[str, Any]) -> dict[str, 
         raise Unconvertible("ground_truth", f"the arguments of {name!r} must be an object")
     if reference == "bfcl":
         return {"name": name, "arguments": dict(arguments)}
-    return {"name": name, "arguments": _first_values(arguments, schemas.get(name, {}))}
-
-
-def _first_values(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    The first acceptable value of each argument. One that may be left out is, where that stands first or the schema
-    does not know the argument, unless the schema requires it.
-    """
-    values = {}
-    known, required = schema.get("properties", arguments), schema.get("required", ())
-    for name, acceptable in arguments.items():
-        acceptable = acceptable if isinstance(acceptable, list) else [acceptable]
-        given = [value for value in acceptable if value != _OMITTED]
-        if name in required:
-            values[name] = _concrete(given[0] if given else _OMITTED)
-        elif given and acceptable[0] != _OMITTED and (name in known or _OMITTED not in acceptable):
-            values[name] = _concrete(given[0])
-    return values
-
-
-def _concrete(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return _first_values(value, {})
-    if isinstance(value, list):
-        return [_first_values(item, {}) if isinstance(item, Mapping) else item for item in value]
-    return value
+    return {"name": name, "arguments": first_values(arguments, schemas.get(name, {}))}
 
 
 def questions(path: str | None = None) -> Iterator[tuple[str, str]]:

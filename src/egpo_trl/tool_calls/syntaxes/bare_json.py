@@ -19,32 +19,19 @@ _MALFORMED = Answer(State.MALFORMED, reason="malformed_call")
 
 
 def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
-    """
-    Read an answer in the bare JSON syntax. The arguments stand under `arguments` or `parameters`.
-
-    Args:
-        text (`str`):
-            The answer: what follows the chain of thought.
-        function_names (`Collection[str]`, *optional*):
-            Names of the functions that the row offers, to tell text from fragments of a call.
-        allow_text (`bool`, *optional*, defaults to `False`):
-            Whether text may stand before and behind the JSON. It starts at the first bracket or brace.
-
-    Returns:
-        [`Answer`]:
-            CALL, TEXT or MALFORMED.
-    """
+    """Read an answer in the bare JSON syntax. The arguments stand under `arguments` or `parameters`."""
     text = text.strip()
     before, tag, behind = text.partition(_PYTHON_TAG)
     if tag:
         text = behind.strip()
-        if before.strip() and not (allow_text and not has_fragment(before, function_names)):
+        if before.strip() and not (allow_text and not has_fragment(before, function_names, "json")):
             return Answer(State.MALFORMED, reason="text_beside_calls")
         if not text.startswith(("{", "[")):
             return _read_builtin(text)
     start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
-    if start < 0 or not (tag or has_fragment(text, function_names)):
-        return read_text(text, function_names)
+    answer = None if start == 0 or tag else read_text(text, function_names, "json")
+    if start < 0 or (answer is not None and answer.state is State.TEXT):
+        return answer or read_text(text, function_names, "json")
     calls: list[ToolCall] = []
     end: int | None = None
     following: int | None = start
@@ -55,11 +42,11 @@ def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: 
             calls += [call_from_object(item, _ARGUMENT_KEYS) for item in items]
             following = _after_semicolon(text, end)
     except (InvalidJSON, ValueError):
-        return _MALFORMED
+        return _MALFORMED if tag else answer or read_text(text, function_names, "json")
     if len(calls) > MAX_CALLS:
         return _MALFORMED
     beside = text[:start] + "\n" + text[end:]
-    if beside.strip() and not (allow_text and not has_fragment(beside, function_names)):
+    if beside.strip() and not (allow_text and not has_fragment(beside, function_names, "json")):
         return Answer(State.MALFORMED, reason="text_beside_calls")
     return Answer(State.CALL, tuple(calls))
 

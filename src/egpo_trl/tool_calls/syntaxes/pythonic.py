@@ -23,6 +23,7 @@ _OPENING = re.compile(r"\[\s*[^\W\d][\w.]*\(")
 _WARNS = re.compile(r"\\|\d\.?[A-Za-z]")  # what Python's parser may warn about
 _MAX_PYTHONIC = 32_000  # characters: the parser is slow on long chains of operators
 _MAX_PIECES = 2000  # commas and the like: the parser takes about 10 microseconds for each
+_MAX_INTEGER = 10**4300  # as many digits as Python writes; more cannot be shown or compared as JSON
 _JSON_NAMES = {"true": True, "false": False, "null": None}
 _QUOTED = (
     r"""'''(?:[^\\']|\\.|'(?!''))*(?:''')?|\"\"\"(?:[^\\"]|\\.|"(?!""))*(?:\"\"\")?"""
@@ -47,39 +48,36 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
     `<answer>…</answer>`, or between the tokens of LFM2 (`<|tool_call_start|>`, `<|tool_call_end|>`) or of Llama 4
     (`<|python_start|>`, `<|python_end|>`). `True` and `true`, `None` and `null` mean the same; tuples are lists;
     comments are not allowed.
-
-    Args:
-        text (`str`):
-            The answer: what follows the chain of thought.
-        function_names (`Collection[str]`, *optional*):
-            Names of the functions that the row offers, to tell text from fragments of a call.
-        allow_text (`bool`, *optional*, defaults to `False`):
-            Whether text may stand before and behind the list, which then runs from the first `[name(` to the last `]`.
-
-    Returns:
-        [`Answer`]:
-            CALL, TEXT or MALFORMED.
     """
     text = text.strip()
     wrapped = _WRAPPED.fullmatch(text)
     if wrapped:
         text = next(inner for inner in wrapped.groups() if inner is not None).strip()
+    whole, beside = text, ""
     if allow_text or not text.startswith("["):
         opening = _OPENING.search(text)
         end = text.rfind("]") + 1
         if opening is None or end <= opening.end():
-            return read_text(text, function_names)
+            return read_text(text, function_names, "pythonic")
         before, behind = text[: opening.start()].rstrip(), text[end:].lstrip()
         if before.endswith("<answer>") and behind.startswith("</answer>"):
             before, behind = before.removesuffix("<answer>"), behind.removeprefix("</answer>")
         beside = f"{before}\n{behind}"
-        if beside.strip() and (not allow_text or has_fragment(beside, function_names)):
-            return Answer(State.MALFORMED, reason="text_beside_calls")
+        if beside.strip() and (not allow_text or has_fragment(beside, function_names, "pythonic")):
+            answer = read_text(text, function_names, "pythonic")
+            return answer if answer.state is State.TEXT else answer._replace(reason="text_beside_calls")
         text = text[opening.start() : end]
     try:
-        return Answer(State.CALL, _calls(text))
+        calls = _calls(text)
+        if beside.strip() and function_names and not any(call.name in function_names for call in calls):
+            answer = read_text(whole, function_names, "pythonic")  # `[P(X=3)]` in maths is not a call
+            return answer if answer.state is State.TEXT else Answer(State.CALL, calls)
+        return Answer(State.CALL, calls)
     except (_NotACall, InvalidJSON) as error:
-        return Answer(State.MALFORMED, reason="text_beside_calls" if _ends_early(text, error) else "malformed_call")
+        answer = read_text(whole, function_names, "pythonic")
+        if answer.state is State.MALFORMED and _ends_early(text, error):
+            answer = answer._replace(reason="text_beside_calls")
+        return answer
 
 
 def _ends_early(text: str, error: Exception) -> bool:
@@ -94,20 +92,7 @@ def _ends_early(text: str, error: Exception) -> bool:
 
 
 def read_literal(text: str) -> Any:
-    """
-    Read a Python literal as a JSON value, such as the `{'a': True}` that `repr` writes.
-
-    Args:
-        text (`str`):
-            The literal.
-
-    Returns:
-        `Any`:
-            The value; tuples are lists.
-
-    Raises:
-        ValueError: If it is no literal that JSON can express.
-    """
+    """Read a Python literal as a JSON value, such as the `{'a': True}` that `repr` writes."""
     if not text.strip():
         raise _NotACall("empty")
     call = _calls(f"[f(value=(\n{text}\n))]")
@@ -124,7 +109,7 @@ def _check_nesting(text: str) -> None:
         if "#" in code or "\\" in code:
             raise _Comment("a comment or a continued line")
         # Python normalises identifiers (a full-width letter becomes an ASCII one); a call must be what was written.
-        if unicodedata.normalize("NFKC", code) != code:
+        if not unicodedata.is_normalized("NFKC", code):
             raise _NotACall("a name that is not written plainly")
     if _count(text, "([{-+~") + text.count("not") <= MAX_DEPTH:
         return  # nothing to nest deeply with
@@ -219,6 +204,8 @@ def _literal_dict(node: ast.Dict, depth: int) -> dict[str, Any]:
 
 
 def _json_constant(value: Any) -> Any:
+    if isinstance(value, int) and abs(value) >= _MAX_INTEGER:
+        raise _NotACall("an integer that JSON does not read")  # Python writes no longer one in decimal
     if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise _NotACall("a constant that JSON does not have")

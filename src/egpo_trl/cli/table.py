@@ -1,0 +1,159 @@
+"""The table of commands: name, a line about it, its options, and what it runs. Nothing is imported before it is needed."""
+
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from .parsing import Call
+
+# Suites of `egpo-trl evaluate`: where their class is, and a line about it.
+SUITES = {
+    "demo": ("row_suites:DemoSuite", "held-out queries of the embedded tool world"),
+    "acebench": ("acebench.suite:ACEBench", "ACEBench by the official code of a checkout (--repo)"),
+    "api-bank": ("api_bank.suite:APIBank", "API-Bank by the official code of a checkout (--repo)"),
+    "bfcl": ("bfcl.suite:BFCL", "the Berkeley Function-Calling Leaderboard, by its official checkers"),
+    "rows": ("row_suites:RowsSuite", "canonical rows of your own, judged by the reward of training"),
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command."""
+
+    about: str
+    place: str
+    kinds: Callable[[], Sequence[type]] = tuple
+    arguments: Callable[[ArgumentParser], None] | None = None
+    takes_config: bool = False
+    description: str | None = None
+    subcommands: dict[str, "Command"] = field(default_factory=dict)
+
+    def run(self, call: Call) -> None:
+        """Run the command on a command line."""
+        _load(self.place)(call)
+
+
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    # A place that begins with a dot is in the package above.
+    return getattr(import_module(f".{module}", __package__), name)
+
+
+def _kinds(*places: str) -> Callable[[], Sequence[type]]:
+    def load() -> list[type]:
+        from ..utils.quiet import quiet_libraries
+
+        quiet_libraries()
+        return [
+            getattr(import_module("trl"), place[4:]) if place.startswith("trl:") else _load(place) for place in places
+        ]
+
+    return load
+
+
+def _arguments(place: str) -> Callable[[ArgumentParser], None]:
+    return lambda parser: _load(place)(parser)
+
+
+def suite_class(name: str) -> Any:
+    """Class of a suite by its name, a data class of its options."""
+    return _load(f".evaluation.{SUITES[name][0]}")
+
+
+COMMANDS: dict[str, Command] = {
+    "train": Command(
+        "train a model with EGPO",
+        "training:train",
+        _kinds(".runs.script_arguments:EGPOScriptArguments", ".egpo_config:EGPOConfig", "trl:ModelConfig"),
+        takes_config=True,
+        description="Train a model with EGPO, from a YAML file and options. Example: egpo-trl train --config quickstart",
+    ),
+    "sft": Command(
+        "fine-tune a model on the right answers, with TRL's SFTTrainer",
+        "training:sft",
+        _kinds(".runs.sft:SFTScriptArguments", "trl:SFTConfig", "trl:ModelConfig"),
+        takes_config=True,
+    ),
+    "plan": Command(
+        "say whether a run fits its GPUs",
+        "training:plan",
+        _kinds(".runs.script_arguments:EGPOScriptArguments", ".egpo_config:EGPOConfig", "trl:ModelConfig"),
+        _arguments("training:plan_arguments"),
+        takes_config=True,
+        description="Calculate the memory that a run needs on each GPU, from the model's config alone.",
+    ),
+    "merge": Command(
+        "merge a trained adapter into its base model", "training:merge", arguments=_arguments("training:merge_arguments")
+    ),
+    "convert": Command(
+        "convert a public function-calling data set to rows", "data:convert",
+        arguments=_arguments("data:convert_arguments"),
+    ),
+    "tools": Command(
+        "write the functions of an MCP server or OpenAPI document as schemas", "data:tools",
+        arguments=_arguments("data:tools_arguments"),
+    ),
+    "clean": Command(
+        "clean rows with an LLM judge and an AST evaluation",
+        "data:clean",
+        _kinds(".cleaning:CleaningConfig"),
+        takes_config=True,
+    ),
+    "split": Command(
+        "split rows into a training file and a held-out file, by prompt", "data:split",
+        arguments=_arguments("data:split_arguments"),
+    ),
+    "sft-data": Command(
+        "write rows as conversations for SFT", "data:sft_data", arguments=_arguments("data:sft_data_arguments")
+    ),
+    "evaluate": Command(
+        "sample a model on a suite and score it",
+        "evaluation:evaluate",
+        description="Evaluate a model: egpo-trl evaluate SUITE --model MODEL --output_dir FOLDER [--config FILE] "
+        "[--field value …]",
+        subcommands={
+            name: Command(
+                about,
+                "evaluation:evaluate",
+                _kinds(".sampling.config:EvaluationConfig", f".evaluation.{place}"),
+                takes_config=True,
+            )
+            for name, (place, about) in SUITES.items()
+        },
+    ),
+    "compare": Command(
+        "compare evaluations, with intervals and a picture", "evaluation:compare",
+        arguments=_arguments("evaluation:compare_arguments"),
+        description="Evaluations of one suite side by side: scores, paired differences to the first run on the prompts "
+        "that all of them answered, and a picture.",
+    ),
+    "curves": Command(
+        "draw the learning curves of one or several runs", "reports:curves",
+        arguments=_arguments("reports:curves_arguments"),
+        description="Draw the learning curves of one or several runs, finished or not. Mean and spread of seeds: "
+        "egpo-trl curves EGPO=RUN,RUN,RUN GRPO=RUN,RUN,RUN",
+    ),
+    "report": Command(
+        "write the report of a run as one HTML file", "reports:report", arguments=_arguments("reports:report_arguments")
+    ),
+    "recipes": Command(
+        "list and copy recipes and accelerate configs", "about:run_recipes",
+        arguments=_arguments("about:recipes_arguments"),
+    ),
+    "env": Command("show versions and devices, for a bug report", "about:env"),
+    "completion": Command(
+        "print a completion script for your shell", "about:completion",
+        arguments=_arguments("about:completion_arguments"),
+    ),
+}  # fmt: skip
+
+
+def find(command: str) -> Command:
+    """A command by its name, such as `"train"` or `"evaluate demo"`."""
+    first, *rest = command.split()
+    found = COMMANDS[first]
+    for word in rest:
+        found = found.subcommands[word]
+    return found

@@ -1,0 +1,23 @@
+"""[`make_sampler`]: from a configuration to a model that can be asked."""
+
+from typing import TYPE_CHECKING
+
+from .config import SamplingConfig
+
+if TYPE_CHECKING:
+    from .sampler import Sampler
+
+
+def make_sampler(config: SamplingConfig) -> "Sampler":
+    """The sampler that a configuration names, its model loaded."""
+    if config.backend == "openai":
+        from .endpoint_sampler import EndpointSampler
+
+        return EndpointSampler(config)
+    if config.backend == "vllm":
+        from .vllm_sampler import VLLMSampler
+
+        return VLLMSampler(config)
+    from .local_sampler import TransformersSampler
+
+    return TransformersSampler(config)
