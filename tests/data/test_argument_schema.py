@@ -15,7 +15,7 @@ INTEGER = {"type": "integer"}
 
 def problem(schema, **arguments):
     found = Arguments({"type": "object", **schema}).problem(arguments)
-    return None if found is None else found.reason
+    return None if found is None else str(found)
 
 
 def of(schema, value):

@@ -70,7 +70,7 @@ def parse_verdict(text: str, judged: Candidate, names: Collection[str] = ()) -> 
         raise InvalidVerdict("'reason' must be a string")
     if not correct and "corrected" not in value:
         raise InvalidVerdict("'corrected' is missing though the answer is wrong")
-    if correct and not corrected:
+    if correct and (not corrected or corrected == judged.text):
         corrected = None
     try:
         candidate = None if corrected is None else from_value(corrected, () if correct else names)
