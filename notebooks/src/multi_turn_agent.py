@@ -24,7 +24,7 @@ from egpo_trl.utils.quiet import quiet_libraries
 
 quiet_libraries()  # of what libraries say only the warnings that somebody can act on
 short = bool(os.environ.get("EGPO_FAST"))  # the tests run a shorter form
-steps, num_held_out = (1, 4) if short else (30, 64)
+steps, num_held_out = (1, 4) if short else (20, 48)
 
 # %% [markdown]
 # ## An environment
@@ -68,7 +68,7 @@ for number, step in enumerate(json.loads(row["trajectory"]), 1):
 # calls. Tokens of tool results are in no loss, no entropy and no chain of thought; results that hold control tokens or
 # tags are defused before the model sees them.
 #
-# 30 steps of 12 requests take some minutes on two cores, enough to see it learn. In a clone, `make quickstart-multiturn`
+# 20 steps of 12 requests take some minutes on two cores, enough to see it learn. In a clone, `make quickstart-multiturn`
 # trains to the end.
 
 # %%

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .runs.callbacks import ConsoleCallback, LogFileCallback
     from .runs.held_out import evaluate_held_out
     from .runs.held_out_callback import HeldOutCallback
-    from .runs.notebook_callback import NotebookCallback
     from .runs.rollout_log import RolloutLogCallback
     from .runs.watching import watch
 
@@ -30,7 +29,6 @@ _EXPORTS = {
     "ExecutedTool": "rollouts.tool_pool",
     "HeldOutCallback": "runs.held_out_callback",
     "LogFileCallback": "runs.callbacks",
-    "NotebookCallback": "runs.notebook_callback",
     "RolloutLogCallback": "runs.rollout_log",
     "ToolCallReward": "rewards.tool_call",
     "TrajectoryReward": "rewards.trajectory",
@@ -51,7 +49,6 @@ __all__ = [
     "ExecutedTool",
     "HeldOutCallback",
     "LogFileCallback",
-    "NotebookCallback",
     "RolloutLogCallback",
     "ToolCallReward",
     "TrajectoryReward",
