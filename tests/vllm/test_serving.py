@@ -120,7 +120,7 @@ def training_server(tmp_path_factory):
 
 
 def test_rows_are_cleaned(training_server, tmp_path, record_property):
-    """Every question gets a reply that guided decoding keeps to the form of a verdict; the policy is not a judge."""
+    """Every question gets a reply with text; the policy is not a judge, so the rows may be dropped for their verdicts."""
     (tmp_path / "system.txt").write_text("Judge the answer.")
     (tmp_path / "user.txt").write_text("$conversation $tools $answer")  # the packaged one is longer than its context
     command([
