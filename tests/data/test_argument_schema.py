@@ -175,13 +175,13 @@ def test_hostile_schemas_end_soon(name):
             found = Arguments(HOSTILE[name]).problem({"a": value})
         except InvalidSchema:
             continue
-        assert found is None or found.reason in ("wrong_type", "wrong_value", "too_large", "unexpected_argument")
+        assert found in (None, "wrong_type", "wrong_value", "too_large", "unexpected_argument")
     assert time.process_time() - start < 5
 
 
 def test_large_schemas_on_large_values_are_refused():
     schema = {"properties": {"a": {"type": "array", "items": {"anyOf": [{"minimum": i} for i in range(500)]}}}}
-    assert Arguments(schema).problem({"a": [1] * 2000}).reason == "too_large"
+    assert Arguments(schema).problem({"a": [1] * 2000}) == "too_large"
     assert Arguments(schema).problem({"a": [1] * 20}) is None
 
 
