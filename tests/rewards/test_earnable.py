@@ -141,10 +141,10 @@ def test_a_think_block_that_nobody_asks_for(tiny_tokenizer, template, options, r
 
 
 def mixed() -> list[dict]:
-    rows = [{**row(), "id": f"w{index}"} for index in range(8)]
-    rows[3] = {**row(tools=[]), "id": "w3"}
-    rows[5] = {**BAD["enum"][0], "id": "w5"}
-    return rows
+    rows = [row() for _ in range(8)]
+    rows[3], rows[5] = row(tools=[]), BAD["enum"][0]
+    asked = [[{"role": "user", "content": f"Weather in Oslo in {index} days?"}] for index in range(8)]
+    return [{**one, "id": f"w{index}", "prompt": asked[index]} for index, one in enumerate(rows)]
 
 
 COUNTED = r"2 of 8 rows \(25.0%\) cannot be used as they are: 1 call_not_needed, 1 wrong_value\n  row 3 \(id 'w3'\)"

@@ -126,7 +126,7 @@ def test_a_prompt_that_the_template_refuses(tmp_path):
     found = dict(sampler.sample(requests))
     assert found[0].finish_reason in ("stop", "length")
     assert found[1].finish_reason == "error"
-    assert "the chat template does not render the prompt: TemplateError: no" in found[1].text
+    assert "the chat template does not render it: TemplateError: no" in found[1].text
 
 
 def test_devices(tmp_path):

@@ -62,8 +62,10 @@ class PromptRenderer:
         try:
             return self.prompt_ids(to_messages(row, self.style, self.think_tags), self.tools_of(row))
         except RenderingError as error:
-            name = "" if row.get("id") is None else f"row {row['id']!r}: "
-            raise RenderingError(f"{name}{error}") from None
+            words = str(error)
+        except (KeyError, TypeError, AttributeError) as error:
+            words = f"its messages cannot be read: {type(error).__name__}: {error}"
+        raise RenderingError(words if row.get("id") is None else f"row {row['id']!r}: {words}")
 
     def tools_of(self, row: Mapping[str, Any]) -> Tools:
         """Functions of a row that the template is to render."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..data.prompts import DEFAULT_THINK_TAGS
 from ..data.rows import BAD_ROWS, BAD_ROWS_HELP
 from ..environments.replay import DEFAULT_LIMITS
 from ..rewards.tool_call import COMPARISONS, ToolCallReward
@@ -61,7 +62,8 @@ class RewardSuite(Suite):
         reward, prompts = self._reward(), self.prompts
         checks: list[Check] = [schema_problem] if reward.has_plain_reference else []
         if prompts.tokenizer is not None:
-            kwargs, tags, stops = prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids
+            kwargs, stops = prompts.chat_template_kwargs, prompts.stop_token_ids
+            tags = prompts.think_tags or (DEFAULT_THINK_TAGS if prompts.style == "paper" else None)
             policy = Policy(prompts.tokenizer, kwargs, tags, stops, DEFAULT_LIMITS, ())
             bound, render = reward.for_policy(policy), PromptRenderer(prompts)
             if "tools" in rows.column_names:

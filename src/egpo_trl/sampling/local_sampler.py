@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..data.rendering import RenderingError
 from ..demo.names import model_folder
 from .completion import Completion, digest
 from .config import SamplingConfig
@@ -26,9 +27,8 @@ class RenderedRequests:
         for position, request in enumerate(requests):
             try:
                 ids = array("i", renderer(request.row))
-            except Exception as error:  # templates raise errors of any kind
-                told = f"the chat template does not render the prompt: {type(error).__name__}: {error}"
-                self.refused.append((position, Completion(told, finish_reason="error")))
+            except RenderingError as error:
+                self.refused.append((position, Completion(str(error), finish_reason="error")))
                 continue
             if context is not None and len(ids) >= context:
                 refusal = Completion("", num_prompt_tokens=len(ids), finish_reason="prompt_too_long")
