@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "sampling": {"data", "demo"},
     "cleaning": {"sampling", "data", "demo"},
     "evaluation": {"sampling", "rewards", "environments", "rollouts", "data", "demo", "reports"},
-    ROOT: {"grpo", "rewards", "environments", "rollouts", "data"},
+    ROOT: {"reports", "grpo", "rewards", "environments", "rollouts", "data"},  # of reports, the model card
     "runs": {"reports", "rollouts", "environments", "rewards", "demo", "data", "tools", "grpo", "sampling", "cleaning",
              "evaluation", ROOT},
     "cli": {"reports", "data", "demo", "tools", "sampling", "cleaning", "evaluation", "runs", ROOT},
@@ -73,6 +73,8 @@ def test_the_table_runs_one_way():
 def test_imports_follow_the_table():
     wrong = []
     for path in files():
+        if path == PACKAGE / "__init__.py":  # the face: names the public API, wherever it is, and imports nothing
+            continue
         room = room_of(".".join(["egpo_trl", *path.relative_to(PACKAGE).with_suffix("").parts]))
         allowed = ROOMS[room] | {room} | (GROUND if room not in GROUND else set())
         wrong += [

@@ -14,7 +14,8 @@ INTEGER = {"type": "integer"}
 
 
 def problem(schema, **arguments):
-    return Arguments({"type": "object", **schema}).problem(arguments)
+    found = Arguments({"type": "object", **schema}).problem(arguments)
+    return None if found is None else found.reason
 
 
 def of(schema, value):

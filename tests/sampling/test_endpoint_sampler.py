@@ -28,7 +28,7 @@ FAULTS = (
 
 def config(server, folder="out", **fields):
     return EvaluationConfig(**{
-        "model": "served", "output": str(folder), "backend": "openai", "base_url": server.url,
+        "model": "served", "output_dir": str(folder), "backend": "openai", "base_url": server.url,
         "request_timeout": 1.0, "max_retries": 12, "max_response_bytes": 1_000_000, **fields,
     })  # fmt: skip
 
@@ -225,7 +225,7 @@ def test_nobody_listens(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    options = {"model": "m", "output": str(tmp_path), "backend": "openai", "base_url": url, "max_retries": 1}
+    options = {"model": "m", "output_dir": str(tmp_path), "backend": "openai", "base_url": url, "max_retries": 1}
     with pytest.raises(SamplingStopped, match=r"(?s)failed again and again: connection failed.*0 completions"):
         evaluate(DemoSuite(num_rows=2), EvaluationConfig(**options))
 

@@ -35,7 +35,7 @@ def completions(backend: str, model: str, folder) -> list[str]:
     options = {"vllm_kwargs": ENGINE} if backend == "vllm" else {}
     config = EvaluationConfig(
         model=model,
-        output=str(folder),
+        output_dir=str(folder),
         backend=backend,
         dtype="float32",
         max_new_tokens=96,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def parsing_server(tmp_path_factory):
 
 def evaluate(folder: Path, *words: str) -> list[tuple[str, float, str]]:
     """Scores and reasons of the embedded world's held-out rows, by the command."""
-    command(["evaluate", "demo", "--num_rows", "60", "--output", str(folder),
+    command(["evaluate", "demo", "--num_rows", "60", "--output_dir", str(folder),
              "--max_new_tokens", "96", *words])  # fmt: skip
     lines = (folder / "scores.jsonl").read_text().splitlines()
     return [(row["id"], row["score"], row["reason"]) for row in map(json.loads, lines)]
@@ -109,28 +110,30 @@ def test_calls_and_thoughts_come_apart(parsing_server, tmp_path):
     assert message.get("reasoning") or message.get("reasoning_content")
 
 
-def test_rows_are_cleaned(parsing_server, tmp_path, record_property):
-    """The policy is not a judge, but guided decoding makes it write verdicts."""
-    (tmp_path / "system.txt").write_text("Judge the answer.")
-    (tmp_path / "user.txt").write_text("$conversation $tools $answer")  # the packaged one is for models
-    command([
-        "clean", "--dataset_name", "demo", "--num_demo_rows", "6", "--output_dir", str(tmp_path), "--judge_model", "policy",
-        "--base_url", f"http://127.0.0.1:{parsing_server}/v1", "--output_format", "jsonl", "--max_tokens", "512",
-        "--max_retries", "1", "--on_judge_failure", "drop", "--system_prompt_file", str(tmp_path / "system.txt"),
-        "--user_prompt_file", str(tmp_path / "user.txt"), "--temperature", "1.0",
-    ])  # fmt: skip
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    record_property("rows that a served judge cleaned", manifest["counts"]["llm"])
-    assert manifest["counts"]["llm"]["dropped"].get("judge_failed", 0) < 6
-
-
 @pytest.fixture(scope="module")
 def training_server(tmp_path_factory):
     """What `trl vllm-serve` runs."""
-    words = ["trl.scripts.vllm_serve", "--model", str(demo_policy_path()), "--max_model_len", "512",
+    words = ["trl.scripts.vllm_serve", "--model", str(demo_policy_path()), "--max_model_len", "1024",
              "--gpu_memory_utilization", "0.1"]  # fmt: skip
     with server(tmp_path_factory.mktemp("server") / "log", *words) as port:
         yield port
+
+
+def test_rows_are_cleaned(training_server, tmp_path, record_property):
+    """Every question gets a reply that guided decoding keeps to the form of a verdict; the policy is not a judge."""
+    (tmp_path / "system.txt").write_text("Judge the answer.")
+    (tmp_path / "user.txt").write_text("$conversation $tools $answer")  # the packaged one is longer than its context
+    command([
+        "clean", "--dataset_name", "demo", "--num_demo_rows", "6", "--output_dir", str(tmp_path), "--output_format", "jsonl",
+        "--judge_model", str(demo_policy_path()), "--base_url", f"http://127.0.0.1:{training_server}/v1", "--max_tokens", "256",
+        "--max_retries", "1", "--on_judge_failure", "drop", "--system_prompt_file", str(tmp_path / "system.txt"),
+        "--user_prompt_file", str(tmp_path / "user.txt"),
+    ])  # fmt: skip
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    record_property("rows that a served judge cleaned", manifest["counts"]["llm"])
+    dropped = [json.loads(line) for line in (tmp_path / "dropped.jsonl").read_text().splitlines()]
+    assert not [row["detail"] for row in dropped if re.search("status|connection|no text", row["detail"])]
+    assert manifest["counts"]["input"]["rows"] == 6
 
 
 def test_server_mode_goes_as_far_as_the_transfer_of_weights(training_server, record_property):
@@ -142,6 +145,6 @@ def test_server_mode_goes_as_far_as_the_transfer_of_weights(training_server, rec
     reply = client.generate([[5, 6, 7]], n=2, max_tokens=4)
     assert [len(ids) <= 4 for ids in reply["completion_ids"]] == [True, True]
     assert all(len(one) == 1 for row in reply["logprobs"] for one in row)
-    with pytest.raises(Exception, match=r"(?s).+") as caught:
+    with pytest.raises(NotImplementedError, match="needs a CUDA device") as caught:
         client.init_communicator(device="cpu")
     record_property("server mode ends with", f"{type(caught.value).__name__}: {caught.value}"[:200])

@@ -20,15 +20,7 @@ _CHARACTERS_PER_TOKEN = 3  # for servers that do not count: a low number, so tha
 
 @dataclass(frozen=True)
 class Reply:
-    """
-    A reply of the judge.
-
-    Args:
-        text (`str`):
-            The reply, which should hold a verdict.
-        tokens (`int`):
-            Tokens of the question and the reply, for the budget.
-    """
+    """A reply of the judge."""
 
     text: str
     tokens: int = 0

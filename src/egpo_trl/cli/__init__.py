@@ -32,17 +32,7 @@ def _add_parsers(parent: CommandParser, commands: dict[str, Command], title: str
 
 
 def make_parser(wanted: str | None = None) -> CommandParser:
-    """
-    Parser of all commands.
-
-    Args:
-        wanted (`str`, *optional*):
-            The command whose options it gets; by default all do, for shell completion.
-
-    Returns:
-        [`~argparse.ArgumentParser`]:
-            The parser.
-    """
+    """Parser of all commands."""
     parser = CommandParser(
         prog="egpo-trl",
         description="Train language models to call functions with EGPO (arXiv 2508.05118).",

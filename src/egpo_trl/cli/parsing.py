@@ -58,15 +58,7 @@ class _HelpAll(argparse.Action):
 
 
 class CommandParser(TrlParser):
-    """
-    Parser of one command.
-
-    Args:
-        dataclass_types (`Sequence[type]`, *optional*):
-            Data classes whose fields are options.
-        takes_config (`bool`, *optional*, defaults to `False`):
-            Whether `--config FILE` gives defaults of the options.
-    """
+    """Parser of one command."""
 
     def __init__(
         self, dataclass_types: Sequence[type] = (), takes_config: bool = False, usage: str | None = None, **kwargs: Any
@@ -162,23 +154,7 @@ class Call:
 
 
 def read_call(command: str, top: argparse.ArgumentParser, parser: CommandParser, argv: Sequence[str]) -> Call:
-    """
-    Read a command line.
-
-    Args:
-        command (`str`):
-            Name of the command.
-        top ([`~argparse.ArgumentParser`]):
-            Parser of all commands.
-        parser ([`CommandParser`]):
-            That of this command.
-        argv (`Sequence[str]`):
-            All words, the command's name first.
-
-    Returns:
-        [`Call`]:
-            What was read.
-    """
+    """Read a command line."""
     prog = f"egpo-trl {command}"
     file: set[str] = set()
     if any(action.dest == "config" for action in parser._actions):

@@ -20,25 +20,7 @@ SUITES = {
 
 @dataclass(frozen=True)
 class Command:
-    """
-    A command.
-
-    Args:
-        about (`str`):
-            One line for the list of commands.
-        place (`str`):
-            `module:function` in this package that runs it.
-        kinds (`Callable`, *optional*):
-            Gives the data classes whose fields are its options.
-        arguments (`Callable`, *optional*):
-            Adds options that are not fields.
-        takes_config (`bool`, *optional*, defaults to `False`):
-            Whether it reads a YAML file.
-        description (`str`, *optional*):
-            Text above its options; by default `about`.
-        subcommands (`dict`, *optional*):
-            Commands below it.
-    """
+    """A command."""
 
     about: str
     place: str

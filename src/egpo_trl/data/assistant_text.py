@@ -52,19 +52,6 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
     they are all of the message but a code fence and call functions of the record, as JSON or as `[f(a=1)]`; also in the
     syntaxes of models that mark calls with tokens of their own and write arguments as JSON. A think block before them is
     left out, as is the thought before an `<answer>`, `<final>` or `Final Answer:`.
-
-    Args:
-        text (`str`):
-            The message.
-        names (`Collection[str]`):
-            Names of the functions of the record.
-
-    Returns:
-        `tuple`:
-            The calls and the text around them; without calls, the text.
-
-    Raises:
-        ValueError: If the message holds what looks like a call and cannot be read as one.
     """
     said = split_completion(text, "optional")
     if said.reason is not None:
@@ -87,16 +74,6 @@ def looks_like_call(text: str, names: Collection[str]) -> bool:
     """
     Whether a text holds a call or a piece of one: a tag or token that marks calls, JSON with the keys `name` and
     `arguments`, or a function of the record with arguments.
-
-    Args:
-        text (`str`):
-            The text.
-        names (`Collection[str]`):
-            Names of the functions of the record.
-
-    Returns:
-        `bool`:
-            `True` if it does.
     """
     if _MARKER.search(text) or all(key.search(text) for key in _CALL_KEYS):
         return True
@@ -266,22 +243,7 @@ def _whole(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
 
 
 def read_written_calls(text: str, names: Collection[str] = ()) -> tuple[ToolCall, ...] | None:
-    """
-    Calls that are all of a text, as one JSON object, a JSON list of them, or `[f(a=1)]`.
-
-    Args:
-        text (`str`):
-            The text.
-        names (`Collection[str]`, *optional*):
-            Names of functions, whose calls may also be written with other keys, as `{"action": …, "action_input": …}`.
-
-    Returns:
-        `tuple[ToolCall, ...]` or `None`:
-            The calls; `None` for a text that is something else.
-
-    Raises:
-        ValueError: If it is JSON with the keys of a call and not a call.
-    """
+    """Calls that are all of a text, as one JSON object, a JSON list of them, or `[f(a=1)]`."""
     text = text.strip()
     if not text.startswith(("[", "{")):
         return None
@@ -317,22 +279,7 @@ def _first_of(value: Mapping[str, Any], keys: Collection[str]) -> Any:
 
 
 def call_of(value: Any) -> ToolCall:
-    """
-    A call from its object.
-
-    Args:
-        value (`Any`):
-            `{"name", "arguments"}`, with or without the wrapper `{"function": …}`, or its JSON text. Name and arguments
-            may have one of the other keys that data sets use, such as `parameters` or `input`; arguments may be a JSON
-            string, or be absent where there are none.
-
-    Returns:
-        [`~egpo_trl.tool_calls.calls.ToolCall`]:
-            The call.
-
-    Raises:
-        ValueError: If it is not such an object.
-    """
+    """A call from its object."""
     value = _inner(load_json(value) if isinstance(value, str) else value)
     if not isinstance(value, Mapping):
         raise ValueError("a call must be an object")

@@ -13,22 +13,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 def cast_calls(calls: Sequence[ToolCall], tools: Sequence[Mapping[str, Any]]) -> list[ToolCall]:
-    """
-    Calls whose arguments have the declared types.
-
-    Args:
-        calls (`Sequence[ToolCall]`):
-            Calls.
-        tools (`Sequence[Mapping]`):
-            Function schemas on offer, in the form of the chat-completions API.
-
-    Returns:
-        `list[ToolCall]`:
-            The calls. Arguments and functions that no schema declares stay as they are.
-
-    Raises:
-        ValueError: If a value does not have the declared type and cannot be read as one that does.
-    """
+    """Calls whose arguments have the declared types."""
     properties = {tool["function"]["name"]: tool["function"]["parameters"].get("properties", {}) for tool in tools}
     cast = []
     for call in calls:

@@ -15,22 +15,7 @@ def describe(conversion: Conversion) -> str:
 
 
 def write_rows(conversion: Conversion, output: Path) -> str:
-    """
-    Write the rows of a conversion.
-
-    Args:
-        conversion ([`~egpo_trl.data.sources.Conversion`]):
-            Rows.
-        output (`Path`):
-            File that ends in `.jsonl` or `.parquet`; it appears when it is complete.
-
-    Returns:
-        `str`:
-            A line with the counts.
-
-    Raises:
-        ValueError: If there is no row, with the most frequent reasons; nothing is written then.
-    """
+    """Write the rows of a conversion."""
     if output.suffix not in (".jsonl", ".parquet"):
         raise ValueError(f"output: {str(output)!r} must end in .jsonl or .parquet.")
     output.parent.mkdir(parents=True, exist_ok=True)

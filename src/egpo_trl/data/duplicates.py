@@ -42,14 +42,6 @@ def row_digest(row: Mapping[str, Any]) -> bytes:
     """
     Hash of the prompt and the functions of a row, whatever the ids of calls, the order of keys, the white space of the
     JSON and the nulls that Arrow pads with.
-
-    Args:
-        row (`Mapping[str, Any]`):
-            Canonical row.
-
-    Returns:
-        `bytes`:
-            16 bytes.
     """
     prompt = json.dumps(without_ids(row.get("prompt")), sort_keys=True, default=str)
     tools = row.get("tools")

@@ -35,21 +35,7 @@ def load_long_json(text: str) -> Any:
 
 
 def read_functions(value: Any) -> list[dict[str, Any]]:
-    """
-    Function schemas in the form of the chat-completions API.
-
-    Args:
-        value (`Any`):
-            What [`~egpo_trl.data.json_schema.to_tools`] takes, its text as JSON, JSON objects in a row or Python
-            literals, or a list of such texts.
-
-    Returns:
-        `list[dict]`:
-            The schemas.
-
-    Raises:
-        ValueError: If it does not list functions.
-    """
+    """Function schemas in the form of the chat-completions API."""
     if isinstance(value, str):
         value = _values(value)
     if isinstance(value, list):

@@ -29,19 +29,7 @@ _SUBSCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
 
 
 def parse_type(spelling: str) -> tuple[dict[str, Any], bool]:
-    """
-    JSON Schema of a type's spelling.
-
-    Args:
-        spelling (`str`):
-            Such as `"dict"`, `"float"`, `"str, optional"`, `"Optional[int]"`, `"List[str]"`, `"int | None"`,
-            `"Union[int, str]"`, `"Literal['a', 'b']"`, `"string[]"`, `"Map<String, Integer>"`.
-
-    Returns:
-        `tuple[dict, bool]`:
-            The schema, `{}` for `any` and for what no rule knows, and whether the spelling says that the argument may
-            be left out.
-    """
+    """JSON Schema of a type's spelling."""
     simple = _TYPES.get(spelling)
     if simple is not None:
         return {"type": simple}, False
@@ -166,19 +154,6 @@ def to_json_schema(schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
 
     Nulls go, but for a default; a boolean `required` of a property moves to the list of its object; the `enum` of an
     array that lists no arrays describes the items.
-
-    Args:
-        schema (`Mapping[str, Any]`):
-            Schema in any spelling.
-        depth (`int`, *optional*, defaults to `0`):
-            Levels above this one.
-
-    Returns:
-        `dict`:
-            JSON Schema. Keywords that need no change are kept.
-
-    Raises:
-        ValueError: If it is nested too deeply or a part of it is no schema.
     """
     if depth > MAX_DEPTH:
         raise ValueError("a schema is nested too deeply")
@@ -266,22 +241,7 @@ _PARAMETER_KEYS = ("parameters", "inputSchema", "input_schema", "arguments", "in
 
 
 def to_function_schema(function: Any) -> dict[str, Any]:
-    """
-    A function schema in the form of the chat-completions API.
-
-    Args:
-        function (`Any`):
-            Schema with or without the `{"type": "function"}` wrapper. The parameters are a JSON schema in any spelling, its
-            JSON text, or a mapping of each name to its schema (xLAM), under `parameters`, `inputSchema` (MCP),
-            `input_schema` (Anthropic), `arguments` or `input_parameters`.
-
-    Returns:
-        `dict`:
-            `{"type": "function", "function": {"name", "description", "parameters"}}`.
-
-    Raises:
-        ValueError: If it is not such a schema; the message says what is wrong.
-    """
+    """A function schema in the form of the chat-completions API."""
     wrapped = function.get("function") if isinstance(function, dict) else None
     function = function if wrapped is None else wrapped
     name = _first(function, _NAME_KEYS) if isinstance(function, dict) else None
@@ -354,22 +314,7 @@ def _from_annotations(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_tools(functions: Any) -> list[dict[str, Any]]:
-    """
-    The functions of a record as the canonical row holds them.
-
-    Args:
-        functions (`Any`):
-            List of function schemas in any spelling, one of them, an object that holds such a list as `tools` (MCP) or
-            `functions`, or an object of schemas by name.
-
-    Returns:
-        `list[dict]`:
-            Function schemas in the form of the chat-completions API, each once. Tools that a provider runs itself (a
-            `type` other than `function`, and no name) are left out.
-
-    Raises:
-        ValueError: If it is not such a list, or a name has two different schemas.
-    """
+    """The functions of a record as the canonical row holds them."""
     if isinstance(functions, dict):
         functions = _listed(functions)
     if not isinstance(functions, list):

@@ -64,17 +64,7 @@ class BenchmarkLeaks:
         return "benchmark_leak" if self.find(row) is not None else None
 
     def find(self, row: Mapping[str, Any]) -> tuple[str, float] | None:
-        """
-        The question that a row leaks.
-
-        Args:
-            row (`Mapping[str, Any]`):
-                Canonical row.
-
-        Returns:
-            `tuple[str, float]` or `None`:
-                Id of the most similar question at or above the threshold and its similarity.
-        """
+        """The question that a row leaks."""
         found = [self._most_similar(text) for text in _user_texts(row.get("prompt"))]
         return max((match for match in found if match is not None), key=lambda match: match[1], default=None)
 
@@ -96,22 +86,7 @@ class BenchmarkLeaks:
 
 
 def load_questions(name: str) -> Iterator[tuple[str, str]]:
-    """
-    Questions of a benchmark, for [`BenchmarkLeaks`].
-
-    Args:
-        name (`str`):
-            `"bfcl"` for the questions in the installed package `bfcl-eval`; a folder of BFCL question files; or a file of
-            canonical rows, whose user messages are the questions.
-
-    Returns:
-        `Iterator[tuple[str, str]]`:
-            Id and text of each question.
-
-    Raises:
-        FileNotFoundError: If there are no such questions.
-        ValueError: If the file cannot be read.
-    """
+    """Questions of a benchmark, for [`BenchmarkLeaks`]."""
     from .loading import load_rows
     from .sources import bfcl
 

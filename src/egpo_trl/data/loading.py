@@ -23,29 +23,7 @@ _FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "c
 
 
 def load_rows(name: str, config: str | None = None, split: str = "train", num_demo_rows: int = 4000) -> Dataset:
-    """
-    Load canonical rows.
-
-    Args:
-        name (`str`):
-            `"demo"` for the embedded tool world, `"demo-multiturn"` for its multi-turn sister, a file (`.jsonl`,
-            `.json`, `.parquet`, `.csv`), a folder written by `Dataset.save_to_disk`, or a data set on the Hub (a folder
-            with data files works as one).
-        config (`str`, *optional*):
-            Configuration of a data set on the Hub.
-        split (`str`, *optional*, defaults to `"train"`):
-            Split to load.
-        num_demo_rows (`int`, *optional*, defaults to `4000`):
-            How many rows an embedded world makes up.
-
-    Returns:
-        [`~datasets.Dataset`]:
-            Rows.
-
-    Raises:
-        FileNotFoundError: If `name` looks like a file and there is none.
-        ValueError: If a file cannot be read, or a folder lacks the split.
-    """
+    """Load canonical rows."""
     if name == DEMO:
         from ..demo.world import make_rows
 

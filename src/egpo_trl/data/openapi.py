@@ -34,20 +34,7 @@ class Operation:
 
 
 def read_operations(document: Any) -> list[Operation]:
-    """
-    Operations of a document.
-
-    Args:
-        document (`Any`):
-            OpenAPI or Swagger document, decoded.
-
-    Returns:
-        `list[Operation]`:
-            Operations in the order of the document. A function is called as its `operationId`, else after method and path.
-
-    Raises:
-        ValueError: If it is not such a document, or two operations have the same name.
-    """
+    """Operations of a document."""
     paths = document.get("paths") if isinstance(document, Mapping) else None
     if not isinstance(paths, Mapping) or not paths:
         raise ValueError("is not an OpenAPI document: it has no 'paths'")

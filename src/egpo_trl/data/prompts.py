@@ -27,27 +27,7 @@ If none of the functions can answer the request, or a required argument is not g
 def to_messages(
     row: Mapping[str, Any], style: str = "native", think_tags: Sequence[str] = DEFAULT_THINK_TAGS
 ) -> list[dict[str, Any]]:
-    """
-    Messages of a row in a prompt style.
-
-    Args:
-        row (`Mapping[str, Any]`):
-            Canonical row with messages as `prompt`.
-        style (`str`, *optional*, defaults to `"native"`):
-            `"native"`: the messages as they are; the chat template renders the tools. `"paper"`: a system message that
-            lists the functions and asks for thought and pythonic calls (appendix A, Figure 8, in our words), followed
-            by the row's own system message if there is one. Calls in the history become text of the same form, and
-            results of tools become user messages, so that no chat template can lose them.
-        think_tags (`Sequence[str]`, *optional*, defaults to `("<think>", "</think>")`):
-            Opening and closing tag that the paper's style asks for.
-
-    Returns:
-        `list[dict]`:
-            Messages.
-
-    Raises:
-        ValueError: If the style is unknown, or the paper's style is asked for a prompt that is rendered already.
-    """
+    """Messages of a row in a prompt style."""
     if style not in PROMPT_STYLES:
         raise ValueError(f"prompt_style must be one of {PROMPT_STYLES}, got {style!r}.")
     if style == "native":

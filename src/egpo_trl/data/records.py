@@ -17,15 +17,7 @@ _DECODER = json.JSONDecoder()
 
 
 class Unconvertible(ValueError):
-    """
-    A record that has no canonical row.
-
-    Args:
-        field (`str`):
-            Field of the record that is at fault.
-        reason (`str`):
-            What is wrong with it.
-    """
+    """A record that has no canonical row."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"field {field!r}: {reason}")

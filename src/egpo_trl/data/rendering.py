@@ -22,23 +22,7 @@ class RenderingError(ValueError):
 
 
 class PromptRenderer:
-    """
-    Renders canonical rows with the chat template of a tokenizer, in the form that the template takes.
-
-    Args:
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`] or [`~transformers.ProcessorMixin`]):
-            Tokenizer or processor with a chat template.
-        style (`str`, *optional*, defaults to `"native"`):
-            Prompt style, see [`~egpo_trl.data.prompts.to_messages`].
-        think_tags (`Sequence[str]`, *optional*):
-            Tags that the paper's style asks for, if not `<think>` and `</think>`.
-        chat_template_kwargs (`Mapping`, *optional*):
-            Further arguments of the chat template.
-        render_tools (`bool`, *optional*, defaults to `True`):
-            Whether the template gets the functions of rows (native style).
-        chat_template (`str`, *optional*):
-            Template in place of the tokenizer's.
-    """
+    """Renders canonical rows with the chat template of a tokenizer, in the form that the template takes."""
 
     def __init__(
         self,
@@ -112,14 +96,6 @@ class PromptRenderer:
         """
         What a row loses in the template: it is rendered with a mark after each text, in each call and among the functions,
         and a mark that is missing is something that the model would not see.
-
-        Args:
-            row (`Mapping[str, Any]`):
-                Row with messages as `prompt`.
-            tools (`list[dict]`, *optional*):
-                Functions that the template is to render.
-            answer (`dict`, *optional*):
-                Message of the assistant that SFT would train on.
         """
         if isinstance(row["prompt"], str):
             return None

@@ -169,22 +169,7 @@ def find_bad_rows(
     columns: Collection[str] = (),
     share: tuple[int, int] = (0, 1),
 ) -> dict[int, tuple[str, Problem]]:
-    """
-    Check the rows of a data set: name and first problem of each bad one, by position.
-
-    Args:
-        dataset ([`~datasets.Dataset`]):
-            Rows.
-        required (`Collection[str]`):
-            Columns that must be of their form: `"prompt"` unless an environment writes it, `"reference"` if a reward
-            compares against it.
-        checks (`Sequence[Callable]`, *optional*):
-            Further checks of a row that is not malformed.
-        columns (`Collection[str]`, *optional*):
-            Columns that these read. Others, such as images, are not decoded.
-        share (`tuple[int, int]`, *optional*, defaults to `(0, 1)`):
-            Every how many rows are checked here, and from which on: processes share the work.
-    """
+    """Check the rows of a data set: name and first problem of each bad one, by position."""
     names = column_names_of(dataset) if len(dataset) else []
     fields = _checked_fields(names, required)
     read = [name for name in names if name in {*fields, "id", *columns}]

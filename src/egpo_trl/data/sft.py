@@ -64,23 +64,7 @@ def assistant_message(
 
 @dataclass(frozen=True)
 class Conversations:
-    """
-    Writes rows as conversations for TRL's `SFTTrainer`.
-
-    Args:
-        renderer ([`~egpo_trl.data.rendering.PromptRenderer`], *optional*):
-            Renderer of the model that is trained: messages are written in the form that its chat template takes. By
-            default in the form that most templates take.
-        sft_format (`str`, *optional*, defaults to `"prompt_completion"`):
-            `"prompt_completion"`: the answer alone is trained on. `"messages"`: one conversation, trained on as a whole
-            unless `assistant_only_loss` is set.
-        prompt_style (`str`, *optional*, defaults to `"native"`):
-            Style of prompt and answer, see [`~egpo_trl.data.prompts.to_messages`]; that of the renderer if there is one.
-        thought_column (`str`, *optional*):
-            Column that holds a chain of thought for the answer.
-        no_call_text (`str`, *optional*):
-            Text where the reference is empty and the row has none in its column `answer`.
-    """
+    """Writes rows as conversations for TRL's `SFTTrainer`."""
 
     renderer: "PromptRenderer | None" = None
     sft_format: str = SFT_FORMATS[0]
@@ -147,23 +131,6 @@ class Conversations:
 
         Messages are stored as JSON, since Arrow would give the arguments of all calls the same fields, filled with nulls.
         Rows whose right answer is not known are left out with a warning, see [`lacks_answer`].
-
-        Args:
-            rows ([`~datasets.Dataset`]):
-                Canonical rows.
-            name (`str`, *optional*):
-                What to call them in messages.
-            checks (`Sequence[Callable]`, *optional*):
-                Further checks of a row.
-            bad_rows (`str`, *optional*, defaults to `"error"`):
-                What happens to rows that do not pass, see [`~egpo_trl.data.rows.check_rows`].
-
-        Returns:
-            [`~datasets.Dataset`]:
-                Conversations, and the `id` and `source` of the rows that have them.
-
-        Raises:
-            ValueError: If rows do not pass, or none is left.
         """
         from datasets import Features, Json, List, Value
 

@@ -26,15 +26,7 @@ _IDS: Mapping[str, tuple[Callable[[str, str], bool], Callable[[str, int], str]]]
 
 @dataclass(frozen=True)
 class TemplateForm:
-    """
-    The form of messages that a chat template takes.
-
-    Args:
-        objects (`bool`): Arguments of calls are objects, not JSON strings (DeepSeek).
-        ids (`str`): Ids of calls: `"any"`, `"mistral"` (nine letters or digits) or `"kimi"` (`functions.NAME:0`).
-        system (`bool`): System messages are taken; if not (Gemma), their text goes before that of the first user message.
-        parts (`bool`): Content is a list of parts, not a text (vision models).
-    """
+    """The form of messages that a chat template takes."""
 
     objects: bool = True
     ids: str = "any"

@@ -304,21 +304,7 @@ def is_held_out(scenario: Scenario) -> bool:
 
 
 def make_scenarios(num_rows: int, seed: int, split: str) -> list[Scenario]:
-    """
-    Draw scenarios of one split.
-
-    Args:
-        num_rows (`int`):
-            How many.
-        seed (`int`):
-            Seed; the same seed gives the same scenarios on every platform.
-        split (`str`):
-            `"train"` or `"test"`.
-
-    Returns:
-        `list[Scenario]`:
-            The scenarios. A text may come up again with another state.
-    """
+    """Draw scenarios of one split."""
     if split not in ("train", "test"):
         raise ValueError(f"split must be 'train' or 'test', got {split!r}")
     rng = random.Random(f"multi-turn-{split}-{seed}")

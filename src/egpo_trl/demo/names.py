@@ -10,18 +10,7 @@ DEMOS = (DEMO, DEMO_MULTI_TURN)
 
 
 def model_folder(name: str | Path | None) -> str:
-    """
-    Folder or Hub id of a model, as every command and [`EGPOTrainer`] resolve it.
-
-    Args:
-        name (`str` or `Path`, *optional*):
-            `"demo"` or nothing for the embedded policy, `"demo-multiturn"` for its multi-turn sister, a folder (of a
-            model or of an adapter), or a Hub id.
-
-    Returns:
-        `str`:
-            What `from_pretrained` takes.
-    """
+    """Folder or Hub id of a model, as every command and [`EGPOTrainer`] resolve it."""
     if name is None or str(name) == DEMO:
         return str(demo_policy_path())
     return str(demo_policy_path("multi-turn")) if str(name) == DEMO_MULTI_TURN else str(name)

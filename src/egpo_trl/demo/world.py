@@ -238,21 +238,7 @@ def is_held_out(query: Query) -> bool:
 
 
 def make_queries(num_rows: int, seed: int, split: str) -> list[Query]:
-    """
-    Draw different queries of one split.
-
-    Args:
-        num_rows (`int`):
-            How many.
-        seed (`int`):
-            Seed; the same seed gives the same queries on every platform.
-        split (`str`):
-            `"train"` or `"test"`.
-
-    Returns:
-        `list[Query]`:
-            The queries.
-    """
+    """Draw different queries of one split."""
     if split not in ("train", "test"):
         raise ValueError(f"split must be 'train' or 'test', got {split!r}")
     rng = random.Random(f"{split}-{seed}")

@@ -88,17 +88,7 @@ def _dumps(value: Any) -> str:
 
 
 def tool_methods(environment: Any) -> dict[str, Callable[..., Any]]:
-    """
-    The tools of an environment by name, as TRL finds them.
-
-    Args:
-        environment (`Any`):
-            Instance of an environment.
-
-    Returns:
-        `dict[str, Callable]`:
-            Bound methods.
-    """
+    """The tools of an environment by name, as TRL finds them."""
     return {
         name: getattr(environment, name)
         for name, _ in inspect.getmembers(type(environment), predicate=inspect.isfunction)
@@ -126,22 +116,7 @@ def tool_schemas(environment: Any) -> dict[str, dict[str, Any]]:
 
 
 def offered_schemas(environment: Any, tools: Any) -> list[dict[str, Any]]:
-    """
-    Function schemas that a row offers of an environment.
-
-    Args:
-        environment (`Any`):
-            Instance of the environment.
-        tools (`str` or `None`):
-            The row's `tools`: JSON list of function schemas, or of nothing but names; `None` offers everything.
-
-    Returns:
-        `list[dict]`:
-            Schemas as the model sees them.
-
-    Raises:
-        ValueError: If `tools` is malformed, or a method has no schema.
-    """
+    """Function schemas that a row offers of an environment."""
     pool = _POOLS.get(type(environment))
     if pool is None:
         pool = _POOLS[type(environment)] = ToolPool(list(tool_methods(environment).values()))
@@ -149,22 +124,7 @@ def offered_schemas(environment: Any, tools: Any) -> list[dict[str, Any]]:
 
 
 def load_state(initial_state: Any, keys: tuple[str, ...]) -> dict[str, Any]:
-    """
-    The `initial_state` of a row.
-
-    Args:
-        initial_state (`str` or `None`):
-            JSON object with some of the keys, each of them an object.
-        keys (`tuple[str, ...]`):
-            Keys that it may have.
-
-    Returns:
-        `dict[str, Any]`:
-            Value of every key; an empty object where it is not given.
-
-    Raises:
-        ValueError: If it is anything else; the message says what is wrong.
-    """
+    """The `initial_state` of a row."""
     try:
         value = load_json(initial_state) if isinstance(initial_state, str) else {} if initial_state is None else None
     except InvalidJSON as error:

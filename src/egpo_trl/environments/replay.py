@@ -17,36 +17,14 @@ Step = tuple[ToolCall, ...]
 
 
 class Replay(NamedTuple):
-    """
-    What the calls of a trajectory gave.
-
-    Args:
-        results (`tuple[tuple[str, ...], ...]`):
-            Text of the result of each call as the model reads it, by step; the last step has none.
-        state (`Any`):
-            Final state of the environment.
-    """
+    """What the calls of a trajectory gave."""
 
     results: tuple[tuple[str, ...], ...]
     state: Any
 
 
 def parse_trajectory(trajectory: Any) -> tuple[Step, ...]:
-    """
-    Reference steps of a row.
-
-    Args:
-        trajectory (`str` or `list`):
-            JSON string, or its value: a list of steps, each a list of calls `{"name": …, "arguments": {…}}`. The last
-            one is empty: a text ends the rollout.
-
-    Returns:
-        `tuple[tuple[ToolCall, ...], ...]`:
-            The calls of each step.
-
-    Raises:
-        ValueError: If it is no such list; the message says what is wrong.
-    """
+    """Reference steps of a row."""
     try:
         value = load_json(trajectory) if isinstance(trajectory, str) else trajectory
     except InvalidJSON as error:
@@ -67,20 +45,7 @@ def parse_trajectory(trajectory: Any) -> tuple[Step, ...]:
 
 
 def parse_forbidden(forbidden: Any) -> frozenset[str]:
-    """
-    Names of a `forbidden` column.
-
-    Args:
-        forbidden (`str` or `list`, *optional*):
-            JSON list of function names, or its value.
-
-    Returns:
-        `frozenset[str]`:
-            The names.
-
-    Raises:
-        ValueError: If it is no such list.
-    """
+    """Names of a `forbidden` column."""
     try:
         value = load_json(forbidden) if isinstance(forbidden, str) else forbidden
     except InvalidJSON as error:
@@ -110,24 +75,7 @@ def start(factory: Callable[[], Any], row: Mapping[str, Any]) -> Any:
 
 
 def replay(factory: Callable[[], Any], row: Mapping[str, Any], limits: ToolLimits = DEFAULT_LIMITS) -> Replay:
-    """
-    Execute the trajectory of a row in a fresh environment.
-
-    Args:
-        factory (`Callable`):
-            Makes an environment.
-        row (`Mapping[str, Any]`):
-            Row with a `trajectory`, and what the environment's `reset` reads.
-        limits ([`ToolLimits`], *optional*):
-            Limits of calls, as in rollouts.
-
-    Returns:
-        [`Replay`]:
-            Results and final state.
-
-    Raises:
-        ValueError: If the trajectory is malformed, the environment refuses the row, or a call fails.
-    """
+    """Execute the trajectory of a row in a fresh environment."""
     steps = parse_trajectory(row.get("trajectory"))
     environment = start(factory, row)
     tools, guard = tool_methods(environment), ToolGuard(limits, EventLoops(), lambda *_: None)

@@ -57,16 +57,6 @@ def paired_interval(differences: Sequence[float] | NDArray[np.float64], confiden
     Two prompts are added to the data, one that only the first run answers and one that only the second does. So the
     interval has a width where all prompts agree, and keeps to its level with few of them. For scores of 0 or 1 this is
     the published formula; means of several samples enter with their own differences.
-
-    Args:
-        differences (`Sequence[float]`):
-            Score of the second run minus that of the first, one for each prompt, between -1 and 1.
-        confidence (`float`, *optional*, defaults to `0.95`):
-            Confidence level.
-
-    Returns:
-        `tuple[float, float]`:
-            Lower and upper end, within -1 and 1.
     """
     gaps = np.asarray(differences, dtype=np.float64)
     size = len(gaps) + 2

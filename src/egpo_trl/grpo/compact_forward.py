@@ -46,20 +46,7 @@ def token_spans(attention_mask: torch.Tensor, logits_to_keep: int) -> torch.Tens
 
 
 def padded_length(length: int, limit: int, multiple: int = 1) -> int:
-    """
-    Number of columns to compute for a longest span: at least one, a multiple of `multiple`, at most all.
-
-    Args:
-        length (`int`):
-            Columns that are needed.
-        limit (`int`):
-            Columns that there are.
-        multiple (`int`, *optional*, defaults to `1`):
-            What to round up to.
-
-    Returns:
-        `int`
-    """
+    """Number of columns to compute for a longest span: at least one, a multiple of `multiple`, at most all."""
     return min(limit, max(1, -(-length // multiple)) * multiple)
 
 

@@ -15,15 +15,7 @@ from .live_rows import live_rows, loss_mask, per_row
 
 
 class SamplingRounds(NamedTuple):
-    """
-    What dynamic sampling did to one generation batch.
-
-    Args:
-        rollouts (`list[int]`):
-            Rollouts that each further round generated, on all processes together.
-        groups_left (`float`):
-            Share of the batch's groups that still have no gradient.
-    """
+    """What dynamic sampling did to one generation batch."""
 
     rollouts: list[int]
     groups_left: float
@@ -32,19 +24,6 @@ class SamplingRounds(NamedTuple):
 def prompts_of_round(wanted: int, available: int, group_size: int, num_processes: int) -> int:
     """
     Number of prompts of a further round: as many as wanted, rounded up so that every process gets equally many rollouts.
-
-    Args:
-        wanted (`int`):
-            Groups to replace.
-        available (`int`):
-            Prompts that are left.
-        group_size (`int`):
-            Rollouts of a prompt.
-        num_processes (`int`):
-            Number of processes.
-
-    Returns:
-        `int`
 
     Example:
 
@@ -58,21 +37,7 @@ def prompts_of_round(wanted: int, available: int, group_size: int, num_processes
 
 
 def put_rows(batch: dict[str, Any], rows: dict[int, dict[str, Any]], pad_token_id: int) -> dict[str, Any]:
-    """
-    Replace rows of a padded batch by rows of another one, which may be wider or narrower.
-
-    Args:
-        batch (`dict`):
-            Batch of [`~trl.GRPOTrainer`]: prompts padded on the left, completions on the right. Not changed.
-        rows (`dict[int, dict]`):
-            New rows by their place in the batch: entries as in the batch, without its first dimension.
-        pad_token_id (`int`):
-            Id of the padding token.
-
-    Returns:
-        `dict`:
-            New batch; its widths are those of the widest row.
-    """
+    """Replace rows of a padded batch by rows of another one, which may be wider or narrower."""
     if not rows:
         return batch
     fill = {"prompt_ids": pad_token_id, "completion_ids": pad_token_id, "tool_mask": 1, "importance_sampling_ratio": 1}
@@ -128,29 +93,6 @@ def replace_dead_groups(
     A round samples as many prompts as there are groups left without a gradient, and the groups found to have one take
     their places, wherever these are. All processes decide on the same gathered facts, so they make the same calls; the
     resulting batch does not depend on the number of processes, up to sampling.
-
-    Args:
-        batch (`dict`):
-            This process's share of a generation batch of [`~trl.GRPOTrainer`]. Not changed.
-        roll_out (`Callable`):
-            Takes a row number for each rollout of this process's share of a round, returns their batch.
-        order (`Sequence[int]`):
-            Row numbers to sample, in this order; the same on every process.
-        group_size (`int`):
-            Rollouts of a prompt.
-        max_rounds (`int`):
-            Most rounds.
-        pad_token_id (`int`):
-            Id of the padding token.
-        accelerator ([`~accelerate.Accelerator`]):
-            Knows the processes.
-        on_moves (`Callable`, *optional*):
-            Called after each round with where its rollouts went: place among those of all processes in the round -> place
-            in the whole generation batch.
-
-    Returns:
-        `tuple`:
-            The share of the new generation batch and the [`SamplingRounds`].
     """
 
     def has_gradient(share: dict[str, Any]) -> list[bool]:
@@ -194,22 +136,7 @@ def replace_dead_groups(
 def sampling_cost(
     rounds: SamplingRounds, batch_size: int, mean_lengths: Sequence[float], seconds: float
 ) -> dict[str, float]:
-    """
-    Metrics of dynamic sampling.
-
-    Args:
-        rounds ([`SamplingRounds`]):
-            What it did.
-        batch_size (`int`):
-            Rollouts of the generation batch.
-        mean_lengths (`Sequence[float]`):
-            Mean completion length in tokens of the generation batch and of each further round.
-        seconds (`float`):
-            Time that the rounds took.
-
-    Returns:
-        `dict[str, float]`
-    """
+    """Metrics of dynamic sampling."""
     first, *further = mean_lengths
     tokens = sum(map(operator.mul, rounds.rollouts, further))
     return {

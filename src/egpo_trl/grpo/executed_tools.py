@@ -10,19 +10,7 @@ from ..tool_calls.calls import parse_row_tools, parse_tools
 
 
 class ExecutedTools:
-    """
-    The executed tools of one trainer.
-
-    Args:
-        pools (`Mapping[Any, ToolPool]`):
-            Tools by the name of the environment; under `None` where rows do not name one.
-        guard ([`ToolGuard`]):
-            Runs calls under limits.
-        text ([`ToolText`]):
-            Renders results so that they stay text.
-        count (`Callable[[str, float], None]`):
-            Logs a metric.
-    """
+    """The executed tools of one trainer."""
 
     def __init__(
         self, pools: Mapping[Any, ToolPool], guard: ToolGuard, text: ToolText, count: Callable[[str, float], None]

@@ -106,15 +106,6 @@ def even_runs(rows: Sequence[Row], num_runs: int) -> list[list[Row]]:
     """
     Cut a sequence into runs whose lengths differ by at most one, the longer ones last.
 
-    Args:
-        rows (`Sequence`):
-            What to cut.
-        num_runs (`int`):
-            Number of runs; some are empty when there are fewer rows.
-
-    Returns:
-        `list[list]`
-
     Example:
 
     ```python
@@ -150,20 +141,6 @@ def micro_batch_order(
     Live rows go from the longest to the shortest, so that a micro-batch holds rows of similar length, and every
     micro-batch gets the same number of them: fewer live rows then mean smaller micro-batches, which need less memory and
     hold closer lengths than a few full ones. The other rows fill up.
-
-    Args:
-        lengths (`Sequence[int]`):
-            Length of every row.
-        live (`Sequence[bool]`):
-            Whether a row is to be computed.
-        num_micro_batches (`int`):
-            Number of micro-batches, which divides the number of rows.
-        groups (`Sequence[int]`, *optional*):
-            Number of the prompt of every row, where rows of one prompt should land together.
-
-    Returns:
-        `list[int]`:
-            Row indices; micro-batch i is the i-th of `num_micro_batches` equal parts.
     """
     size = len(lengths) // num_micro_batches
     ranked = [row for row in range(len(lengths)) if live[row]]
@@ -178,25 +155,7 @@ def micro_batch_order(
 def sort_micro_batches(
     micro_batches: list[dict[str, Any]], micro_batches_per_step: int, drop: bool, by_group: bool = False
 ) -> list[dict[str, Any]]:
-    """
-    Exchange rows between the micro-batches of each optimizer step according to [`micro_batch_order`].
-
-    Args:
-        micro_batches (`list[dict]`):
-            Micro-batches of equal size in the order in which they are trained on, as [`~trl.GRPOTrainer`] buffers them.
-            They are not changed.
-        micro_batches_per_step (`int`):
-            How many consecutive micro-batches share an optimizer step.
-        drop (`bool`):
-            Whether rows without a policy gradient will not be computed.
-        by_group (`bool`, *optional*, defaults to `False`):
-            Whether rows of one prompt should land together.
-
-    Returns:
-        `list[dict]`:
-            New micro-batches of the same size. Batches with images, and those in which no order is better than
-            another, are returned as they are.
-    """
+    """Exchange rows between the micro-batches of each optimizer step according to [`micro_batch_order`]."""
     if micro_batches_per_step < 2 or "num_images" in micro_batches[0]:
         return micro_batches
     result: list[dict[str, Any]] = []

@@ -150,22 +150,7 @@ class RowToolsTrainer(GRPOTrainer):
             self._check_row_tools(dataset)
 
     def check_rows(self, name: str, dataset: Dataset) -> Dataset:
-        """
-        The rows of a data set that this trainer could train on, by the policy `bad_rows` of its configuration.
-
-        Args:
-            name (`str`):
-                What to call the data set in messages.
-            dataset ([`~datasets.Dataset`]):
-                Rows.
-
-        Returns:
-            [`~datasets.Dataset`]:
-                The rows that are left.
-
-        Raises:
-            ValueError: If rows do not pass and `bad_rows` is `"error"`.
-        """
+        """The rows of a data set that this trainer could train on, by the policy `bad_rows` of its configuration."""
         return self._row_checks(name, dataset)
 
     # Data

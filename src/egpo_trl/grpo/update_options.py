@@ -27,21 +27,7 @@ _RELATIVE_LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
 
 @dataclass(frozen=True)
 class UpdateOptions:
-    """
-    What a trainer leaves out of its forward passes.
-
-    Args:
-        trim_completions (`bool`):
-            Whether columns that hold only right padding are left out.
-        trim_prompts (`bool`):
-            Whether columns that hold only left padding are left out.
-        drop_zero_advantages (`bool`):
-            Whether rows whose advantage is 0 are left out.
-        sort_by_length (`bool`):
-            Whether rows are sorted into the micro-batches of an optimizer step.
-        share_prefixes (`bool`):
-            Whether tokens that rows begin with alike are computed once.
-    """
+    """What a trainer leaves out of its forward passes."""
 
     trim_completions: bool
     trim_prompts: bool
@@ -61,13 +47,6 @@ def sees_relative_positions(model: Any) -> bool:
 
     Read off the configuration, and `False` in doubt: rotary embeddings that do not depend on the length, in full or
     sliding attention, without a recurrent state that left padding could touch or virtual tokens in front of it.
-
-    Args:
-        model ([`~transformers.PreTrainedModel`]):
-            The policy, possibly wrapped by PEFT.
-
-    Returns:
-        `bool`
     """
     adapters = getattr(model, "peft_config", None) or {}
     if getattr(model, "_is_stateful", False) or any(adapter.is_prompt_learning for adapter in adapters.values()):
@@ -90,57 +69,19 @@ def _rope_parameters(config: Any) -> list[dict[str, Any]]:
 
 
 def reads_length(model: Any) -> bool:
-    """
-    Whether the rotary embeddings of a model depend on the width of the batch, right padding included.
-
-    Args:
-        model ([`~transformers.PreTrainedModel`]):
-            Model.
-
-    Returns:
-        `bool`
-    """
+    """Whether the rotary embeddings of a model depend on the width of the batch, right padding included."""
     types = [parameters.get("rope_type") for parameters in _rope_parameters(model.config.get_text_config())]
     return any(kind is not None and kind not in _RELATIVE_ROPE_TYPES for kind in types)
 
 
 def reads_whole_micro_batch(args: Any, aux_loss: bool = False) -> bool:
-    """
-    Whether the loss has a term that couples the rows of a micro-batch, whatever their advantages.
-
-    Args:
-        args ([`EGPOConfig`]):
-            Configuration.
-        aux_loss (`bool`, *optional*, defaults to `False`):
-            Whether the load-balancing loss of a mixture of experts is in the loss.
-
-    Returns:
-        `bool`
-    """
+    """Whether the loss has a term that couples the rows of a micro-batch, whatever their advantages."""
     entropy_bonus = args.entropy_coef != 0.0 or args.use_adaptive_entropy
     return bool(entropy_bonus or args.top_entropy_quantile < 1.0 or aux_loss)
 
 
 def resolve_update_options(args: Any, model: Any, aux_loss: bool, against_sharing: str | None = None) -> UpdateOptions:
-    """
-    Turn the `"auto"` of the configuration into decisions that are exact for this model and loss.
-
-    Args:
-        args ([`EGPOConfig`]):
-            Configuration.
-        model ([`~transformers.PreTrainedModel`]):
-            The policy.
-        aux_loss (`bool`):
-            Whether the load-balancing loss of a mixture of experts is in the loss.
-        against_sharing (`str`, *optional*):
-            Why shared prefixes are not exact for this model, see [`~egpo_trl.grpo.shared_prefix.reason_against`].
-
-    Returns:
-        [`UpdateOptions`]
-
-    Raises:
-        ValueError: If rows are to be left out that the load-balancing loss reads.
-    """
+    """Turn the `"auto"` of the configuration into decisions that are exact for this model and loss."""
     coupled = reads_whole_micro_batch(args, aux_loss)
     if args.drop_zero_advantages == "always" and coupled:
         raise ValueError(

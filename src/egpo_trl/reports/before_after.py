@@ -25,21 +25,7 @@ def question_of(prompt: Any) -> str:
 
 
 def pick_samples(before: Mapping[str, Any], after: Mapping[str, Any], count: int = 3) -> list[int]:
-    """
-    Rows to show: answers that training put right, then one that is still wrong.
-
-    Args:
-        before (`Mapping`):
-            Greedy part of the summary before training.
-        after (`Mapping`):
-            The same afterwards.
-        count (`int`, *optional*, defaults to `3`):
-            How many rows.
-
-    Returns:
-        `list[int]`:
-            Positions of the rows.
-    """
+    """Rows to show: answers that training put right, then one that is still wrong."""
     pairs = list(zip(before["completions"], after["completions"], strict=True))
     gained = [i for i, (old, new) in enumerate(pairs) if new["score"] > old["score"]]
     wrong = [i for i, (_, new) in enumerate(pairs) if new["score"] < 1]
@@ -50,17 +36,7 @@ def pick_samples(before: Mapping[str, Any], after: Mapping[str, Any], count: int
 def print_report(
     before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, places: Mapping[str, Path]
 ) -> None:
-    """
-    Print the table of exact match before and after, sample completions, and where things were saved.
-
-    Args:
-        before (`Mapping`, *optional*):
-            Summary before training, see [`summarize`].
-        after (`Mapping`, *optional*):
-            Summary after training, on the same rows. Without both only the places are printed.
-        places (`Mapping[str, Path]`):
-            What was saved, and where.
-    """
+    """Print the table of exact match before and after, sample completions, and where things were saved."""
     from rich.console import Console
     from rich.markup import escape
 

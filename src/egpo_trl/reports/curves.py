@@ -40,23 +40,7 @@ def plain_text(text: str) -> str:
 
 
 def name_runs(paths: Sequence[str], pattern: str | None = None) -> dict[str, list[str]]:
-    """
-    Runs by the names that they get in a legend, the seeds of one setting under one name.
-
-    Args:
-        paths (`Sequence[str]`):
-            Runs. `NAME=RUN,RUN,…` names a setting and its seeds.
-        pattern (`str`, *optional*):
-            Regular expression for the part of a folder's name that tells seeds apart: runs whose names are equal
-            without it are seeds of one setting.
-
-    Returns:
-        `dict[str, list[str]]`:
-            Paths by name, in order.
-
-    Raises:
-        ValueError: If the pattern is not a regular expression, or a setting has no run.
-    """
+    """Runs by the names that they get in a legend, the seeds of one setting under one name."""
     try:
         seed = re.compile(pattern) if pattern else None
     except re.error as error:
@@ -125,19 +109,6 @@ def curves_figure(runs: Runs, title: str | None = None) -> "Figure":
     Several runs: one panel a metric, runs told apart by colour and dash. Several seeds: the mean of their moving averages
     and a band of one standard deviation over the seeds, at the steps that all of them have reached. Panels that no run
     has data for are left out.
-
-    Args:
-        runs (`Mapping[str, Sequence]`):
-            By the name in the legend: the log history of a run, or the list of the log histories of several seeds.
-        title (`str`, *optional*):
-            Title of the picture.
-
-    Returns:
-        [`~matplotlib.figure.Figure`]:
-            The figure.
-
-    Raises:
-        ValueError: If no run has a single point.
     """
     from matplotlib.figure import Figure
 
@@ -169,20 +140,7 @@ def curves_figure(runs: Runs, title: str | None = None) -> "Figure":
 
 
 def reasons_figure(log: LogHistory) -> "Figure":
-    """
-    Figure of the reasons over a run: a stacked area of the shares of rollouts, the most frequent at the bottom.
-
-    Args:
-        log (`Sequence[Mapping]`):
-            Log history of the run.
-
-    Returns:
-        [`~matplotlib.figure.Figure`]:
-            The figure.
-
-    Raises:
-        ValueError: If no reason was logged.
-    """
+    """Figure of the reasons over a run: a stacked area of the shares of rollouts, the most frequent at the bottom."""
     from matplotlib.figure import Figure
 
     steps, shares = reason_shares(log)

@@ -104,17 +104,7 @@ REASONS: Mapping[str, str] = {
 
 
 def meaning_of(metric: str) -> str | None:
-    """
-    Meaning of a metric, as it stands in a log.
-
-    Args:
-        metric (`str`):
-            Name of the metric; the prefix `eval_` of held-out rows is ignored.
-
-    Returns:
-        `str` or `None`:
-            One line, or `None` for a metric that is not ours or TRL's.
-    """
+    """Meaning of a metric, as it stands in a log."""
     name = metric if metric in METRICS else metric.removeprefix("eval_")
     if name in METRICS:
         return METRICS[name]

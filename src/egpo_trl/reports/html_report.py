@@ -105,23 +105,7 @@ def report_context(files: RunFiles, budget: int = _BUDGET) -> dict[str, Any]:
 
 
 def write_comparison_report(runs: Mapping[str, Sequence[str | Path]], output: str | Path) -> Path:
-    """
-    Write a report of several runs side by side.
-
-    Args:
-        runs (`Mapping[str, Sequence]`):
-            By the name of a setting, the output folders of its seeds, see [`~egpo_trl.reports.curves.name_runs`].
-        output (`str` or `Path`):
-            File to write.
-
-    Returns:
-        `Path`:
-            The report.
-
-    Raises:
-        FileNotFoundError: If a folder holds no log.
-        ValueError: If a file is broken.
-    """
+    """Write a report of several runs side by side."""
     settings = {
         name: [read_files(Path(p), name if len(paths) == 1 else f"{name}, seed {n}") for n, p in enumerate(paths, 1)]
         for name, paths in runs.items()

@@ -39,17 +39,7 @@ class ModelCardMixin:
     def create_model_card(
         self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
     ) -> None:
-        """
-        Write the model card into the output folder.
-
-        Args:
-            model_name (`str`, *optional*):
-                Name of the model; by default that of the output folder.
-            dataset_name (`str`, *optional*):
-                Name of the rows; by default what the configuration of the run says.
-            tags (`str` or `list[str]`, *optional*):
-                Further tags.
-        """
+        """Write the model card into the output folder."""
         trainer: Any = self
         folder = Path(trainer.args.output_dir)
         name = model_name or (trainer.hub_model_id or "").split("/")[-1] or folder.resolve().name

@@ -157,9 +157,6 @@ def read_rollouts(
     Rollouts of a run: held-out completions before and after training, then groups of training rollouts by step.
 
     Where they would take more than the budget, every second group is left out until they fit.
-
-    Raises:
-        ValueError: If the log of rollouts is broken.
     """
     try:
         items = [*_held_out_items(before, after, close), *_training_items(run, close)]

@@ -62,19 +62,7 @@ def read_log(run: str | Path) -> list[dict[str, Any]]:
 
 
 def series(log: LogHistory, metric: str) -> tuple[list[int], list[float]]:
-    """
-    Steps and values of a metric, where it was logged as a finite number.
-
-    Args:
-        log (`Sequence[Mapping]`):
-            Log history, see [`read_log`].
-        metric (`str`):
-            Name of the metric.
-
-    Returns:
-        `tuple[list[int], list[float]]`:
-            Steps and values. Of several logs of one step the last counts, as after a resumption.
-    """
+    """Steps and values of a metric, where it was logged as a finite number."""
     points = {
         entry["step"]: float(value)
         for entry in log
@@ -84,39 +72,14 @@ def series(log: LogHistory, metric: str) -> tuple[list[int], list[float]]:
 
 
 def save_config(fields: Mapping[str, Any], changed: Sequence[str], versions: Mapping[str, str], run: Path) -> None:
-    """
-    Write down what a run was configured with, for its report.
-
-    Args:
-        fields (`Mapping[str, Any]`):
-            Every field, by name. Values that JSON does not know are written as text.
-        changed (`Sequence[str]`):
-            Names of the fields that differ from their defaults.
-        versions (`Mapping[str, str]`):
-            Versions of the libraries.
-        run (`Path`):
-            Output folder of the run.
-    """
+    """Write down what a run was configured with, for its report."""
     run.mkdir(parents=True, exist_ok=True)
     config = {"changed": sorted(changed), "fields": dict(fields), "versions": dict(versions)}
     (run / CONFIG_FILE).write_text(json.dumps(config, indent=1, default=str), encoding="utf-8")
 
 
 def read_config(run: Path) -> dict[str, Any] | None:
-    """
-    Configuration of a run, see [`save_config`].
-
-    Args:
-        run (`Path`):
-            Output folder of the run.
-
-    Returns:
-        `dict` or `None`:
-            `changed`, `fields` and `versions`, or `None` if the run wrote none.
-
-    Raises:
-        ValueError: If the file is broken.
-    """
+    """Configuration of a run, see [`save_config`]."""
     path = run / CONFIG_FILE
     if not path.exists():
         return None

@@ -1,21 +1,21 @@
-"""Tells whether a row can earn its reward: its own reference is written in the run's syntax and judged."""
+"""Tells whether a row can earn its reward: its own reference is written in the run's syntax and judged.
+
+`reward` is a [`~egpo_trl.rewards.tool_call.ToolCallReward`], which calls these functions.
+"""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..rollouts.policy import Policy
 from ..tool_calls.bfcl_matching import first_values
 from ..tool_calls.calls import parse_reference, parse_tools
 from ..tool_calls.completions import text_of
 
-if TYPE_CHECKING:
-    from .tool_call import ToolCallReward
-
 _THOUGHT = "One step at a time."
 _TEXT = "That cannot be answered here."
 
 
-def no_thought(reward: "ToolCallReward", row: Mapping[str, Any], policy: Policy) -> tuple[str, str] | None:
+def no_thought(reward: Any, row: Mapping[str, Any], policy: Policy) -> tuple[str, str] | None:
     """Whether a reward requires a think block that nothing asks the model for."""
     if reward.thinking != "required" or reward.reads_reasoning or policy.think_tags is not None:
         return None
@@ -29,7 +29,7 @@ def no_thought(reward: "ToolCallReward", row: Mapping[str, Any], policy: Policy)
     )
 
 
-def unearnable(reward: "ToolCallReward", row: Mapping[str, Any], reference: Any) -> tuple[str, str] | None:
+def unearnable(reward: Any, row: Mapping[str, Any], reference: Any) -> tuple[str, str] | None:
     """Why a reference, written in the syntax of a bound reward, does not earn 1.0: a reason and words."""
     tools, prompt = row.get("tools"), row.get("prompt")
     plain = reference

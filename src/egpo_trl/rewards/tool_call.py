@@ -206,26 +206,7 @@ class ToolCallReward:
         think_tags: Sequence[str] | None = None,
         stop_token_ids: Sequence[int] = (),
     ) -> "ToolCallReward":
-        """
-        A copy whose open options are taken from a tokenizer and its chat template. [`EGPOTrainer`] calls this.
-
-        Args:
-            tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-                Tokenizer of the policy.
-            chat_template_kwargs (`Mapping`, *optional*):
-                Arguments that prompts are rendered with.
-            think_tags (`Sequence[str]`, *optional*):
-                Opening and closing tag, where they are not to be found out.
-            stop_token_ids (`Sequence[int]`, *optional*):
-                Token ids that generation stops at beside the tokenizer's end-of-sequence token.
-
-        Returns:
-            [`ToolCallReward`]:
-                The bound reward.
-
-        Raises:
-            ValueError: If the tokenizer's syntax has no reader.
-        """
+        """A copy whose open options are taken from a tokenizer and its chat template. [`EGPOTrainer`] calls this."""
         turn = find_turn_format(tokenizer, chat_template_kwargs, self.syntax, think_tags or self.think_tags)
         bound = replace(
             self,
@@ -327,23 +308,7 @@ class ToolCallReward:
     def read_turn(
         self, message: Mapping[str, Any], token_ids: Any = None, names: Sequence[str] = (), tools: Any = None
     ) -> Answer:
-        """
-        Read one turn of a rollout as [`judge`] reads a completion.
-
-        Args:
-            message (`dict`):
-                Message of the assistant.
-            token_ids (`Sequence[int]`, *optional*):
-                Token ids of the turn, which count once a tokenizer is bound.
-            names (`Sequence[str]`, *optional*):
-                Names of the functions that the row offers.
-            tools (`str` or `list`, *optional*):
-                Function schemas of the row.
-
-        Returns:
-            [`~egpo_trl.tool_calls.calls.Answer`]:
-                CALL, TEXT or MALFORMED; its calls are not to be modified.
-        """
+        """Read one turn of a rollout as [`judge`] reads a completion."""
         return self._reader.read([message], None, token_ids, names, tools)
 
     def __call__(

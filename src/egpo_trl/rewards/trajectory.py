@@ -25,22 +25,7 @@ TRAJECTORY_REASONS = (*REASONS, "forbidden_call", "too_many_calls", "unfinished"
 
 
 class TrajectoryVerdict(NamedTuple):
-    """
-    What a rollout is worth.
-
-    Args:
-        score (`float`):
-            1.0 or 0.0.
-        reason (`str`):
-            `"correct"`, or what failed first; one of [`TRAJECTORY_REASONS`].
-        step (`int`):
-            Turn of the assistant that failed, or step of the reference that was not done, from 1; 0 where no single one
-            is to blame (`"correct"`, `"wrong_state"`, an unreadable row).
-        answers (`tuple[Answer, ...]`):
-            What each turn is.
-        surplus (`int`):
-            Calls beyond the number of those in the reference.
-    """
+    """What a rollout is worth."""
 
     score: float
     reason: str

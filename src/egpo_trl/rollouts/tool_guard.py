@@ -36,28 +36,14 @@ class ToolTimeout(ToolError):
 
 
 class ToolLimits(NamedTuple):
-    """
-    Limits of executed tools.
-
-    Args:
-        timeout (`float`, *optional*):
-            Seconds that a call may take. `None`: no limit, and the call runs in the trainer's own thread.
-        max_characters (`int`):
-            Characters of a result, or of an error, that the model sees.
-    """
+    """Limits of executed tools."""
 
     timeout: float | None
     max_characters: int
 
 
 class EventLoops:
-    """
-    The event loop of `async` tools, in a daemon thread; replaced where a tool blocks it.
-
-    Args:
-        loop (`asyncio.AbstractEventLoop`, *optional*):
-            A loop that runs already. By default one is started when it is needed.
-    """
+    """The event loop of `async` tools, in a daemon thread; replaced where a tool blocks it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop
@@ -81,20 +67,7 @@ class EventLoops:
 
 
 class ToolGuard:
-    """
-    Runs tools under limits.
-
-    Args:
-        limits ([`ToolLimits`]):
-            Limits.
-        loops ([`EventLoops`]):
-            Where coroutines run.
-        count (`Callable`):
-            Told of every call: `count(metric, value)` with 1.0 or 0.0 for each of `tools/not_offered`,
-            `tools/timeouts`, `tools/truncated` and `tools/wrong_types`.
-        keeps_blocks (`bool`, *optional*, defaults to `False`):
-            Whether a result that is a list of content blocks, images say, is handed on as it is.
-    """
+    """Runs tools under limits."""
 
     def __init__(
         self,
@@ -110,36 +83,12 @@ class ToolGuard:
         self._abandoned: dict[str, list[threading.Thread]] = defaultdict(list)
 
     def report(self, event: str | None = None) -> None:
-        """
-        Count a call.
-
-        Args:
-            event (`str`, *optional*):
-                One of [`COUNTERS`], if one applies.
-        """
+        """Count a call."""
         for name in COUNTERS:
             self._count(f"tools/{name}", float(name == event))
 
     def call(self, name: str, tool: Callable[..., Any], arguments: Mapping[str, Any]) -> Content:
-        """
-        Call a tool, and count the call.
-
-        Args:
-            name (`str`):
-                Its name.
-            tool (`Callable`):
-                The tool, plain or `async`.
-            arguments (`Mapping`):
-                Keyword arguments; the tool gets a copy.
-
-        Returns:
-            `str` or `list[dict]`:
-                The result as text, not longer than the limit; a list of content blocks where those are kept.
-
-        Raises:
-            ToolTimeout: If the call took too long.
-            ToolError: If the tool raised, or is not started because too many of its calls hang.
-        """
+        """Call a tool, and count the call."""
         hung = self._abandoned[name] = [thread for thread in self._abandoned[name] if thread.is_alive()]
         if len(hung) >= _MAX_ABANDONED:
             self.report("timeouts")
@@ -218,18 +167,6 @@ class RowTools:
 
     It contains every name, so that every call comes here: those of tools that the row offers are executed under guard,
     all others are refused.
-
-    Args:
-        tools (`Mapping[str, Callable]`):
-            Tools that the row offers, by name.
-        guard ([`ToolGuard`]):
-            Runs them.
-        environment (`Any`, *optional*):
-            The environment of the rollout. Once a call of one of its methods took too long, no other one is started: it
-            would meet the state that the abandoned call still changes.
-        schemas (`Mapping[str, Mapping]`, *optional*):
-            JSON schemas of the tools' arguments. A call whose argument has none of the types that its schema declares is
-            refused: what the policy wrote counts, `"12"` is not 12.
     """
 
     def __init__(

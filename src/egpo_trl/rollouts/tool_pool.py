@@ -68,20 +68,7 @@ class ExecutedTool:
 
 
 def read_schema(schema: Mapping[str, Any] | str) -> FunctionSchema:
-    """
-    A function schema in the form that chat templates take.
-
-    Args:
-        schema (`dict` or `str`):
-            The schema or its JSON text, with or without the `{"type": "function"}` wrapper.
-
-    Returns:
-        `dict`:
-            The schema with the wrapper.
-
-    Raises:
-        ValueError: If it is no function schema, or not JSON.
-    """
+    """A function schema in the form that chat templates take."""
     try:
         value = load_json(schema if isinstance(schema, str) else json.dumps(schema))
         parse_tools([value])
@@ -117,18 +104,6 @@ def _check_signature(function: Callable[..., Any], schema: FunctionSchema) -> No
 def tool_schema(tool: Callable[..., Any]) -> FunctionSchema:
     """
     Schema of a tool: the hand-written one where there is one, else that of transformers, from hints and docstring.
-
-    Args:
-        tool (`Callable`):
-            An [`ExecutedTool`], a function, or a method of an environment; the class of the latter may hold hand-written
-            schemas by method name in an attribute `tool_schemas`.
-
-    Returns:
-        `dict`:
-            Function schema with the `{"type": "function"}` wrapper.
-
-    Raises:
-        ValueError: If there is no schema to be had, or the hand-written one does not fit.
     """
     from transformers.utils import get_json_schema
 
@@ -159,16 +134,7 @@ def tool_schema(tool: Callable[..., Any]) -> FunctionSchema:
 
 
 class ToolPool:
-    """
-    The tools that rows of one kind can use: those of the trainer, and the methods of the rows' environment.
-
-    Args:
-        tools (`Sequence[Callable]`):
-            Tools.
-
-    Raises:
-        ValueError: If a tool has no schema, or two have the same name.
-    """
+    """The tools that rows of one kind can use: those of the trainer, and the methods of the rows' environment."""
 
     def __init__(self, tools: Sequence[Callable[..., Any]]) -> None:
         self.schemas: dict[str, FunctionSchema] = {}
@@ -182,31 +148,11 @@ class ToolPool:
             self.schemas[name] = schema
 
     def unknown(self, row_tools: Iterable[Mapping[str, Any]]) -> list[str]:
-        """
-        Names that a row offers and the pool does not hold.
-
-        Args:
-            row_tools (`Iterable[dict]`):
-                Function schemas of the row.
-
-        Returns:
-            `list[str]`
-        """
+        """Names that a row offers and the pool does not hold."""
         return [name for name in map(_name_of, row_tools) if name not in self.schemas]
 
     def offered(self, row_tools: Iterable[Mapping[str, Any]] | None) -> list[FunctionSchema]:
-        """
-        What a row offers of the pool.
-
-        Args:
-            row_tools (`Iterable[dict]`, *optional*):
-                Function schemas of the row. One that is nothing but a name stands for the pool's own schema. By default
-                the row offers the whole pool.
-
-        Returns:
-            `list[dict]`:
-                Function schemas in the order of the row, without those that the pool does not hold.
-        """
+        """What a row offers of the pool."""
         if row_tools is None:
             return list(self.schemas.values())
         known = [tool for tool in row_tools if _name_of(tool) in self.schemas]

@@ -34,14 +34,6 @@ class ToolText:
 
     Control text is every special token, every added token that is not a word or white space, the think tags, and the
     tags that the chat template writes.
-
-    Args:
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Tokenizer of the policy.
-        tags (`Sequence[str]`, *optional*):
-            Further control texts: the think tags in use.
-        chat_template (`str`, *optional*):
-            Chat template in use.
     """
 
     def __init__(
@@ -61,18 +53,7 @@ class ToolText:
         self._expected: dict[tuple[str, ...], Counter[Any]] = {}
 
     def defuse(self, text: str) -> str:
-        """
-        Break all control text.
-
-        Args:
-            text (`str`):
-                Any text.
-
-        Returns:
-            `str`:
-                The text with a blank behind the first character of every piece of control text, and without lone
-                surrogates, which cannot be encoded.
-        """
+        """Break all control text."""
         text = text.encode("utf-8", "replace").decode("utf-8")
         for _ in range(_MAX_PASSES):  # breaking one piece may complete another
             broken = self._pattern.sub(_break, text)
@@ -84,20 +65,7 @@ class ToolText:
     def suffix_ids(
         self, render: Callable[[list[dict[str, Any]]], list[int]], messages: Sequence[Message]
     ) -> tuple[list[int], bool]:
-        """
-        Tokens of tool messages, and of what the chat template writes around them.
-
-        Args:
-            render (`Callable`):
-                Renders tool messages to token ids.
-            messages (`Sequence[dict]`):
-                Tool messages with a `name` and a `content`.
-
-        Returns:
-            `tuple[list[int], bool]`:
-                The ids, which hold exactly the control tokens that harmless results would give, and whether anything
-                was changed for that.
-        """
+        """Tokens of tool messages, and of what the chat template writes around them."""
         safe = [self._map_text(message, self.defuse) for message in messages]
         changed = any(new["content"] != old["content"] for new, old in zip(safe, messages, strict=True))
         names = tuple(message["name"] for message in safe)

@@ -7,28 +7,7 @@ from ..reports.run_log import read_config
 
 
 def merge_adapter(adapter: str | Path, output: str | Path, base: str | None = None, dtype: str = "auto") -> Path:
-    """
-    Merge an adapter into its base model and save the result with its tokenizer.
-
-    Args:
-        adapter (`str` or `Path`):
-            Output folder of a run with `use_peft: true`, or a checkpoint of one.
-        output (`str` or `Path`):
-            Folder to write.
-        base (`str`, *optional*):
-            Folder or Hub id of the base model. By default the one that the adapter was trained on; to be named where
-            that was loaded in 4 or 8 bits.
-        dtype (`str`, *optional*, defaults to `"auto"`):
-            Number format to load and save the model in; `"auto"` is that of the base model.
-
-    Returns:
-        `Path`:
-            The folder written.
-
-    Raises:
-        ValueError: If the folder holds no adapter, would be overwritten, or the base model is quantized, as it is stored
-            or as the adapter was trained on it.
-    """
+    """Merge an adapter into its base model and save the result with its tokenizer."""
     from peft import PeftConfig, PeftModel
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 

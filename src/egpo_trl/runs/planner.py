@@ -21,31 +21,7 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 
 @dataclass(frozen=True)
 class ModelSize:
-    """
-    What the memory depends on, of a model.
-
-    Args:
-        parameters (`int`):
-            Parameters, tied ones once, adapters excluded.
-        largest_layer (`int`):
-            Parameters of the largest module that holds parameters of its own.
-        linear (`int`):
-            Parameters of the linear layers that quantization replaces.
-        adapter (`int`):
-            Parameters of the adapters.
-        layers (`int`):
-            Transformer blocks.
-        hidden (`int`):
-            Width of the residual stream.
-        attention (`int`):
-            Width of the queries, all heads together.
-        intermediate (`int`):
-            Width inside the feed-forward layers.
-        kv_width (`int`):
-            Key and value numbers per token and layer.
-        vocabulary (`int`):
-            Size of the vocabulary.
-    """
+    """What the memory depends on, of a model."""
 
     parameters: int
     largest_layer: int
@@ -61,49 +37,7 @@ class ModelSize:
 
 @dataclass(frozen=True)
 class Plan:
-    """
-    A run, as far as memory goes.
-
-    Args:
-        engine (`str`):
-            One of [`~egpo_trl.runs.launch_checks.ENGINES`].
-        processes (`int`):
-            GPUs that train.
-        offload_optimizer (`bool`):
-            Whether optimizer states are held in main memory (ZeRO-3).
-        offload_parameters (`bool`):
-            Whether parameters are held there as well.
-        dtype_bytes (`int`):
-            Bytes of a weight as loaded.
-        adapters (`bool`):
-            Whether adapters are trained instead of the weights.
-        bits (`int`):
-            4 or 8 for a quantized base, else 16.
-        nested (`bool`):
-            Whether the constants of 4-bit quantization are quantized as well.
-        reference (`bool`):
-            Whether `beta` asks for a reference model.
-        micro_batch (`int`):
-            `per_device_train_batch_size`.
-        rollouts (`int`):
-            Rollouts that a GPU generates at a time.
-        tokens (`int`):
-            Tokens of a prompt and its completion.
-        checkpointing (`bool`):
-            `gradient_checkpointing`.
-        vllm (`str`):
-            `"none"`, `"colocate"` or `"server"`.
-        vllm_share (`float`):
-            `vllm_gpu_memory_utilization`.
-        prompt (`int`):
-            Tokens of a prompt.
-        group (`int`):
-            Rollouts of a prompt that follow each other in a micro-batch and share its tokens; 1 where none are shared.
-        token_limit (`int`, *optional*):
-            `max_tokens_per_pass`.
-        step_rollouts (`int`):
-            Rollouts of a GPU in one optimizer step.
-    """
+    """A run, as far as memory goes."""
 
     engine: str
     processes: int
@@ -133,19 +67,7 @@ class Plan:
 
 
 def measure_model(config: Any, peft_config: Any = None) -> ModelSize:
-    """
-    Size of a model, from its config on the meta device.
-
-    Args:
-        config ([`~transformers.PreTrainedConfig`]):
-            Config of a causal language model.
-        peft_config ([`~peft.PeftConfig`], *optional*):
-            Adapters.
-
-    Returns:
-        [`ModelSize`]:
-            Its numbers.
-    """
+    """Size of a model, from its config on the meta device."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -185,23 +107,7 @@ def measure_model(config: Any, peft_config: Any = None) -> ModelSize:
 def make_plan(
     args: "GRPOConfig", model_args: "ModelConfig", accelerate_config: dict[str, Any], prompt_length: int
 ) -> Plan:
-    """
-    Plan of a recipe under an engine.
-
-    Args:
-        args ([`~trl.GRPOConfig`]):
-            Training arguments.
-        model_args ([`~trl.ModelConfig`]):
-            Model, quantization and adapters.
-        accelerate_config (`dict`):
-            Contents of a file of `configs/accelerate/`.
-        prompt_length (`int`):
-            Tokens of a long prompt.
-
-    Returns:
-        [`Plan`]:
-            What the memory depends on.
-    """
+    """Plan of a recipe under an engine."""
     kind = accelerate_config["distributed_type"]
     deepspeed = deepspeed_settings(accelerate_config.get("deepspeed_config") or {})
     processes = accelerate_config["num_processes"]
@@ -234,16 +140,6 @@ def model_states(size: ModelSize, plan: Plan) -> dict[str, float]:
     Bytes of parameters, gradients and optimizer states on one GPU, when every weight is trained.
 
     DeepSpeed's figures are those of its own estimators. FSDP2 under accelerate holds float32 weights.
-
-    Args:
-        size ([`ModelSize`]):
-            The model.
-        plan ([`Plan`]):
-            The run.
-
-    Returns:
-        `dict[str, float]`:
-            Bytes by name.
     """
     total, share = size.parameters, size.parameters / plan.processes
     if plan.engine == "zero3":
@@ -329,21 +225,7 @@ def total(parts: dict[str, float]) -> float:
 
 
 def remedies(size: ModelSize, plan: Plan, gpu_bytes: float) -> list[str]:
-    """
-    Settings that would make a run fit, each on its own; if none does, all that are needed together.
-
-    Args:
-        size ([`ModelSize`]):
-            The model.
-        plan ([`Plan`]):
-            A run that does not fit.
-        gpu_bytes (`float`):
-            Size of the GPU.
-
-    Returns:
-        `list[str]`:
-            Settings; empty where nothing helps but more GPUs, larger ones or a smaller model.
-    """
+    """Settings that would make a run fit, each on its own; if none does, all that are needed together."""
     fewer = min(plan.rollouts, max(plan.micro_batch, 8))
     changes: list[tuple[str, dict[str, Any]]] = [
         ("gradient_checkpointing: true", {"checkpointing": True}),
@@ -371,21 +253,7 @@ def remedies(size: ModelSize, plan: Plan, gpu_bytes: float) -> list[str]:
 
 
 def describe(size: ModelSize, plan: Plan, gpu_gb: float) -> str:
-    """
-    The table of a plan, whether it fits, and what would make it fit.
-
-    Args:
-        size ([`ModelSize`]):
-            The model.
-        plan ([`Plan`]):
-            The run.
-        gpu_gb (`float`):
-            Size of the GPU in GB.
-
-    Returns:
-        `str`:
-            Lines to print.
-    """
+    """The table of a plan, whether it fits, and what would make it fit."""
     gpu_bytes = gpu_gb * 1e9
     parts = memory(size, plan, gpu_bytes)
     needed = total(parts)

@@ -35,12 +35,7 @@ def load_tokenizer(model_args: "ModelConfig", trust_remote_code: bool) -> "PreTr
 
 
 def check_adapter(model_args: "ModelConfig") -> list[str]:
-    """
-    Notes about an adapter that is trained further, if the model is one; from then on `use_peft` is set.
-
-    Raises:
-        ValueError: If fields ask for another adapter than the one in the folder.
-    """
+    """Notes about an adapter that is trained further, if the model is one; from then on `use_peft` is set."""
     import json
 
     folder = model_folder(model_args.model_name_or_path)

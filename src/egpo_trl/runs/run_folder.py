@@ -82,22 +82,7 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], is_strict: 
 
 
 def check_run_folder(output: Path, run: RunRecord, resume: str | bool | None, overwrite: bool) -> None:
-    """
-    Check that a run may write into its output folder and continue the checkpoint that it names.
-
-    Args:
-        output (`Path`):
-            Folder of the run.
-        run ([`RunRecord`]):
-            The run.
-        resume (`str` or `bool`, *optional*):
-            Checkpoint, `True` for the latest one in the folder, or `None`.
-        overwrite (`bool`):
-            Whether another run in the folder is to be removed.
-
-    Raises:
-        ValueError: If the folder, or the folder of the checkpoint, holds another run.
-    """
+    """Check that a run may write into its output folder and continue the checkpoint that it names."""
     if isinstance(resume, str):
         source = Path(resume).resolve().parent
         found = read_config(source)
@@ -144,22 +129,7 @@ def record_run(output: Path, run: RunRecord) -> None:
 
 
 def check_checkpoint(path: str | Path | None, output: Path) -> str | bool | None:
-    """
-    What `resume_from_checkpoint` names, checked before a model is loaded.
-
-    Args:
-        path (`str` or `Path`, *optional*):
-            Value of the config: a folder, `"true"` for the latest checkpoint of the output folder, or nothing.
-        output (`Path`):
-            The output folder.
-
-    Returns:
-        `str` or `bool` or `None`:
-            What [`~transformers.Trainer.train`] takes.
-
-    Raises:
-        ValueError: If the folder is not a complete checkpoint, or there is no checkpoint.
-    """
+    """What `resume_from_checkpoint` names, checked before a model is loaded."""
     if path is None or str(path).lower() in ("", "false"):
         return None
     if str(path).lower() == "true":

@@ -160,26 +160,7 @@ def _without_long_rows(
 def check_before_loading(
     script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig", rows: RunRows
 ) -> tuple[RunRows, list[str]]:
-    """
-    Every launch check that can be made before the model is loaded.
-
-    Args:
-        script ([`EGPOScriptArguments`]):
-            Prompt style, and whether over-long rows are left out.
-        args ([`EGPOConfig`]):
-            Training.
-        model_args ([`~trl.ModelConfig`]):
-            Model, quantization and adapters.
-        rows ([`RunRows`]):
-            Rows of the run.
-
-    Returns:
-        `tuple[RunRows, list[str]]`:
-            The rows to train on, and notes.
-
-    Raises:
-        ValueError: If the run is known to fail; the message names the remedy.
-    """
+    """Every launch check that can be made before the model is loaded."""
     from transformers import AutoConfig
 
     found = check_adapter(model_args)

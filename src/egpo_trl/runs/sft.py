@@ -1,5 +1,6 @@
 """Trains on the right answers of canonical rows with TRL's own trainer: the paper's baseline."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from ..data.rows import BAD_ROWS, BAD_ROWS_HELP, Check, Problem
 from ..demo.names import DEMO
 from ..tool_calls.calls import parse_reference
 from .script_arguments import RowsArguments
+
+_END = re.compile(r"(?:<[^<>\s]+>|\[e~\[)\s*$")  # of a turn
 
 if TYPE_CHECKING:
     from trl import ModelConfig, SFTConfig
@@ -113,8 +116,11 @@ class _TargetCheck:
         if not parse_reference(row["reference"]):
             return None  # any text is right
         target = self._conversations.target(row)
+        texts = [target]
+        for _ in range(2):  # templates may end a turn and the conversation (Phi)
+            texts.append(_END.sub("", texts[-1]))
         asked = (row["reference"], row.get("tools"), row["prompt"])
-        verdicts = [reward.judge(target, *asked) for reward in self._rewards]
+        verdicts = [reward.judge(text, *asked) for reward in self._rewards for text in texts]
         if any(verdict.score == 1 for verdict in verdicts):
             return None
         reason = verdicts[0].reason

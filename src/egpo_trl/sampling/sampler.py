@@ -57,17 +57,6 @@ class Sampler(Protocol):
 
         The caller may append requests to the list while completions are yielded. A sampler answers those too, or leaves
         them to the next call, as one that works in batches does.
-
-        Args:
-            requests (`Sequence[Request]`):
-                What to sample.
-
-        Yields:
-            `tuple[int, Completion]`:
-                Position of a request and its completion, as they finish, in any order.
-
-        Raises:
-            SamplingStopped: If the back end fails for good; what was yielded counts.
         """
 
     def close(self) -> None:

@@ -37,18 +37,6 @@ def bfcl_difference(call: ToolCall, wanted: ToolCall, schemas: Mapping[str, Sche
     Strings are compared without case, blanks and the characters `,./-_*^`; an integer passes for a float at top level,
     nothing else passes for another type; `""` among the values means that an argument may be left out unless the schema
     requires it; lists are ordered.
-
-    Args:
-        call ([`ToolCall`]):
-            Call of the completion.
-        wanted ([`ToolCall`]):
-            Reference call; each argument is a list of acceptable values.
-        schemas (`Mapping[str, Mapping]`):
-            JSON schema of the arguments of each function that the row offers, in BFCL's or in JSON Schema's spelling.
-
-    Returns:
-        `str` or `None`:
-            `None` if the call is acceptable, else a reason as in [`~egpo_trl.tool_calls.matching.compare_calls`].
     """
     if call.name != wanted.name:
         return "wrong_function"

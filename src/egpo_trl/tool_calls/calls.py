@@ -63,22 +63,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
 def decode_json(text: str, start: int = 0) -> tuple[Any, int]:
-    """
-    Read one strict JSON value: no duplicate keys, no NaN or Infinity, no lone surrogates, bounded depth.
-
-    Args:
-        text (`str`):
-            Text that holds the value.
-        start (`int`, *optional*, defaults to `0`):
-            Where the value starts.
-
-    Returns:
-        `tuple[Any, int]`:
-            The value and the position behind it.
-
-    Raises:
-        InvalidJSON: If there is no such value.
-    """
+    """Read one strict JSON value: no duplicate keys, no NaN or Infinity, no lone surrogates, bounded depth."""
     if len(text) - start > MAX_CHARACTERS:
         raise InvalidJSON(f"longer than {MAX_CHARACTERS} characters")
     try:
@@ -122,22 +107,7 @@ def load_json(text: str) -> Any:
 
 
 def call_from_object(value: Any, argument_keys: Sequence[str] = ("arguments",)) -> ToolCall:
-    """
-    A call from its JSON object `{"name": …, "arguments": {…}}`.
-
-    Args:
-        value (`Any`):
-            JSON value.
-        argument_keys (`Sequence[str]`, *optional*, defaults to `("arguments",)`):
-            Keys that the arguments may stand under.
-
-    Returns:
-        [`ToolCall`]:
-            The call.
-
-    Raises:
-        ValueError: If the value is anything else; the message says what.
-    """
+    """A call from its JSON object `{"name": …, "arguments": {…}}`."""
     if not isinstance(value, dict):
         raise ValueError("a call must be an object")
     for key in argument_keys:
@@ -152,20 +122,7 @@ def call_from_object(value: Any, argument_keys: Sequence[str] = ("arguments",)) 
 
 
 def parse_reference(reference: str | list[Any]) -> tuple[ToolCall, ...]:
-    """
-    Reference calls of a row.
-
-    Args:
-        reference (`str` or `list`):
-            JSON string, or its value: a list of `{"name": …, "arguments": {…}}`; empty where text is right.
-
-    Returns:
-        `tuple[ToolCall, ...]`:
-            The calls.
-
-    Raises:
-        ValueError: If it is not such a list; the message says what is wrong.
-    """
+    """Reference calls of a row."""
     value = load_json(reference) if isinstance(reference, str) else reference
     if not isinstance(value, list):
         raise ValueError("must be a list of calls; an empty list means that text is right")
@@ -179,20 +136,7 @@ def parse_reference(reference: str | list[Any]) -> tuple[ToolCall, ...]:
 
 
 def parse_tools(tools: str | list[Any] | None) -> dict[str, Mapping[str, Any]]:
-    """
-    Parameter schemas of the functions that a row offers, by name.
-
-    Args:
-        tools (`str` or `list` or `None`):
-            JSON string, or its value: a list of function schemas, with or without the `{"type": "function"}` wrapper.
-
-    Returns:
-        `dict[str, Mapping]`:
-            JSON schema of the arguments of each function.
-
-    Raises:
-        ValueError: If it is not such a list, or a name stands twice; the message says what is wrong.
-    """
+    """Parameter schemas of the functions that a row offers, by name."""
     value = load_json(tools) if isinstance(tools, str) else tools
     if value is None:
         return {}
@@ -221,20 +165,7 @@ def _load_tools(text: str) -> list[dict[str, Any]] | None:
 
 
 def parse_row_tools(tools: Any) -> list[dict[str, Any]] | None:
-    """
-    Function schemas of a row, as a chat template takes them.
-
-    Args:
-        tools (`str` or `None`):
-            JSON string of a list of function schemas.
-
-    Returns:
-        `list[dict]` or `None`:
-            The schemas, not to be modified; `None` where the row offers no function.
-
-    Raises:
-        ValueError: If the value is neither `None` nor such a string.
-    """
+    """Function schemas of a row, as a chat template takes them."""
     if tools is None:
         return None
     if not isinstance(tools, str):

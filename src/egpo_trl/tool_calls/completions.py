@@ -42,30 +42,7 @@ _read_repeated = lru_cache(maxsize=512)(_read_plain)  # the rollouts of a group 
 
 @dataclass(frozen=True)
 class CompletionReader:
-    """
-    Reads completions in every shape that TRL hands to a reward.
-
-    Args:
-        syntax (`str`, *optional*, defaults to `"auto"`):
-            One of [`SYNTAXES`], or `"auto"`: an answer that starts with `[` is pythonic, any other Hermes.
-        thinking (`str`, *optional*, defaults to `"required"`):
-            `"required"`, `"optional"` or `"off"`.
-        think_tags (`tuple[str, str]`, *optional*, defaults to `("<think>", "</think>")`):
-            Opening and closing tag of the chain of thought. The native syntax has its own.
-        think_prefilled (`bool`, *optional*):
-            Whether prompts end with the opening tag; by default it is read off each prompt that is a string.
-        allow_text (`bool`, *optional*, defaults to `False`):
-            Whether text may stand beside calls.
-        generation_prompt (`str`, *optional*, defaults to `""`):
-            What the chat template writes before a completion; the native syntax may start in it.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
-            Tokenizer that completions given as token ids are decoded with.
-        stop_token_ids (`tuple[int, ...]`, *optional*):
-            Token ids that end a turn beside the tokenizer's end-of-sequence token.
-
-    Raises:
-        ValueError: If `syntax` is `"native"` and the tokenizer has no response template.
-    """
+    """Reads completions in every shape that TRL hands to a reward."""
 
     syntax: str = "auto"
     thinking: str = "required"
@@ -105,25 +82,7 @@ class CompletionReader:
         names: Collection[str] = (),
         tools: Any = None,
     ) -> Answer:
-        """
-        Read one completion.
-
-        Args:
-            completion (`str` or `list[dict]`):
-                Text, or messages. The calls of all assistant turns of a rollout count together.
-            prompt (`str` or `list[dict]`, *optional*):
-                Prompt of the completion.
-            token_ids (`Sequence[int]`, *optional*):
-                Token ids of the completion, read where its text may have lost special tokens.
-            names (`Collection[str]`, *optional*):
-                Names of the functions that the row offers.
-            tools (`str` or `list[dict]`, *optional*):
-                Function schemas of the row.
-
-        Returns:
-            [`Answer`]:
-                CALL, TEXT or MALFORMED.
-        """
+        """Read one completion."""
         if isinstance(completion, str):
             turns: list[Any] = [{"role": "assistant", "content": completion}]
         else:
@@ -224,24 +183,7 @@ class CompletionReader:
         return answer if again.state is State.MALFORMED else again
 
     def write(self, calls: Sequence[ToolCall], text: str = "", thought: str = "") -> str:
-        """
-        Write a completion that is read as these calls, or as this text where there are none.
-
-        Args:
-            calls (`Sequence[ToolCall]`):
-                The calls.
-            text (`str`, *optional*):
-                Text of an answer without calls.
-            thought (`str`, *optional*):
-                Chain of thought; it stands there unless `thinking` is `"off"`.
-
-        Returns:
-            `str`:
-                The completion, without the end of the turn.
-
-        Raises:
-            ValueError: If the syntax is `"native"` and the chat template does not write calls.
-        """
+        """Write a completion that is read as these calls, or as this text where there are none."""
         syntax = SYNTAX_BY_NAME.get("pythonic" if self.syntax == "auto" else self.syntax)
         if syntax is not None:
             answer = syntax.write(calls) if calls else syntax.write_text(text)

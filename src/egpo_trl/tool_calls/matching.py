@@ -85,18 +85,6 @@ def exact_difference(call: ToolCall, wanted: ToolCall, schemas: Mapping[str, Sch
 
     A bool is never a number, an integer equals a float only where the schema says `number` or `float`, strings are
     compared as they are, lists are ordered, objects are not.
-
-    Args:
-        call ([`ToolCall`]):
-            Call of the completion.
-        wanted ([`ToolCall`]):
-            Reference call.
-        schemas (`Mapping[str, Mapping]`):
-            JSON schema of the arguments of each function that the row offers.
-
-    Returns:
-        `str` or `None`:
-            `None` if they are equal, else a reason as in [`compare_calls`].
     """
     if call.name != wanted.name:
         return "wrong_function"
@@ -123,22 +111,6 @@ def _same_type(value: Any, wanted: Any) -> bool:
 def values_equal(value: Any, wanted: Any, schemas: Sequence[Schema], root: Schema, depth: int = 0) -> bool:
     """
     Whether two JSON values are equal where one of `schemas` describes them; without a schema numbers keep their type.
-
-    Args:
-        value (`Any`):
-            Value in the completion.
-        wanted (`Any`):
-            Value in the reference.
-        schemas (`Sequence[Mapping]`):
-            Schemas that may describe the place (several behind `anyOf` and the like).
-        root (`Mapping`):
-            Schema that local references start from.
-        depth (`int`, *optional*, defaults to `0`):
-            Levels above this one; values nested deeper than the bound are unequal.
-
-    Returns:
-        `bool`:
-            `True` if they are equal.
     """
     if depth > MAX_DEPTH:
         return False

@@ -13,14 +13,6 @@ _TOKEN = re.compile(r"""\"(?:[^"\\]|\\.)*\\?(?:\"|\Z)|'(?:[^'\\]|\\.)*\\?(?:'|\Z
 def read_named_calls(text: str) -> tuple[ToolCall, ...] | None:
     """
     Read a list of pythonic calls whose function and argument names may be any text, such as `[Get Weather(from=1)]`.
-
-    Args:
-        text (`str`):
-            The list.
-
-    Returns:
-        `tuple[ToolCall, ...]` or `None`:
-            The calls, `None` if it is no such list.
     """
     if len(text) > MAX_CHARACTERS:
         return None

@@ -29,17 +29,7 @@ _WORDS = {"true": True, "True": True, "false": False, "False": False, "null": No
 
 
 def find_response_template(tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any] | None:
-    """
-    The response template of a tokenizer, without changing the tokenizer.
-
-    Args:
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Tokenizer.
-
-    Returns:
-        `dict` or `None`:
-            Its own `response_template`, else the one that TRL knows for its chat template, if any reads tool calls.
-    """
+    """The response template of a tokenizer, without changing the tokenizer."""
     template = getattr(tokenizer, "response_template", None)
     if template is None:
         from trl.chat_template_utils import add_response_schema
@@ -61,18 +51,7 @@ def types_by_schema(template: Mapping[str, Any]) -> bool:
 
 
 class NativeReader:
-    """
-    Reader of completions in a tokenizer's own syntax.
-
-    Args:
-        template (`dict`):
-            Response template, see [`find_response_template`].
-        thinking (`str`, *optional*, defaults to `"required"`):
-            `"required"`, `"optional"` or `"off"`, as in [`~egpo_trl.tool_calls.thinking.split_completion`].
-
-    Raises:
-        ValueError: If transformers does not accept the template.
-    """
+    """Reader of completions in a tokenizer's own syntax."""
 
     def __init__(self, template: Mapping[str, Any], thinking: str = "required") -> None:
         from transformers.utils.chat_parsing.response_templates import load_response_template
@@ -101,25 +80,7 @@ class NativeReader:
         function_names: Collection[str] = (),
         allow_text: bool = False,
     ) -> Answer:
-        """
-        Read a completion, chain of thought and answer.
-
-        Args:
-            text (`str`):
-                Completion with its special tokens, the end of the turn included.
-            prefix (`str`, *optional*):
-                Prompt before it; what follows the start of the assistant's turn belongs to the completion.
-            tools (`Sequence[dict]`, *optional*):
-                Function schemas of the row, which type the arguments of syntaxes that write values without quotes.
-            function_names (`Collection[str]`, *optional*):
-                Names of the functions that the row offers, to tell text from fragments of a call.
-            allow_text (`bool`, *optional*, defaults to `False`):
-                Whether text may stand beside the calls.
-
-        Returns:
-            [`Answer`]:
-                CALL, TEXT or MALFORMED, the latter also where the reasoning template is not kept.
-        """
+        """Read a completion, chain of thought and answer."""
         if len(text) > MAX_CHARACTERS or _END in text or _BLANKS.search(text) or not self._is_balanced(text):
             return Answer(State.MALFORMED, reason="malformed_call")
         if self._answer_length(text, prefix) > _MAX_ANSWER:

@@ -19,22 +19,7 @@ _END_OF_TURN = re.compile(r"\s*(?:<[^<>\s]+>|\[e~\[)\s*$")
 
 
 def find_syntax(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """
-    Syntax of tool calls of a tokenizer, found by letting its chat template write one.
-
-    Args:
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
-            Tokenizer.
-
-    Returns:
-        `str`:
-            The syntax that reads what the template writes, or whose tokens the template tells the model to write;
-            `"native"` if only the tokenizer's response template reads it; `"pythonic"` if the template knows no tools at
-            all, so that only the prompt can ask for calls.
-
-    Raises:
-        ValueError: If the template writes calls that nothing here reads, or knows tools and does not show how to call them.
-    """
+    """Syntax of tool calls of a tokenizer, found by letting its chat template write one."""
     template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
     named = [name for name, syntax in SYNTAX_BY_NAME.items() if any(mark in template for mark in syntax.marks)]
     written = list(dict.fromkeys(_written_turns(tokenizer, [_PROBE])))

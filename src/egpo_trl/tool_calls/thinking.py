@@ -54,24 +54,6 @@ def split_completion(
     Split a completion behind its think block.
 
     The template is kept when there is exactly one think block, it is closed, and it comes first.
-
-    Args:
-        text (`str`):
-            Completion.
-        thinking (`str`, *optional*, defaults to `"required"`):
-            `"required"`: the block must be there; `"optional"`: it may be; `"off"`: it must not.
-        prefilled (`bool`, *optional*, defaults to `False`):
-            Whether the prompt ends with the opening tag, so that the completion starts inside the block.
-        start (`str`, *optional*, defaults to `"<think>"`):
-            Opening tag.
-        end (`str`, *optional*, defaults to `"</think>"`):
-            Closing tag.
-
-    Returns:
-        [`Split`]:
-            Its `reason` is `None` where the template is kept, else `"no_think_block"`, `"unclosed_think_block"`,
-            `"several_think_blocks"` or `"unexpected_think_block"`. Tags behind the block are the reader's to judge:
-            they may stand in a string argument.
     """
     begin = 0
     if not prefilled:

@@ -9,22 +9,7 @@ __all__ = ["MCPTools", "OpenAPITools", "read_schemas"]
 
 
 def read_schemas(mcp: str | None = None, openapi: str | None = None) -> list[dict[str, Any]]:
-    """
-    Function schemas of an MCP server or of an OpenAPI document.
-
-    Args:
-        mcp (`str`, *optional*):
-            Command that starts a server, or its address.
-        openapi (`str`, *optional*):
-            File or address of a document.
-
-    Returns:
-        `list[dict]`:
-            Function schemas in the form of the chat-completions API.
-
-    Raises:
-        ValueError: If the server cannot be started or asked, or the document cannot be read.
-    """
+    """Function schemas of an MCP server or of an OpenAPI document."""
     if mcp is not None:
         with MCPTools(mcp) as server:
             return server.schemas

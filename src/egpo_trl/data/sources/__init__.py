@@ -45,30 +45,7 @@ class Skipped:
 
 
 class Conversion:
-    """
-    Canonical rows of a data set, to be iterated over; made by [`convert`]. Each iteration starts again.
-
-    Args:
-        source (`str`, *optional*):
-            Key of [`SOURCES`]; by default the form of each record is recognised.
-        read (`Callable`):
-            Gives the records for a source, or for none.
-        options (`Mapping[str, Any]`):
-            Options of the source's `convert_record`.
-        on_skip (`Callable`):
-            Called with each [`Skipped`].
-        fields (`Mapping[str, str]`, *optional*):
-            Names of the fields that hold `messages`, `tools` and `answers`.
-        tools (`Any`, *optional*):
-            Functions that records without any offer.
-
-    Attributes:
-        num_records (`int`): Records read so far.
-        num_rows (`int`): Rows given so far.
-        skipped (`Counter`): Records left out so far, by field.
-        reasons (`Counter`): The same, by field and reason; rare ones beyond the first 1,000 are not counted.
-        sources (`Counter`): Records converted so far, by source.
-    """
+    """Canonical rows of a data set, to be iterated over; made by [`convert`]. Each iteration starts again."""
 
     def __init__(
         self,
@@ -97,12 +74,7 @@ class Conversion:
 
     @cached_property
     def found(self) -> dict[str, str]:
-        """
-        Sources of the first records, each with the reason that it was recognised for.
-
-        Raises:
-            UnknownFormat: If no record is of a known form, one is of several, or all are of another than that named.
-        """
+        """Sources of the first records, each with the reason that it was recognised for."""
         peeked = (record for record in self._read(self._source) if not isinstance(record, Unconvertible))
         first = [self._renamed(record, self._source) for record in islice(peeked, _PEEKED)]
         if self._source is not None:

@@ -59,26 +59,7 @@ def convert_messages(
     keep_system: bool | None = None,
     tool_fields: tuple[str, ...] = TOOL_FIELDS,
 ) -> list[Row]:
-    """
-    Rows of a record whose messages are in a field.
-
-    Args:
-        record (`Mapping[str, Any]`):
-            Record, also with `system` (a text or blocks of it) and `answers`.
-        field (`str`, *optional*, defaults to `"messages"`):
-            Field that holds the messages.
-        keep_system (`bool`, *optional*):
-            Whether system messages are kept; by default those that do not list the functions.
-        tool_fields (`tuple[str, ...]`, *optional*):
-            Fields that may hold the functions, in order; without any, a system message between tags such as `<tools>`.
-
-    Returns:
-        `list[dict]`:
-            Rows.
-
-    Raises:
-        Unconvertible: If the record has no row.
-    """
+    """Rows of a record whose messages are in a field."""
     messages = _messages_of(record, field)
     conversation = Conversation(_functions_of(record, messages, field, tool_fields), field)
     add_messages(conversation, messages, keep_system)
@@ -160,21 +141,6 @@ def add_messages(
     """
     Add messages to a conversation: those of the chat-completions API, of ShareGPT (`from`, `value`), of Anthropic (blocks
     of `tool_use` and `tool_result`), items of OpenAI's Responses, and calls and results as messages of their own roles.
-
-    Args:
-        conversation ([`Conversation`]):
-            Where they go.
-        messages (`Any`):
-            List of messages.
-        keep_system (`bool`, *optional*, defaults to `True`):
-            Whether system messages are added; `None` for those that do not list the functions.
-        calls_in_text (`bool`, *optional*, defaults to `True`):
-            Whether calls are looked for in the text of assistant messages.
-        first (`int`, *optional*, defaults to `0`):
-            Position of the first one in the record, for errors.
-
-    Raises:
-        Unconvertible: If it is not such a list.
     """
     field = conversation.field
     if not isinstance(messages, list) or not messages:

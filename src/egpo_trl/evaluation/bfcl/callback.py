@@ -27,21 +27,6 @@ class BFCLCallback(TrainerCallback):
     that `egpo-trl compare` reads them. An evaluation that fails is a warning. For a model that one process holds: others
     would wait.
 
-    Args:
-        every_steps (`int`):
-            Steps between two evaluations.
-        log (`Callable[[dict[str, float]], None]`):
-            Where the metrics go: `eval_bfcl/<category>`, `eval_bfcl/mean` over the categories, and `eval_bfcl/strict`,
-            the mean strict share. [`~transformers.Trainer.log`] of the trainer's base class: that of GRPO's would close
-            the averages of the training metrics.
-        suite (`Mapping[str, Any]`, *optional*):
-            Options of [`BFCL`]; by default 8 entries of each category with a single turn.
-        sampling (`Mapping[str, Any]`, *optional*):
-            Fields of [`~egpo_trl.sampling.config.EvaluationConfig`], such as `max_new_tokens` and `prompt_style`.
-
-    Raises:
-        ValueError: If an option is wrong, or what BFCL needs is not installed.
-
     Example:
 
     ```python

@@ -19,21 +19,7 @@ _MALFORMED = Answer(State.MALFORMED, reason="malformed_call")
 
 
 def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
-    """
-    Read an answer in the bare JSON syntax. The arguments stand under `arguments` or `parameters`.
-
-    Args:
-        text (`str`):
-            The answer: what follows the chain of thought.
-        function_names (`Collection[str]`, *optional*):
-            Names of the functions that the row offers, to tell text from fragments of a call.
-        allow_text (`bool`, *optional*, defaults to `False`):
-            Whether text may stand before and behind the JSON. It starts at the first bracket or brace.
-
-    Returns:
-        [`Answer`]:
-            CALL, TEXT or MALFORMED.
-    """
+    """Read an answer in the bare JSON syntax. The arguments stand under `arguments` or `parameters`."""
     text = text.strip()
     before, tag, behind = text.partition(_PYTHON_TAG)
     if tag:

@@ -13,21 +13,7 @@ _CLOSE = re.compile(r"\s*</tool_call>\s*")
 
 
 def read_hermes(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
-    """
-    Read an answer in the Hermes syntax. White space is allowed around the tags and the JSON, nothing else is.
-
-    Args:
-        text (`str`):
-            The answer: what follows the chain of thought.
-        function_names (`Collection[str]`, *optional*):
-            Names of the functions that the row offers, to tell text from fragments of a call.
-        allow_text (`bool`, *optional*, defaults to `False`):
-            Whether text may stand before, between and behind the calls.
-
-    Returns:
-        [`Answer`]:
-            CALL, TEXT or MALFORMED.
-    """
+    """Read an answer in the Hermes syntax. White space is allowed around the tags and the JSON, nothing else is."""
     text = text.strip()
     if _OPEN not in text:
         return read_text(text, function_names, "hermes")

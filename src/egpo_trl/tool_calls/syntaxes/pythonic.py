@@ -23,7 +23,7 @@ _OPENING = re.compile(r"\[\s*[^\W\d][\w.]*\(")
 _WARNS = re.compile(r"\\|\d\.?[A-Za-z]")  # what Python's parser may warn about
 _MAX_PYTHONIC = 32_000  # characters: the parser is slow on long chains of operators
 _MAX_PIECES = 2000  # commas and the like: the parser takes about 10 microseconds for each
-_MAX_BITS = 14_283  # of an integer; one with 4,300 decimal digits may have one more
+_MAX_INTEGER = 10**4300  # as many digits as Python writes; more cannot be shown or compared as JSON
 _JSON_NAMES = {"true": True, "false": False, "null": None}
 _QUOTED = (
     r"""'''(?:[^\\']|\\.|'(?!''))*(?:''')?|\"\"\"(?:[^\\"]|\\.|"(?!""))*(?:\"\"\")?"""
@@ -48,18 +48,6 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
     `<answer>…</answer>`, or between the tokens of LFM2 (`<|tool_call_start|>`, `<|tool_call_end|>`) or of Llama 4
     (`<|python_start|>`, `<|python_end|>`). `True` and `true`, `None` and `null` mean the same; tuples are lists;
     comments are not allowed.
-
-    Args:
-        text (`str`):
-            The answer: what follows the chain of thought.
-        function_names (`Collection[str]`, *optional*):
-            Names of the functions that the row offers, to tell text from fragments of a call.
-        allow_text (`bool`, *optional*, defaults to `False`):
-            Whether text may stand before and behind the list, which then runs from the first `[name(` to the last `]`.
-
-    Returns:
-        [`Answer`]:
-            CALL, TEXT or MALFORMED.
     """
     text = text.strip()
     wrapped = _WRAPPED.fullmatch(text)
@@ -104,20 +92,7 @@ def _ends_early(text: str, error: Exception) -> bool:
 
 
 def read_literal(text: str) -> Any:
-    """
-    Read a Python literal as a JSON value, such as the `{'a': True}` that `repr` writes.
-
-    Args:
-        text (`str`):
-            The literal.
-
-    Returns:
-        `Any`:
-            The value; tuples are lists.
-
-    Raises:
-        ValueError: If it is no literal that JSON can express.
-    """
+    """Read a Python literal as a JSON value, such as the `{'a': True}` that `repr` writes."""
     if not text.strip():
         raise _NotACall("empty")
     call = _calls(f"[f(value=(\n{text}\n))]")
@@ -229,7 +204,7 @@ def _literal_dict(node: ast.Dict, depth: int) -> dict[str, Any]:
 
 
 def _json_constant(value: Any) -> Any:
-    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+    if isinstance(value, int) and abs(value) >= _MAX_INTEGER:
         raise _NotACall("an integer that JSON does not read")  # Python writes no longer one in decimal
     if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
