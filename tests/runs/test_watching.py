@@ -77,7 +77,8 @@ def test_scores_before_during_and_after_are_logged_for_trackers(run):
         halves = [json.loads((folder / f"{half}.json").read_text()) for half in ("before", "after")]
         scores = [half[decoding]["exact_match"]["all"] for half in halves]
         assert [entry[name] for entry in log if name in entry][::2] == scores
-    assert all("reward" not in entry for entry in log if "eval_exact_match/greedy" in entry)  # whose means go on
+    assert [entry["step"] for entry in log if "reward" in entry] == [1, 2]  # no log of a step is lost
+    assert all("reward" not in entry for entry in log if "eval_exact_match/greedy" in entry)
 
 
 def test_rollouts_are_written_token_by_token(run):

@@ -85,38 +85,40 @@ class HeldOutCallback(TrainerCallback):
             self.before = json.loads(before.read_text(encoding="utf-8"))
             return
         before.unlink(missing_ok=True)
-        self.before = self._measure(state.global_step)
+        self.before = self._measure(state.global_step, control)
         save_summary(self.before, before)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Measure when it is time; after the last step before trackers close."""
         if control.should_training_stop:
-            self._finish(args, state)
+            self._finish(args, state, control)
         elif self._every_steps and state.global_step % self._every_steps == 0:
-            self._measure(state.global_step)
+            self._measure(state.global_step, control)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Measure if training ended in the middle of an epoch."""
         if self._measured != state.global_step:
-            self._finish(args, state)
+            self._finish(args, state, control)
 
-    def _finish(self, args: Any, state: Any) -> None:
+    def _finish(self, args: Any, state: Any, control: Any) -> None:
         self._measured = state.global_step
         if self._skips_end():
             return
         try:
-            self.after = self._measure(state.global_step)
+            self.after = self._measure(state.global_step, control)
         except Exception:  # the trained model is worth more than its score
             logger.warning("The held-out rows could not be measured after training.", exc_info=True)
             return
         save_summary(self.after, Path(args.output_dir) / "after.json")
 
-    def _measure(self, step: int) -> dict[str, Any]:
+    def _measure(self, step: int, control: Any) -> dict[str, Any]:
         self._measured = step
         summary = evaluate_held_out(self._trainer, self._rows, self._environments)
         logs = {
             f"eval_{part['criterion'].replace(' ', '_')}/{decoding}": part["exact_match"]["all"]
             for decoding, part in summary.items()
         }
+        should_log = control.should_log
         Trainer.log(self._trainer, logs)  # that of GRPOTrainer would close the averages of the training metrics
+        control.should_log = should_log  # logging takes the order to log the step back
         return summary
