@@ -19,6 +19,7 @@ from egpo_trl import EGPOConfig
 from egpo_trl.cli import main
 from egpo_trl.demo.policy import demo_policy_path
 from egpo_trl.demo.world import make_rows
+from egpo_trl.runs import launch_checks
 from egpo_trl.runs.launch_checks import Launch, check_launch, check_lengths, is_installed
 from egpo_trl.runs.script_arguments import EGPOScriptArguments
 
@@ -55,7 +56,8 @@ def test_train_config(path, tmp_path):
 
 
 @pytest.mark.parametrize("path", TRAIN, ids=lambda path: path.stem)
-def test_train_config_passes_the_launch_checks(path, tmp_path):
+def test_train_config_passes_the_launch_checks(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch_checks, "is_installed", lambda package: True)  # where the recipe is launched
     _, args, model_args, *_ = parse(path, tmp_path)
     launch = ENGINE.get(path.stem, Launch("single", 1, (8, 0)))
     warnings = check_launch(args, model_args, launch)

@@ -194,11 +194,6 @@ def test_vllm_of_another_version(tmp_path, installed, warned):
     assert check_vllm(config(tmp_path), installed) == check_vllm(config(tmp_path), None) == []
 
 
-def test_rollouts_need_vllm(tmp_path):
-    with pytest.raises(ValueError, match=r"use_vllm: true needs vLLM.*pip install 'egpo-trl\[vllm\]'"):
-        check_vllm(config(tmp_path, use_vllm=True), None)
-
-
 def test_the_extra_installs_a_vllm_that_is_supported():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert project["optional-dependencies"]["vllm"] == [f"vllm{VLLM_VERSIONS}"]
