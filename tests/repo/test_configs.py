@@ -89,10 +89,10 @@ def tiny_copy(name: str, folder: Path) -> Path:
     file = Path(trl.__file__).parent / "chat_templates" / f"{template}.jinja"
     tokenizer.chat_template = file.read_text(encoding="utf-8")
     config = getattr(transformers, f"{architecture}Config")(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=8, max_position_embeddings=8192, eos_token_id=tokenizer.eos_token_id,
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=4, head_dim=16, max_position_embeddings=8192, eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id, bos_token_id=None,
-    )  # fmt: skip
+    )  # fmt: skip  # widths are multiples of bitsandbytes' block of 64
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -69,11 +69,15 @@ def is_switch(action: argparse.Action) -> bool:
 
 
 def _checked(action: argparse.Action, value: Any, place: str) -> Any:
-    """A value of a file in the type of its option."""
+    """A value of a file in the type of its option; an option of several values takes one alone as well."""
     if value is None or isinstance(value, dict) or (isinstance(value, list) and action.nargs != "+"):
         return value
-    if isinstance(value, list):
-        return [_checked(action, item, place) for item in value]
+    if action.nargs == "+":
+        return [_checked_one(action, item, place) for item in (value if isinstance(value, list) else [value])]
+    return _checked_one(action, value, place)
+
+
+def _checked_one(action: argparse.Action, value: Any, place: str) -> Any:
     if isinstance(value, bool):
         if is_switch(action):
             return value
@@ -87,7 +91,7 @@ def _checked(action: argparse.Action, value: Any, place: str) -> Any:
         raise ValueError(f"{place}: {value!r} is not {kind}." if kind else f"{place}: {value!r}: {error}") from None
     if action.choices is not None and read not in action.choices:
         raise ValueError(f"{place}: {value!r} is not one of {', '.join(map(str, action.choices))}.")
-    return [read] if action.nargs == "+" else read
+    return read
 
 
 def defaults_from(values: Mapping[str, Any], actions: Iterable[argparse.Action], path: str, command: str) -> None:
