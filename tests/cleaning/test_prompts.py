@@ -35,7 +35,7 @@ def test_prompts_of_ones_own(tmp_path):
     ("text", "message"),
     [
         ("$conversation $tools", r"user_prompt_file lacks \$answer"),
-        ("$conversation $tools $answer $question", r"has \$question, which nothing fills"),
+        ("$conversation $tools $answer $question", r"has \$question, which is unknown"),
         ("$conversation $tools $answer for 5$", r"must be written \$\$"),
     ],
 )

@@ -14,7 +14,9 @@ from tests.tiny import STOCK_UPDATES, losses, tiny_model, train
 
 
 def options_for(tmp_path, model, aux_loss=False, **fields) -> UpdateOptions:
-    return resolve_update_options(EGPOConfig(str(tmp_path), use_cpu=True, bf16=False, **fields), model, aux_loss)
+    """What is resolved beside shared prefixes, which have tests of their own."""
+    args = EGPOConfig(str(tmp_path), use_cpu=True, bf16=False, **{"share_prefixes": "never", **fields})
+    return resolve_update_options(args, model, aux_loss)
 
 
 def test_auto_is_what_is_exact(tmp_path, tiny_tokenizer):

@@ -59,7 +59,7 @@ def main(folder: Path, strategy: str) -> None:
     assert ours.keys() == stock.keys()
     for name in stock:
         assert stock[name].numel() > 0
-        torch.testing.assert_close(ours[name], stock[name], rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(ours[name], stock[name], rtol=1e-4, atol=1e-6)
     print(f"{strategy}: process {torch.distributed.get_rank()} of {torch.distributed.get_world_size()} agrees")
 
 

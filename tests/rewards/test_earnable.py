@@ -205,6 +205,7 @@ def write(path, rows):
 def test_the_commands(tmp_path, tiny_tokenizer):
     rows = write(tmp_path / "rows.jsonl", mixed())
     config = ["--config", "configs/train/quickstart.yaml", "--output_dir", str(tmp_path / "run"), "--max_steps", "1"]
+    config += ["--per_device_train_batch_size", "16"]
     with pytest.raises(SystemExit, match="egpo-trl train: train_dataset: "):
         main(["train", *config, "--dataset_name", rows, "--report", "false"])
     with pytest.raises(SystemExit, match=COUNTED):

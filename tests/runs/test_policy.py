@@ -107,5 +107,5 @@ def test_sft_with_lora_and_then_rl_on_the_adapter(tmp_path, capsys):
 def test_a_folder_without_a_model(command, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("nothing").mkdir()
-    with pytest.raises(SystemExit, match="holds no model"):
+    with pytest.raises(SystemExit, match="holds neither a model"):
         main([command, "--config", "quickstart", *SHORT, "--model_name_or_path", name, "--output_dir", "out"])

@@ -95,10 +95,10 @@ REASONS: Mapping[str, str] = {
     "wrong_type": "an argument with a value of another type",
     "wrong_value": "an argument with another value",
     "forbidden_call": "rollouts: a function that the row forbids",
+    "too_many_calls": "rollouts: more calls beyond those of the reference than max_extra_calls allows",
     "unfinished": "rollouts: the last turn is a call, at the turn limit (max_tool_calling_iterations) or where its result "
     "did not fit into max_completion_length",
     "wrong_result": "rollouts: a call of the reference was made, but its result was another (the state had changed)",
-    "too_many_calls": "rollouts: more calls beyond those of the reference than max_extra_calls allows",
     "wrong_state": "rollouts: every call of the reference was made, but the environment ends in another state",
 }
 
