@@ -136,7 +136,9 @@ class ScriptedGeneration:
         self.histories: list[list[int]] = []
         self.inputs: list[list[list[int]]] = []  # of every call
 
-    def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, generation_config: Any, **_: Any) -> Any:
+    def __call__(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, generation_config: Any = None, **_: Any
+    ) -> Any:
         rows = [ids[mask.bool()].tolist() for ids, mask in zip(input_ids, attention_mask, strict=True)]
         self.inputs.append(rows)
         rollouts = self._rollouts(rows)

@@ -95,10 +95,7 @@ def test_references_are_executed_under_the_limits_of_the_rollouts(policy, monkey
     """Else a result that is cut in the rollout would never be that of the reference."""
     seen = []
     monkeypatch.setattr("egpo_trl.evaluation.rollouts.run_rollouts", lambda *_, **__: [])
-    bind = TrajectoryReward.bind
-    monkeypatch.setattr(
-        TrajectoryReward, "bind", lambda *given, **options: (seen.append(options["limits"]), bind(*given, **options))[1]
-    )
+    monkeypatch.setattr(TrajectoryReward, "bind", lambda self, *_, **options: seen.append(options["limits"]) or self)
     judge_rollouts(*policy, [], TrajectoryReward(), ENVIRONMENTS, limits=ToolLimits(5.0, 60))
     assert seen == [ToolLimits(5.0, 60)]
 

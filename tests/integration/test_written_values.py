@@ -11,14 +11,20 @@ from egpo_trl.evaluation.rollouts import judge_rollouts
 from tests.scripted import Recorder, ScriptedGeneration, Turn, chatml, embedded, scripted_trainer
 from tests.tiny import tiny_model
 
-# kind of the argument -> the value of the reference, and what a policy may write for it: is that the value?
-VALUES: dict[str, tuple[Any, list[tuple[str, bool]]]] = {
-    "integer": (12, [("12", True), ('"12"', False), ("12.0", False), ('"12.0"', False)]),
-    "number": (1.5, [("1.5", True), ('"1.5"', False), ("true", False), ("[1.5]", False)]),
-    "boolean": (True, [("true", True), ('"true"', False), ("1", False), ('"True"', False)]),
-    "array": ([1, 2], [("[1, 2]", True), ('"[1, 2]"', False), ('{"0": 1}', False), ("null", False)]),
-    "object": ({"k": 1}, [('{"k": 1}', True), ('"{\\"k\\": 1}"', False), ("[1]", False), ('"k"', False)]),
-    "string": ("12", [('"12"', True), ("12", False), ("12.0", False), ('["12"]', False)]),
+# kind of the argument -> the value of the reference, and what a policy may write for it, with the verdict
+VALUES: dict[str, tuple[Any, list[tuple[str, str]]]] = {
+    "integer": (12, [("12", "correct"), ('"12"', "wrong_type"), ("12.0", "wrong_value"), ('"12.0"', "wrong_type")]),
+    "number": (1.5, [("1.5", "correct"), ('"1.5"', "wrong_type"), ("true", "wrong_type"), ("[1.5]", "wrong_type")]),
+    "boolean": (True, [("true", "correct"), ('"true"', "wrong_type"), ("1", "wrong_type"), ('"True"', "wrong_type")]),
+    "array": (
+        [1, 2],
+        [("[1, 2]", "correct"), ('"[1, 2]"', "wrong_type"), ('{"0": 1}', "wrong_type"), ("null", "wrong_type")],
+    ),
+    "object": (
+        {"k": 1},
+        [('{"k": 1}', "correct"), ('"{\\"k\\": 1}"', "wrong_type"), ("[1]", "wrong_type"), ('"k"', "wrong_type")],
+    ),
+    "string": ("12", [('"12"', "correct"), ("12", "wrong_type"), ("12.0", "wrong_type"), ('["12"]', "wrong_type")]),
 }
 
 
@@ -61,11 +67,11 @@ def row_of(kind: str) -> dict[str, Any]:
     }
 
 
-def scripts_of(kind: str) -> list[tuple[list[Turn], bool, str]]:
+def scripts_of(kind: str) -> list[tuple[list[Turn], str, str]]:
     found = []
-    for written, is_right in VALUES[kind][1]:
+    for written, reason in VALUES[kind][1]:
         call = f'\n\n<tool_call>\n{{"name": "put_{kind}", "arguments": {{"value": {written}}}}}\n</tool_call>'
-        found.append(([Turn("put it", call), Turn("that is all", "\n\nDone.")], is_right, written))
+        found.append(([Turn("put it", call), Turn("that is all", "\n\nDone.")], reason, written))
     return found
 
 
@@ -86,15 +92,14 @@ def test_training_evaluation_and_single_steps_agree(tmp_path, tiny_tokenizer):
     told: dict[str, list[Any]] = {}
     trainer._log_completion_extra = lambda column, values: told.update({column: list(values)})
     trainer.train()
-    expected = [("correct" if is_right else "wrong_type") for _, is_right, _ in scripts]
-    assert [reason == "correct" for reason in told["reason"]] == [is_right for _, is_right, _ in scripts]
-    assert set(told["reason"]) <= {"correct", "wrong_type", "wrong_value"}
+    expected = [reason for _, reason, _ in scripts]
+    assert told["reason"] == expected
     for messages, (_, _, written) in zip(trainer.messages[0], scripts, strict=True):  # the completions table too
         (call,) = messages[0]["tool_calls"]
         value = call["function"]["arguments"]["value"]
         assert (value, type(value)) == (json.loads(written), type(json.loads(written)))
     logs = {name: value for entry in trainer.state.log_history for name, value in entry.items()}
-    assert logs["tools/wrong_types"] > 0
+    assert logs["tools/wrong_types"] == pytest.approx(1 - expected.count("correct") / len(expected))
 
     model = tiny_model(dialect.tokenizer)
     reward = TrajectoryReward(ENVIRONMENTS)
@@ -108,8 +113,8 @@ def test_training_evaluation_and_single_steps_agree(tmp_path, tiny_tokenizer):
     single = ToolCallReward().bind(dialect.tokenizer)
     for row, kind in zip(stepwise_rows(rows, ENVIRONMENTS), [kind for kind in VALUES for _ in range(2)], strict=True):
         if json.loads(row["reference"]):
-            for turns, is_right, _ in scripts_of(kind):
-                assert single.judge(dialect.text(turns[0]), row["reference"], row["tools"]).score == is_right
+            for turns, reason, _ in scripts_of(kind):
+                assert single.judge(dialect.text(turns[0]), row["reference"], row["tools"]).reason == reason
 
 
 def test_values_without_quotes_are_executed_with_the_type_of_their_schema(tmp_path, tiny_tokenizer):

@@ -220,7 +220,17 @@ def test_the_commands(tmp_path, tiny_tokenizer):
                 rows,
             ]
         )
-    evaluation = ["evaluate", "rows", "--model", "demo", "--max_new_tokens", "8", "--dataset_name", rows, "--output"]
+    evaluation = [
+        "evaluate",
+        "rows",
+        "--model",
+        "demo",
+        "--max_new_tokens",
+        "8",
+        "--dataset_name",
+        rows,
+        "--output_dir",
+    ]
     with pytest.raises(SystemExit, match=COUNTED):
         main([*evaluation, str(tmp_path / "eval")])
     main([*evaluation, str(tmp_path / "dropped"), "--bad_rows", "drop"])

@@ -140,7 +140,11 @@ class BFCL(Suite):
         Text as the official handler reads it. Calls in a syntax that it does not know are written anew, and a lone
         surrogate, at which the official command fails, becomes `?`.
         """
-        if self._reward.syntax not in ("hermes", "pythonic"):  # what the official handlers read
+        if self._reward.syntax not in (
+            "auto",
+            "hermes",
+            "pythonic",
+        ):  # what the official handlers read; auto: not known
             calls = self._reader.judge(completion.text, "[]", tools, token_ids=completion.completion_ids or None).calls
             if calls:
                 return "\n".join(f"<tool_call>\n{json.dumps(call._asdict())}\n</tool_call>" for call in calls)
