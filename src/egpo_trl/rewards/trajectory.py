@@ -1,12 +1,13 @@
 """The strict binary reward of rollouts with executed tools: BFCL's multi-turn criterion, the template in every turn."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..environments import ENVIRONMENTS
-from ..environments.protocol import tool_methods
+from ..environments.protocol import offered_schemas, tool_methods
 from ..environments.replay import DEFAULT_LIMITS, Replay, parse_forbidden, parse_trajectory
 from ..environments.replay import replay as replay_trajectory
 from ..environments.trajectories import trajectory_problem
@@ -128,6 +129,10 @@ class TrajectoryReward:
         if words is not None:
             return "invalid_trajectory", words
         steps = parse_trajectory(row["trajectory"])
+        environments = policy.environments or {}
+        factory = environments[None if None in environments else row["environment"]]
+        # A row may name its tools only: the schemas of the environment give arguments their types.
+        row = {**row, "tools": json.dumps(offered_schemas(factory(), row.get("tools")))}
         written = (unearnable(self.calls, row, [call._asdict() for call in step]) for step in steps)
         return no_thought(self.calls, row, policy) or next(filter(None, written), None)
 
