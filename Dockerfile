@@ -1,7 +1,7 @@
 # An image with egpo-trl and its recipes.
 #   CPU:  docker build -t egpo-trl --build-arg PIP_ARGS="--extra-index-url <the CPU index that PyTorch's install page names>" .
 #   CUDA: docker build -t egpo-trl:cuda --build-arg BASE=nvidia/cuda:12.8.1-devel-ubuntu24.04 --build-arg EXTRAS=deepspeed,quantization,trackers .
-#   docker run --rm --gpus all -v "$PWD":/work egpo-trl:cuda egpo-trl train --config configs/train/qwen3_0.6b.yaml --output_dir /work/run
+#   docker run --rm --gpus all -v "$PWD":/host egpo-trl:cuda egpo-trl train --config configs/train/qwen3_0.6b.yaml --output_dir /host/run
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 ARG PIP_ARGS=""

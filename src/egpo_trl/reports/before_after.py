@@ -1,20 +1,11 @@
 """The end of a run: exact match before and after, sample completions, and where everything is."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-def save_summary(summary: Mapping[str, Any], path: Path) -> None:
-    """Write a summary so that a crash leaves either the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
-    partial.replace(path)
 
 
 def question_of(prompt: Any) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..utils.files import write_text
+
 _FOLDER = Path(__file__).parent / "page"
 _SCRIPTS = ("uPlot.iife.min.js", "report.js")
 # Control characters, bidirectional overrides, which could show a text in another order, and half characters.
@@ -74,7 +76,5 @@ def page_text(context: Mapping[str, Any]) -> str:
 def write_page(context: Mapping[str, Any], path: Path) -> Path:
     """Write a page into a file that is either whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(page_text(context), encoding="utf-8")
-    partial.replace(path)
+    write_text(page_text(context), path)
     return path

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from ..reports.run_log import LOG_FILE
+from ..utils.files import write_text
 
 # Metric, its name on screen, and its form.
 SHOWN = (
@@ -72,9 +73,7 @@ class LogFileCallback(TrainerCallback):
             return
         path = Path(args.output_dir) / LOG_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(entry) + "\n" for entry in state.log_history), encoding="utf-8")
-        partial.replace(path)
+        write_text("".join(json.dumps(entry) + "\n" for entry in state.log_history), path)
 
     def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not state.is_world_process_zero or not state.log_history:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import Trainer, TrainerCallback
 
-from ..reports.before_after import save_summary
 from ..rewards.tool_call import ToolCallReward
 from ..rewards.trajectory import TrajectoryReward
+from ..utils.files import write_json
 from .held_out import evaluate_held_out
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ class HeldOutCallback(TrainerCallback):
             return
         before.unlink(missing_ok=True)
         self.before = self._measure(state.global_step, control)
-        save_summary(self.before, before)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.before, before)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Measure when it is time; after the last step before trackers close."""
@@ -109,7 +110,7 @@ class HeldOutCallback(TrainerCallback):
         except Exception:  # the trained model is worth more than its score
             logger.warning("The held-out rows could not be measured after training.", exc_info=True)
             return
-        save_summary(self.after, Path(args.output_dir) / "after.json")
+        write_json(self.after, Path(args.output_dir) / "after.json")
 
     def _measure(self, step: int, control: Any) -> dict[str, Any]:
         self._measured = step
