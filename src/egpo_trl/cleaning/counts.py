@@ -4,14 +4,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.table import Table
+from ..utils.table import Table
 
 
 @dataclass
 class StageCount:
     """Rows that passed a stage, those that it changed, and those that it dropped, by reason."""
 
-    name: str
     rows: int = 0
     corrected: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
@@ -23,21 +22,11 @@ class StageCount:
 
 
 def counts_table(counts: dict[str, dict[str, Any]], titles: dict[str, str]) -> Table:
-    """The summary table of a run."""
-    table = Table(title="Rows after each stage")
-    table.add_column("stage")
-    for name in ("rows", "of input", "corrected", "dropped"):
-        table.add_column(name, justify="right")
+    """The summary table of a run: a line for each stage, and below it one for each reason."""
     whole = max(1, next(iter(counts.values()))["rows"])
+    lines: list[list[str]] = []
     for stage, count in counts.items():
-        dropped = sum(count["dropped"].values())
-        table.add_row(
-            titles[stage],
-            f"{count['rows']:,}",
-            f"{100 * count['rows'] / whole:.2f} %",
-            f"{count['corrected']:,}" if count["corrected"] else "",
-            f"{dropped:,}" if dropped else "",
-        )
-        for reason, number in count["dropped"].items():
-            table.add_row(f"  [dim]{reason}[/dim]", "", "", "", f"[dim]{number:,}[/dim]")
-    return table
+        numbers = [f"{number:,}" if number else "" for number in (count["corrected"], sum(count["dropped"].values()))]
+        lines.append([titles[stage], f"{count['rows']:,}", f"{100 * count['rows'] / whole:.2f} %", *numbers])
+        lines += [[f"  {reason}", "", "", "", f"{number:,}"] for reason, number in count["dropped"].items()]
+    return Table(["stage", "rows", "of input", "corrected", "dropped"], lines)

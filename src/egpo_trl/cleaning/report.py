@@ -35,9 +35,20 @@ class Samples:
         if place < _SAMPLES:
             group[place : place + 1] = [{"row": dict(row), **shown}]
 
-    def of(self, stage: str, reason: str) -> list[dict[str, Any]]:
-        """Samples of a stage and reason."""
-        return self.groups.get((stage, reason), [])
+    def shown(self, stage: str, reason: str) -> list[dict[str, Any]]:
+        """What the page shows of the samples of a stage and reason."""
+        return [
+            {
+                "id": row.get("id"),
+                "detail": sample.get("detail"),
+                "messages": _messages(row.get("prompt")),
+                "tools": _names(row.get("tools")),
+                "answer": _answer(row),
+                "before": _answer(sample["before"]) if "before" in sample else None,
+            }
+            for sample in self.groups.get((stage, reason), [])
+            for row in (sample["row"],)
+        ]
 
 
 def write_report(
@@ -48,45 +59,18 @@ def write_report(
     environment.filters["text"] = _text
     template = (files(__package__) / "templates" / "report.html.jinja").read_text(encoding="utf-8")
     dropped = [
-        {
-            "stage": titles[stage],
-            "reason": reason,
-            "count": number,
-            "samples": [_shown(sample) for sample in samples.of(stage, reason)],
-        }
+        {"stage": titles[stage], "reason": reason, "count": number, "samples": samples.shown(stage, reason)}
         for stage, count in counts.items()
         for reason, number in count["dropped"].items()
     ]
-    whole = max(1, next(iter(counts.values()))["rows"])
     page = environment.from_string(template).render(
         name=dataset_name,
-        stages=[
-            {
-                **count,
-                "title": titles[stage],
-                "share": 100 * count["rows"] / whole,
-                "lost": sum(count["dropped"].values()),
-            }
-            for stage, count in counts.items()
-        ],
+        stages=[{**count, "title": titles[stage]} for stage, count in counts.items()],
         dropped=dropped,
-        corrected=[_shown(sample) for sample in samples.of("llm", "corrected")],
-        kept=[_shown(sample) for sample in samples.of("kept", "kept")],
+        corrected=samples.shown("llm", "corrected"),
+        kept=samples.shown("kept", "kept"),
     )
     write_text(page, path)
-
-
-def _shown(sample: Mapping[str, Any]) -> dict[str, Any]:
-    row = sample["row"]
-    before = sample.get("before")
-    return {
-        "id": row.get("id"),
-        "detail": sample.get("detail"),
-        "messages": _messages(row.get("prompt")),
-        "tools": _names(row.get("tools")),
-        "answer": _answer(row),
-        "before": None if before is None else _answer(before),
-    }
 
 
 def _messages(prompt: Any) -> list[tuple[str, str]]:
@@ -99,10 +83,8 @@ def _messages(prompt: Any) -> list[tuple[str, str]]:
             shown.append(("?", str(message)))
             continue
         calls = message.get("tool_calls")
-        written = json.dumps(calls, ensure_ascii=False, default=str) if calls else ""
-        content = message.get("content")
-        text = content if isinstance(content, str) else "" if content is None else str(content)
-        shown.append((str(message.get("role")), "\n".join(part for part in (text, written) if part)))
+        parts = (message.get("content") or "", json.dumps(calls, ensure_ascii=False, default=str) if calls else "")
+        shown.append((str(message.get("role")), "\n".join(str(part) for part in parts if part)))
     return shown
 
 

@@ -1,8 +1,4 @@
-"""Validators of arguments, compiled from the JSON schemas of functions; schemas are hostile input.
-
-Only keywords whose cost is bounded are kept: no regular expressions, no remote references. Local references are
-written out, so that a schema cannot refer to itself for ever.
-"""
+"""Compiles JSON schemas of functions into validators of arguments; bounds what hostile schemas can cost."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -76,9 +72,7 @@ def _told(name: str, error: Any) -> str:
 
 
 class Arguments:
-    """
-    Checks the arguments of one function; raises [`InvalidSchema`] for a schema that is malformed, too large or too deep.
-    """
+    """Checks the arguments of one function; raises [`InvalidSchema`] for a schema that is malformed or too large."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         compiler = _Compiler(schema)

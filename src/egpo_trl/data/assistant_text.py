@@ -1,8 +1,4 @@
-"""Reads an assistant message: calls in any syntax that data sets write them in, or a text without a trace of one.
-
-A call that is not seen becomes a row whose right answer is said to be text. So what looks like a call and cannot be read
-as one is an error.
-"""
+"""Reads an assistant message: calls in any syntax that data sets write; what looks like a call and is none is an error."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -44,15 +40,7 @@ _MAX_PLACES = 1000  # in a text that are compared with the names of the function
 
 
 def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, ...], str]:
-    """
-    Calls and text of an assistant message.
-
-    Calls are read in tags (`<tool_call>`, `<TOOLCALL>`, `<call>` and their kind: JSON, a list of it, Python literals),
-    after `[TOOL_CALLS]`, `<|python_tag|>` and Glaive's `<functioncall>`, as `Action:` with `Action Input:`, and, where
-    they are all of the message but a code fence and call functions of the record, as JSON or as `[f(a=1)]`; also in the
-    syntaxes of models that mark calls with tokens of their own and write arguments as JSON. A think block before them is
-    left out, as is the thought before an `<answer>`, `<final>` or `Final Answer:`.
-    """
+    """Calls and text of an assistant message, without its thought; raises `ValueError` for a call that cannot be read."""
     said = split_completion(text, "optional")
     if said.reason is not None:
         raise ValueError(f"holds a think block that cannot be read ({said.reason})")
@@ -71,10 +59,7 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
 
 
 def looks_like_call(text: str, names: Collection[str]) -> bool:
-    """
-    Whether a text holds a call or a piece of one: a tag or token that marks calls, JSON with the keys `name` and
-    `arguments`, or a function of the record with arguments.
-    """
+    """Whether a text contains a call or a fragment of one: marks, keys, or a function of the record with arguments."""
     if _MARKER.search(text) or all(key.search(text) for key in _CALL_KEYS):
         return True
     found: list[str] = []

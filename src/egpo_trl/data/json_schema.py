@@ -1,6 +1,4 @@
-"""Function schemas in every spelling that data sets use, mapped to JSON Schema and to the form of the chat-completions
-API: `dict` and `float` of BFCL, Python annotations such as `List[str]`, and `str, optional` of xLAM.
-"""
+"""Maps function schemas in every spelling that data sets use to JSON Schema in the form of the chat-completions API."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -149,12 +147,7 @@ def _split(text: str, separator: str) -> Iterator[str]:
 
 
 def to_json_schema(schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
-    """
-    A schema of one value in JSON Schema's spelling.
-
-    Nulls go, but for a default; a boolean `required` of a property moves to the list of its object; the `enum` of an
-    array that lists no arrays describes the items.
-    """
+    """A schema in JSON Schema's spelling: a boolean `required` moves to its object, the `enum` of an array to its items."""
     if depth > MAX_DEPTH:
         raise ValueError("a schema is nested too deeply")
     if schema.keys() <= _LEAF_KEYS and isinstance(schema.get("type"), str):  # most places of most schemas

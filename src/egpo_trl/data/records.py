@@ -171,10 +171,7 @@ def _lines(lines: Iterable[bytes]) -> Iterator[Any]:
 
 
 def _array_elements(file: IO[str]) -> Iterator[Any]:
-    """
-    Elements of one JSON array or of several in a row, decoded as they are read. What follows a broken element cannot be
-    told apart.
-    """
+    """Elements of JSON arrays, decoded as they are read; what follows a broken element is lost."""
     buffer, position, size, inside = "", 0, _CHUNK, False
     while True:
         while position < len(buffer) and buffer[position] in " \t\r\n,\ufeff":

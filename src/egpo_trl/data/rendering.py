@@ -95,10 +95,7 @@ class PromptRenderer:
     def problem(
         self, row: Mapping[str, Any], tools: Tools = None, answer: Mapping[str, Any] | None = None
     ) -> Problem | None:
-        """
-        What a row loses in the template: it is rendered with a mark after each text, in each call and among the functions,
-        and a mark that is missing is something that the model would not see.
-        """
+        """What the template loses of a row: it renders the row with a mark in each part, and looks for the marks."""
         if isinstance(row["prompt"], str):
             return None
         in_prompt = _Marks("p")

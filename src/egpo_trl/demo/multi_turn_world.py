@@ -1,8 +1,4 @@
-"""The embedded multi-turn world: requests to the three environments, and the calls that serve them step by step.
-
-Most requests need what an earlier call returns: a ticket's number, a file's folder, a company's symbol. Some leave out
-what a call needs, or ask for what the offered functions cannot do: then the right step is a question or a refusal.
-"""
+"""The embedded multi-turn world: requests to the three environments, and the calls that serve them step by step."""
 
 import json
 import random

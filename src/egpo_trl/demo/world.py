@@ -1,8 +1,4 @@
-"""A tiny tool world: eight tools, queries in varied wording, and the calls that answer them.
-
-Wordings name the arguments in other orders than the signatures (currencies, languages, cities and numbers are easily
-swapped), leave optional arguments out, ask for two things at once, or ask for what no listed tool can do.
-"""
+"""The embedded world: eight tools, queries that name arguments in varied order, and the calls that answer them."""
 
 import json
 import random
@@ -28,11 +24,7 @@ NO_TOOL_ANSWER = "No listed tool fits this request."
 
 @dataclass(frozen=True)
 class Tool:
-    """A function of the world: its schema, the values its parameters take, and the wordings that ask for it.
-
-    A wording is a sentence with the parameters in braces; parameters that it does not name are left out of the call,
-    except those that it implies.
-    """
+    """A function of the world; a call leaves out the parameters that a wording neither names in braces nor implies."""
 
     name: str
     description: str

@@ -7,26 +7,13 @@ from .protocol import MAX_ITEMS, check_texts, load_state, reports_errors
 
 
 class FileSystem:
-    """
-    Folders with text files, one level deep.
-
-    Its state is `{"folders": {folder: {name: text}}}`.
-    """
+    """Folders with text files, one level deep; the state is `{"folders": {folder: {name: text}}}`."""
 
     def __init__(self) -> None:
         self._folders: dict[str, dict[str, str]] = {}
 
     def reset(self, initial_state: str | None = None, **_: Any) -> None:
-        """
-        Start from the state of a row.
-
-        Args:
-            initial_state (`str`, *optional*):
-                JSON of a state; no folder by default.
-
-        Raises:
-            ValueError: If it is no such state.
-        """
+        """Start from the state in a row, JSON; raises `ValueError` if it is malformed."""
         folders = load_state(initial_state, ("folders",))["folders"]
         for folder, files in folders.items():
             check_texts(files, f"folder {folder!r}")

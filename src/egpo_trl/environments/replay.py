@@ -56,19 +56,7 @@ def parse_forbidden(forbidden: Any) -> frozenset[str]:
 
 
 def start(factory: Callable[[], Any], row: Mapping[str, Any]) -> Any:
-    """
-    A fresh environment, reset with a row as TRL does it.
-
-    Args:
-        factory (`Callable`):
-            Makes an environment.
-        row (`Mapping[str, Any]`):
-            The row.
-
-    Returns:
-        `Any`:
-            The environment.
-    """
+    """A fresh environment, reset with a row as TRL does it."""
     environment = factory()
     environment.reset(**{key: value for key, value in row.items() if key != "environment"})
     return environment

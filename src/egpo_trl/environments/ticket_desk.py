@@ -22,16 +22,7 @@ class TicketDesk:
         self._agents: dict[str, str] = {}
 
     def reset(self, initial_state: str | None = None, **_: Any) -> None:
-        """
-        Start from the state of a row.
-
-        Args:
-            initial_state (`str`, *optional*):
-                JSON of a state; no ticket by default.
-
-        Raises:
-            ValueError: If it is no such state.
-        """
+        """Start from the state in a row, JSON; raises `ValueError` if it is malformed."""
         value = load_state(initial_state, ("tickets", "agents"))
         for ticket_id, ticket in value["tickets"].items():
             if not ticket_id.isdecimal() or not isinstance(ticket, dict) or ticket.keys() != _FIELDS:

@@ -22,16 +22,7 @@ class TradingAccount:
         self._state: dict[str, Any] = {key: {} for key in self._KEYS}
 
     def reset(self, initial_state: str | None = None, **_: Any) -> None:
-        """
-        Start from the state of a row.
-
-        Args:
-            initial_state (`str`, *optional*):
-                JSON of a state; an empty account by default.
-
-        Raises:
-            ValueError: If it is no such state.
-        """
+        """Start from the state in a row, JSON; raises `ValueError` if it is malformed."""
         value = load_state(initial_state, self._KEYS)
         orders = value["orders"]
         for order_id, order in orders.items():

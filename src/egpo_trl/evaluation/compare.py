@@ -132,11 +132,7 @@ def _difference(cell: Cell) -> str:
 
 
 def compare_runs(runs: Sequence[Run]) -> Comparison:
-    """
-    Compare runs on the prompts that all of them answered.
-
-    Differences are taken prompt by prompt, so that what makes a prompt hard for all runs does not widen the interval.
-    """
+    """Compare runs, prompt by prompt, on the prompts that all of them answered."""
     if len(runs) < 2:
         raise ValueError("A comparison needs two runs.")
     first = runs[0]

@@ -51,13 +51,7 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
 
 
 def paired_interval(differences: Sequence[float] | NDArray[np.float64], confidence: float = CONFIDENCE) -> Interval:
-    """
-    Interval of a mean difference of paired scores: the adjusted Wald interval of Bonett and Price (2012).
-
-    Two prompts are added to the data, one that only the first run answers and one that only the second does. So the
-    interval has a width where all prompts agree, and keeps to its level with few of them. For scores of 0 or 1 this is
-    the published formula; means of several samples enter with their own differences.
-    """
+    """Interval of a mean difference of paired scores: the adjusted Wald interval of Bonett and Price (2012)."""
     gaps = np.asarray(differences, dtype=np.float64)
     size = len(gaps) + 2
     mean = float(gaps.sum()) / size
@@ -67,12 +61,7 @@ def paired_interval(differences: Sequence[float] | NDArray[np.float64], confiden
 
 
 def combined_interval(weights: Sequence[float], estimates: Sequence[float], intervals: Sequence[Interval]) -> Interval:
-    """
-    Interval of a weighted sum of independent estimates, from their own intervals (Zou and Donner 2008, MOVER).
-
-    With one estimate of weight 1 it is that estimate's interval. It does not collapse where all scores of a category
-    are 0 or 1, as a bootstrap would.
-    """
+    """Interval of a weighted sum of independent estimates, from their own intervals (Zou and Donner 2008, MOVER)."""
     total = math.fsum(weight * estimate for weight, estimate in zip(weights, estimates, strict=True))
     down = up = 0.0
     for weight, estimate, (low, high) in zip(weights, estimates, intervals, strict=True):
@@ -82,11 +71,7 @@ def combined_interval(weights: Sequence[float], estimates: Sequence[float], inte
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
-    """
-    Unbiased estimate of the chance that at least one of k samples is right (Chen et al. 2021, arXiv 2107.03374).
-
-    1 - C(n - c, k) / C(n, k), as a product, so that no binomial overflows.
-    """
+    """Unbiased estimate of the chance that one of k samples is right (Chen et al. 2021, arXiv 2107.03374)."""
     if not 0 <= correct <= samples or not 1 <= k <= samples:
         raise ValueError(f"pass@{k} of {samples} samples with {correct} right is not defined.")
     if samples - correct < k:

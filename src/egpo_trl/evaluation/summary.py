@@ -3,7 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..utils.table import Table
@@ -39,10 +39,6 @@ class Summary:
     extra: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
     gold: Mapping[str, float] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
 
     def table(self) -> Table:
         """Scores by row, in percent."""

@@ -30,39 +30,14 @@ class TokenClass(IntEnum):
 
 
 def turn_starts(policy_mask: torch.Tensor) -> torch.Tensor:
-    """
-    First token of every turn.
-
-    Args:
-        policy_mask (`torch.Tensor`):
-            Boolean mask of the tokens that the policy generated, shape (B, T).
-
-    Returns:
-        `torch.Tensor`:
-            Boolean mask of shape (B, T).
-    """
+    """First token of every turn, (B, T), of a boolean mask of the policy's tokens, (B, T)."""
     before = torch.zeros_like(policy_mask)
     before[:, 1:] = policy_mask[:, :-1]
     return policy_mask & ~before
 
 
 def cot_mask_from_classes(classes: torch.Tensor, policy_mask: torch.Tensor, opened_mask: torch.Tensor) -> torch.Tensor:
-    """
-    Chain-of-thought mask of a batch, without a loop over rows or tokens.
-
-    Args:
-        classes (`torch.Tensor`):
-            [`TokenClass`] of every completion token, integers of shape (B, T).
-        policy_mask (`torch.Tensor`):
-            Boolean mask of the tokens that the policy generated, shape (B, T).
-        opened_mask (`torch.Tensor`):
-            Boolean mask of shape (B, T), read at the first token of each turn: `True` where that turn starts inside a
-            think block.
-
-    Returns:
-        `torch.Tensor`:
-            Boolean mask of the chain-of-thought tokens, shape (B, T).
-    """
+    """Mask of chain of thought, (B, T); `opened_mask` says at the first token of a turn whether it starts in a block."""
     batch_size, length = classes.shape
     starts = turn_starts(policy_mask)
     turns = starts.cumsum(dim=1)  # 1-based; tokens outside the policy are masked wherever this is used
@@ -126,17 +101,7 @@ class ThinkTags:
         return self._table is not None
 
     def opens(self, prompt_ids: Sequence[int]) -> bool:
-        """
-        Whether a prompt ends inside a think block, as with templates that write the opening tag themselves.
-
-        Args:
-            prompt_ids (`list[int]`):
-                Token ids of one prompt; left padding is ignored.
-
-        Returns:
-            `bool`:
-                `True` if the prompt ends with the opening tag, white space aside.
-        """
+        """Whether a prompt ends inside a think block, as with templates that write the opening tag themselves."""
         tail = torch.tensor([list(prompt_ids[-_PROMPT_TAIL:])], dtype=torch.long)
         return bool(self._ends_open(self._classify(tail, torch.ones_like(tail, dtype=torch.bool)))[0])
 

@@ -162,12 +162,7 @@ class ToolGuard:
 
 
 class RowTools:
-    """
-    The tools of one rollout, in the place of the dictionary in which TRL looks a call up.
-
-    It contains every name, so that every call comes here: those of tools that the row offers are executed under guard,
-    all others are refused.
-    """
+    """The tools of one rollout, where TRL looks up a call: every name is found, and refused unless the row offers it."""
 
     def __init__(
         self,

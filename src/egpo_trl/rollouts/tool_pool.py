@@ -102,9 +102,7 @@ def _check_signature(function: Callable[..., Any], schema: FunctionSchema) -> No
 
 
 def tool_schema(tool: Callable[..., Any]) -> FunctionSchema:
-    """
-    Schema of a tool: the hand-written one where there is one, else that of transformers, from hints and docstring.
-    """
+    """Schema of a tool: written by hand, else what transformers reads off its hints and docstring."""
     from transformers.utils import get_json_schema
 
     if isinstance(tool, ExecutedTool):

@@ -61,12 +61,7 @@ class ConsoleCallback(TrainerCallback):
 
 
 class LogFileCallback(TrainerCallback):
-    """
-    Writes every log into `log.jsonl` in the output folder, on disk as soon as it is made.
-
-    `trainer_state.json` is written with checkpoints and at the end only. When a run is resumed, the file is written anew
-    from the state of the checkpoint, so that steps that are trained again are in it once.
-    """
+    """Writes every log into `log.jsonl` at once; a resumed run begins the file with the log of its checkpoint."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not state.is_world_process_zero:

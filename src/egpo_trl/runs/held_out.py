@@ -42,11 +42,7 @@ def few_rows_warning(count: int) -> list[str]:
 def evaluate_held_out(
     trainer: "EGPOTrainer", held_out: "Dataset", environments: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """
-    Greedy and sampled exact match of the trainer's model on held-out rows, as
-    [`~egpo_trl.evaluation.exact_match.summarize`] gives it; for rows with a `trajectory` the strict success of rollouts
-    with executed tools. The first greedy completions have their `tokens` with entropies.
-    """
+    """Greedy and sampled scores of the trainer's model on held-out rows, with the entropies of some tokens."""
     from ..evaluation.exact_match import Judged, judge_rows, summarize
     from ..evaluation.rollouts import MAX_TOOL_ROUNDS, judge_rollouts
     from ..evaluation.token_entropy import token_entropies

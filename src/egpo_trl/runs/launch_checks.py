@@ -1,7 +1,4 @@
-"""Checks of a launch before a model is loaded: one clear error each, with the remedy.
-
-Nothing here loads a model or touches a device; [`detect_launch`] alone asks which engine and GPU the process got.
-"""
+"""Checks a launch before a model is loaded: one clear error each, with the remedy."""
 
 import json
 import os

@@ -1,7 +1,4 @@
-"""How much memory a run needs on each GPU, calculated from the model's config alone: no weights, no GPU.
-
-Parameters, gradients and optimizer states are counted; activations and the KV cache are estimates. All in bytes.
-"""
+"""Calculates the memory of a run on each GPU in bytes from the model's config; activations and KV cache are estimates."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -136,11 +133,7 @@ def make_plan(
 
 
 def model_states(size: ModelSize, plan: Plan) -> dict[str, float]:
-    """
-    Bytes of parameters, gradients and optimizer states on one GPU, when every weight is trained.
-
-    DeepSpeed's figures are those of its own estimators. FSDP2 under accelerate holds float32 weights.
-    """
+    """Bytes on one GPU when every weight is trained, as DeepSpeed's own estimators count; FSDP2 holds float32 weights."""
     total, share = size.parameters, size.parameters / plan.processes
     if plan.engine == "zero3":
         layer = 4.0 * size.largest_layer
@@ -175,22 +168,7 @@ def _adapter_states(size: ModelSize, plan: Plan) -> dict[str, float]:
 
 
 def memory(size: ModelSize, plan: Plan, gpu_bytes: float) -> dict[str, float]:
-    """
-    Bytes on one GPU, by what takes them.
-
-    Args:
-        size ([`ModelSize`]):
-            The model.
-        plan ([`Plan`]):
-            The run.
-        gpu_bytes (`float`):
-            Size of the GPU, of which vLLM takes its share in colocate mode.
-
-    Returns:
-        `dict[str, float]`:
-            Bytes by name. Activations and the KV cache are not needed at the same time: the larger one is under
-            `"at a time"`, beside the states.
-    """
+    """Bytes on one GPU of `gpu_bytes`, by what takes them; names that begin with a space are parts of `"at a time"`."""
     sharded = plan.engine in ("zero3", "fsdp")
     found = _adapter_states(size, plan) if plan.adapters else model_states(size, plan)
     copy = float(plan.dtype_bytes * size.parameters)

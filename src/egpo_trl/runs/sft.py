@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.rows import BAD_ROWS, BAD_ROWS_HELP, Check, Problem
 from ..demo.names import DEMO
 from ..tool_calls.calls import parse_reference
+from ..utils.options import option
 from .script_arguments import RowsArguments
 
 _END = re.compile(r"(?:<[^<>\s]+>|\[e~\[)\s*$")  # of a turn
@@ -23,17 +24,12 @@ if TYPE_CHECKING:
 class SFTScriptArguments(RowsArguments):
     """Fields of `egpo-trl sft` beside those of [`~trl.SFTConfig`] and [`~trl.ModelConfig`]."""
 
-    thought_column: str | None = field(
-        default=None, metadata={"help": "Column with a chain of thought for the answer."}
+    thought_column: str | None = option("Column with a chain of thought for the answer.", None)
+    no_call_text: str | None = option("Answer where text is right and the row has no text of its own.", None)
+    enable_thinking: bool | None = option(
+        "Whether the model is to think, handed to the chat template; by default its own default.", None
     )
-    no_call_text: str | None = field(
-        default=None, metadata={"help": "Answer where text is right and the row has no text of its own."}
-    )
-    enable_thinking: bool | None = field(
-        default=None,
-        metadata={"help": "Whether the model is to think, handed to the chat template; by default its own default."},
-    )
-    bad_rows: str = field(default="error", metadata={"help": BAD_ROWS_HELP, "choices": BAD_ROWS})
+    bad_rows: str = option(BAD_ROWS_HELP, "error", BAD_ROWS)
 
 
 def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelConfig") -> None:

@@ -18,12 +18,7 @@ def digest(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Completion:
-    """
-    The answer of a model.
-
-    `finish_reason` is `"stop"`; `"length"`, cut off at the limit; `"prompt_too_long"`, never sampled; or `"error"`,
-    refused, with the refusal as `text`.
-    """
+    """The answer of a model; the text of one that was refused (`"error"`) is the refusal."""
 
     text: str  # as it came, think tags and call tags included, without the tokens that end it
     completion_ids: tuple[

@@ -1,10 +1,10 @@
 """Generates completions with transformers, from the prompts that training renders."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from .rendering import PromptRenderer
 from .sampler import PromptFormat
@@ -41,9 +41,9 @@ def render_prompt(
     return PromptRenderer(prompts, render_tools)(row)
 
 
-def stop_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def stop_token_ids(tokenizer: PreTrainedTokenizerBase, config: GenerationConfig | None) -> list[int]:
     """Token ids that end a completion: the tokenizer's end-of-sequence token and those of the generation config."""
-    eos = model.generation_config.eos_token_id
+    eos = None if config is None else config.eos_token_id
     return sorted({tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None})
 
 
@@ -57,7 +57,7 @@ def _generate(
 ) -> list[list[int]]:
     """Completions of one left-padded batch, each up to and with its end token."""
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    ends = stop_token_ids(model, tokenizer)
+    ends = stop_token_ids(tokenizer, model.generation_config)
     width = max(map(len, prompts))
     ids = torch.tensor([[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
@@ -83,14 +83,7 @@ def plan_batches(
     max_batch_tokens: int | None = None,
     context_length: int | None = None,
 ) -> Iterator[tuple[list[int], int]]:
-    """
-    Batches of prompts of similar length, with the longest completion of each; the longest prompts come first, so that what
-    does not fit fails at once.
-
-    A batch has at most `max_batch_tokens` positions, padding and completions included; one prompt is always taken. A prompt
-    that leaves less room than `max_new_tokens` is batched only with those that leave as much, so that its room does not
-    depend on the batch.
-    """
+    """Batches of prompts of similar length and room, the longest first, each with the length of its completions."""
 
     def room(length: int) -> int:
         return max_new_tokens if context_length is None else min(max_new_tokens, context_length - length)
@@ -122,13 +115,7 @@ def stream_completions(
     max_batch_tokens: int | None = None,
     context_length: int | None = None,
 ) -> Iterator[tuple[int, list[int]]]:
-    """
-    Sample one completion for each prompt from a seed of its own, and yield them batch by batch.
-
-    The random numbers of a completion depend on its seed alone: not on the batch, its order, or what was sampled
-    before. Rounding of the logits may still differ with the width of a batch. A batch that does not fit the memory is
-    halved. The random state of the process is neither used nor changed.
-    """
+    """Sample a completion for each prompt from a seed of its own; a batch that does not fit the memory is halved."""
     lengths = [len(prompt) for prompt in prompts]
     for planned, limit in plan_batches(lengths, max_new_tokens, batch_size, max_batch_tokens, context_length):
         waiting = [planned]
@@ -159,13 +146,8 @@ def sample_completions(
     temperature: float = 0.0,
     batch_size: int = 32,
     seed: int = 0,
-    progress: Callable[[int], None] | None = None,
 ) -> list[list[int]]:
-    """
-    Sample one completion for each prompt, in left-padded batches of prompts of similar length.
-
-    The random state of the process is as before afterwards, so that an evaluation does not change a training run.
-    """
+    """Sample one completion for each prompt in batches; the random state of the process is as before afterwards."""
     options = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else _GREEDY
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     completions: list[list[int]] = [[] for _ in prompts]
@@ -179,7 +161,5 @@ def sample_completions(
             generated = _generate(model, tokenizer, [prompts[index] for index in batch], max_new_tokens, **options)
             for index, ids in zip(batch, generated, strict=True):
                 completions[index] = ids
-            if progress is not None:
-                progress(len(batch))
         model.train(was_training)
     return completions

@@ -62,7 +62,7 @@ class TransformersSampler:
         self._name = model_folder(config.model)
         self._tokenizer = load_tokenizer(config, self._name) if tokenizer is None else tokenizer
         self._model = load_model(config, self._name) if model is None else model
-        self._ends = stop_token_ids(self._model, self._tokenizer)
+        self._ends = stop_token_ids(self._tokenizer, self._model.generation_config)
         self._context = context_length(self._model.config)
         self.prompts = prompt_format(config, self._tokenizer, self._ends)
         self._renderer = PromptRenderer(self.prompts)

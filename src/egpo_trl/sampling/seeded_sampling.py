@@ -7,12 +7,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, TopKLogitsWarper,
 
 
 class SeededSampling(LogitsProcessor):
-    """
-    Chooses the next token of each row by inverting the cumulative distribution at a number drawn from the row's seed.
-
-    It leaves the chosen token the only possible one, so that greedy decoding takes it. The numbers are drawn on CPU, one
-    for each position: they are the same on every device, in every batch and after a resumption.
-    """
+    """Leaves only the token that each row's own seed draws, the same on every device and in every batch."""
 
     def __init__(
         self, seeds: Sequence[int], max_new_tokens: int, temperature: float, top_k: int = 0, top_p: float = 1.0

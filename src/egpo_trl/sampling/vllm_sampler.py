@@ -6,6 +6,7 @@ from typing import Any
 from ..demo.names import model_folder
 from .completion import Completion
 from .config import SamplingConfig
+from .generate import stop_token_ids
 from .local_sampler import RenderedRequests, model_identity, read_completion
 from .models import base_of_adapter, is_adapter, load_tokenizer
 from .rendering import PromptRenderer
@@ -43,7 +44,7 @@ class VLLMSampler:
         self._llm = LLM(**{**options, **(config.vllm_kwargs if isinstance(config.vllm_kwargs, dict) else {})})
         self._lora = LoRARequest("adapter", 1, self._name) if adapter else None
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
-        self._ends = _ends(options["model"], self._tokenizer)
+        self._ends = stop_token_ids(self._tokenizer, _generation_config(options["model"]))
         self.prompts = prompt_format(config, self._tokenizer, self._ends)
         self._renderer = PromptRenderer(self.prompts)
 
@@ -98,12 +99,10 @@ def _rank(folder: str) -> int:
     return next((size for size in _LORA_RANKS if size >= rank), rank)
 
 
-def _ends(name: str, tokenizer: Any) -> list[int]:
-    """Token ids that end a completion: the tokenizer's end-of-sequence token and those of the generation config."""
+def _generation_config(name: str) -> Any:
     from transformers import GenerationConfig
 
     try:
-        eos = GenerationConfig.from_pretrained(name).eos_token_id
+        return GenerationConfig.from_pretrained(name)
     except OSError:  # a model without one
-        eos = None
-    return sorted({tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None})
+        return None

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +38,12 @@ def write_text(text: str, path: Path, errors: str = "strict") -> None:
 def write_json(value: Any, path: Path) -> None:
     """Write a JSON file."""
     write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", path)
+
+
+def write_json_lines(rows: Iterable[Mapping[str, Any]], path: Path, errors: str = "strict") -> None:
+    """Write a file with a JSON object on each line, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), path, errors)
 
 
 class WholeFile:

@@ -29,13 +29,7 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 class Journal:
-    """
-    Appends records to a file that one process at a time may use; the last record of a key counts.
-
-    The first line says what the records belong to; another value is an error that names the difference. A last line that a
-    crash cut off is removed. `redo` says what a run without the journal does, for messages. `fsync` says when records are
-    forced to disk: `"always"`, `"interval"` (at most once a second) or `"never"`.
-    """
+    """Records by key in a file that one process uses at a time; another header is an error, a cut-off line is removed."""
 
     def __init__(
         self,

@@ -90,10 +90,7 @@ def read_questions(checkout: Path, level: int) -> list[Question]:
 
 
 def _history(dialogue: Sequence[Mapping[str, Any]], number: int, where: str) -> Sequence[Mapping[str, Any]]:
-    """
-    The turns before a sample. The official code makes two samples of each call: the even one is the call itself, the
-    odd one what follows it, which may be a call too.
-    """
+    """The turns before a sample: the even sample of a call is the call, the odd one what follows it."""
     calls = [position for position, turn in enumerate(dialogue) if turn.get("role") == "API"]
     if not 0 <= number < 2 * len(calls):
         raise ValueError(f"{where}: its dialogue has no sample {number}.")
@@ -104,10 +101,7 @@ def _history(dialogue: Sequence[Mapping[str, Any]], number: int, where: str) -> 
 
 
 def make_row(question: Question) -> dict[str, Any]:
-    """
-    The canonical row of a question: the dialogue with its calls and results as messages. What the assistant says just
-    before the call stays, and a user message asks for the call, as the official prompt does.
-    """
+    """The canonical row of a question: the dialogue as messages, and a user message that asks for the call."""
     tools = to_tools(_functions(question.instruction))
     conversation = Conversation(tools, "dialogue")
     year = _YEAR.search(question.instruction)

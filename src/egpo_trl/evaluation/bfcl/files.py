@@ -1,12 +1,11 @@
 """Result and score files in the layout of the official package."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...utils.files import write_text
+from ...utils.files import write_json_lines
 from .categories import category_of, folder_of
 
 
@@ -24,9 +23,7 @@ def _by_category(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping
 
 def _write(folder: Path, kind: str, model: str, category: str, lines: Iterable[Mapping[str, Any]]) -> None:
     path = folder / kind / model.replace("/", "_") / folder_of(category) / f"BFCL_v4_{category}_{kind}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_text(text, path, errors="replace")  # a lone surrogate becomes `?`
+    write_json_lines(lines, path, errors="replace")  # a lone surrogate becomes `?`
 
 
 def write_results(folder: Path, model: str, results: Iterable[Mapping[str, Any]]) -> None:

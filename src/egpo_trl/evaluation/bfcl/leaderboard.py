@@ -36,15 +36,7 @@ def _equal(categories: tuple[str, ...]) -> Weights:
 
 
 def leaderboard(sizes: Mapping[str, int]) -> dict[str, Weights]:
-    """
-    Rows of the leaderboards whose categories were all evaluated.
-
-    Version 3 is that of bfcl-eval 2025.7.17: non-live is the mean of simple (itself the mean of Python, Java and
-    JavaScript), multiple, parallel, parallel_multiple and irrelevance; live weighs its six categories by size; multi-turn
-    is the mean of its four categories; overall is the mean of the three. Single-turn is the mean of non-live and live, as
-    in the paper's Table 1. Version 4 is that of bfcl-eval 2026.3.23: non-live and live without (ir)relevance, the mean of
-    both irrelevance categories, and shares of 10, 10, 10 and 30 (multi-turn); 40 are for agentic categories.
-    """
+    """Weights of the rows whose categories were all evaluated: v3 of bfcl-eval 2025.7.17, v4 of 2026.3.23."""
     rows: dict[str, Weights] = {}
     has_non_live, has_live, has_multi_turn = (
         all(sizes.get(category) for category in group) for group in (NON_LIVE, LIVE, MULTI_TURN)

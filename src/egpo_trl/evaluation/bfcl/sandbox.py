@@ -33,12 +33,7 @@ class OfficialError(RuntimeError):
 
 
 class Sandbox:
-    """
-    Runs official code in a process of its own, which starts with the first request and again after it ended.
-
-    The process has no network and limited memory as far as the operating system can enforce it, runs in an empty folder
-    and writes nothing outside it; see [`~egpo_trl.evaluation.official.restrict.restrict`].
-    """
+    """Runs official code in a restricted process, which starts with the first request and again after it ended."""
 
     def __init__(self, handler: str, max_cpu_seconds: int = MAX_CPU_SECONDS, max_memory: int = MAX_MEMORY) -> None:
         package_folder()

@@ -55,10 +55,7 @@ class Official:
         }
 
     def entries(self, category: str, most: int | None = None, subset: str = "even") -> list[dict[str, Any]]:
-        """
-        Questions of a category with functions as a model sees them, each with its `ground_truth` where it has one; which
-        ones, says [`choose`], by the lengths of question and functions.
-        """
+        """Questions of a category, chosen by [`choose`], with functions as a model sees them and their `ground_truth`."""
         answers = self._answers(category)
         questions = list(self._questions(category).values())
         chosen = choose(questions, most, subset, lambda entry: [entry["question"], entry["function"]])

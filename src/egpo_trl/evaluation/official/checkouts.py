@@ -44,10 +44,6 @@ class Checkout:
     commit: str | None
     changed: Mapping[str, str]
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON values for the summary of a run."""
-        return {"commit": self.commit, "changed": dict(self.changed)}
-
 
 def open_checkout(path: str | None, repository: Repository, checksums: Mapping[str, str]) -> Checkout:
     """Look at a checkout before anything of it is used."""
@@ -68,16 +64,20 @@ def open_checkout(path: str | None, repository: Repository, checksums: Mapping[s
     checkout = Checkout(folder, _commit(folder), changed)
     elsewhere = checkout.commit is not None and checkout.commit != repository.commit
     if changed or elsewhere:
-        lines = [f"{name} (sha256 {digest})" for name, digest in list(changed.items())[:_MAX_NAMED]]
-        lines += [f"and {len(changed) - _MAX_NAMED} more"] if len(changed) > _MAX_NAMED else []
+        named = [f"{name} (sha256 {digest})" for name, digest in list(changed.items())[:_MAX_NAMED]]
+        named += [f"and {len(changed) - _MAX_NAMED} more"] if len(changed) > _MAX_NAMED else []
+        told = (
+            f"Not as tested: {', '.join(named)}. Scores may not compare."
+            if changed
+            else "The files used are the same."
+        )
+        found = checkout.commit or "unknown"
         logger.warning(
             "The checkout of %s is at commit %s, and was tested at %s. %s",
             repository.name,
-            checkout.commit or "unknown",
+            found,
             repository.commit,
-            "Not as tested: " + ", ".join(lines) + ". Scores may not compare."
-            if changed
-            else "The files that are used are the same.",
+            told,
         )
     return checkout
 
