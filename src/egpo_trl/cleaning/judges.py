@@ -20,8 +20,6 @@ _CHARACTERS_PER_TOKEN = 3  # for servers that do not count: a low number, so tha
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply of the judge."""
-
     text: str
     tokens: int = 0
 
@@ -83,7 +81,6 @@ class EndpointJudge:
         return _identity(self._config, "structured_output")
 
     async def ask(self, messages: Sequence[Mapping[str, str]], seed: int) -> Reply:
-        """Ask the endpoint; see [`Judge`]."""
         text, counted = await self._client.complete(**self._fields, messages=list(messages), seed=seed)
         if counted is None:
             characters = sum(len(message["content"]) for message in messages) + len(text)
@@ -91,7 +88,6 @@ class EndpointJudge:
         return Reply(text, counted)
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.close()
 
 
@@ -129,7 +125,6 @@ class LocalJudge:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What the verdicts depend on."""
         return _identity(self._config)
 
     async def ask(self, messages: Sequence[Mapping[str, str]], seed: int) -> Reply:
@@ -166,7 +161,6 @@ class LocalJudge:
                     future.set_result(found[index])
 
     async def close(self) -> None:
-        """Wait for the batch in hand, and release the model."""
         if self._worker is not None:
             await self._worker
         self._sampler.close()

@@ -18,7 +18,6 @@ class CleaningStopped(RuntimeError):
 
 
 def is_finished(record: Mapping[str, Any] | None) -> bool:
-    """Whether the record of a row says its outcome."""
     return record is not None and record["outcome"] is not None
 
 

@@ -1,6 +1,7 @@
 """The cleaning pipeline of the paper: rows in, LLM evaluation, AST evaluation, rows out with a manifest."""
 
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ..data.loading import load_rows
 from ..sampling.backends import make_sampler
 from ..sampling.config import SamplingConfig
 from ..sampling.limits import Limits
-from ..utils.files import WholeFile, checksum, with_answer, write_json
+from ..utils.files import checksum, whole, with_answer, write_json, write_rows
 from ..utils.journal import Journal
 from ..utils.progress import progress_bar
 from ..utils.versions import versions
@@ -50,7 +51,6 @@ class CleaningReport:
     report: Path
 
     def print(self, console: Console | None = None) -> None:
-        """Print the counts after each stage, and where the files are."""
         console = console or Console()
         counts_table(self.counts, _TITLES).print("Rows after each stage", console)
         for name in ("rows", "dropped", "manifest", "report"):
@@ -64,7 +64,6 @@ def _default_evaluation(call_needed: str | None = None) -> RowEvaluation:
 
 
 def make_judge(config: CleaningConfig, limits: Limits) -> Judge:
-    """The judge that a configuration names."""
     if config.judge_model is None:
         raise ValueError("judge_model must name the model that judges, or set judge_backend to none.")
     if config.judge_backend == "openai":
@@ -180,19 +179,16 @@ def _write(
     folder = Path(config.output_dir)
     manifest = folder / "manifest.json"
     manifest.unlink(missing_ok=True)  # it describes the other files, which are about to change
-    features = with_answer(getattr(rows, "features", None))
     stages = {name: StageCount() for name in _TITLES}
     samples = Samples()
-    with (
-        WholeFile(folder / f"rows.{config.output_format}", features) as kept,
-        WholeFile(folder / "dropped.jsonl") as dropped,
-    ):
+    kept, dropped = folder / f"rows.{config.output_format}", folder / "dropped.jsonl"
 
-        def drop(stage: str, reason: str, detail: str | None, row: Row) -> None:
-            stages[stage].dropped[reason] += 1
-            dropped.write({**row, "stage": stage, "reason": reason, "detail": detail})
-            samples.add(stage, reason, row, detail=detail)
+    def drop(stage: str, reason: str, detail: str | None, row: Row) -> None:
+        stages[stage].dropped[reason] += 1
+        dropped_file.write(json.dumps({**row, "stage": stage, "reason": reason, "detail": detail}, default=str) + "\n")
+        samples.add(stage, reason, row, detail=detail)
 
+    def kept_rows() -> Iterator[Row]:
         for index, row in enumerate(rows):
             stages["input"].rows += 1
             unfit = surveyed.unfit[index]
@@ -219,8 +215,11 @@ def _write(
                 drop("ast", reason, getattr(reason, "detail", None), row)
                 continue
             stages["ast"].rows += 1
-            kept.write(row)
             samples.add("kept", "kept", row)
+            yield row
+
+    with whole(dropped) as partial, partial.open("w", encoding="utf-8") as dropped_file:
+        write_rows(kept_rows(), kept, with_answer(getattr(rows, "features", None)))
     used = {
         "selection": config.drop_duplicates or config.benchmark_questions is not None,
         "llm": journal is not None,
@@ -242,8 +241,8 @@ def _write(
             "versions": versions(*_VERSIONS),
             "counts": counts,
             "usage": None if journal is None else dict(zip(("requests", "tokens"), _spent(journal), strict=True)),
-            "output": {path.name: checksum(path) for path in (kept.path, dropped.path)},
+            "output": {path.name: checksum(path) for path in (kept, dropped)},
         },
         manifest,
     )
-    return CleaningReport(kept.path, dropped.path, manifest, counts, report)
+    return CleaningReport(kept, dropped, manifest, counts, report)

@@ -36,7 +36,6 @@ class Samples:
             group[place : place + 1] = [{"row": dict(row), **shown}]
 
     def shown(self, stage: str, reason: str) -> list[dict[str, Any]]:
-        """What the page shows of the samples of a stage and reason."""
         return [
             {
                 "id": row.get("id"),

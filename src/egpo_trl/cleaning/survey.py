@@ -27,7 +27,6 @@ class Survey:
 
     @property
     def fit(self) -> int:
-        """Number of rows that are fit to be judged."""
         return self.unfit.count(None)
 
 

@@ -264,7 +264,6 @@ def _first_of(value: Mapping[str, Any], keys: Collection[str]) -> Any:
 
 
 def call_of(value: Any) -> ToolCall:
-    """A call from its object."""
     value = _inner(load_json(value) if isinstance(value, str) else value)
     if not isinstance(value, Mapping):
         raise ValueError("a call must be an object")

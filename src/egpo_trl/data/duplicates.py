@@ -27,7 +27,6 @@ class Duplicates:
         self._seen: set[bytes] = set()
 
     def __call__(self, row: Mapping[str, Any]) -> str | None:
-        """`"duplicate"` for a row like an earlier one, else `None`."""
         try:
             digest = row_digest(row)
         except RecursionError:

@@ -29,12 +29,10 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """Name of the function."""
         return str(self.schema["function"]["name"])
 
 
 def read_operations(document: Any) -> list[Operation]:
-    """Operations of a document."""
     paths = document.get("paths") if isinstance(document, Mapping) else None
     if not isinstance(paths, Mapping) or not paths:
         raise ValueError("is not an OpenAPI document: it has no 'paths'")

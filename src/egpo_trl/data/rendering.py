@@ -76,7 +76,6 @@ class PromptRenderer:
         return list(self._apply(in_form(messages, self.form), tools, tokenize=True)["input_ids"][0])
 
     def prompt_text(self, messages: Sequence[Mapping[str, Any]], tools: Tools) -> str:
-        """The prompt as text."""
         return self._render(in_form(messages, self.form), tools)
 
     def conversation(self, row: Mapping[str, Any], answer: Mapping[str, Any]) -> tuple[Messages, Messages]:
@@ -168,7 +167,6 @@ class _Marks:
         return marked
 
     def tools(self, tools: Tools) -> Tools:
-        """Functions with one more that is a mark."""
         if not tools:
             return tools
         mark = self._mark(Problem("not_in_prompt", "the chat template does not show its functions"))

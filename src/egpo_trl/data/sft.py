@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..tool_calls.calls import parse_reference, parse_row_tools
 from ..tool_calls.named_calls import write_calls
+from ..utils.files import write_json_lines
 from .prompts import DEFAULT_THINK_TAGS, PROMPT_STYLES, to_messages
 from .rows import Check, Problem, check_rows
 from .template_form import in_form
@@ -74,11 +75,9 @@ class Conversations:
 
     @property
     def style(self) -> str:
-        """Style of prompt and answer."""
         return self.prompt_style if self.renderer is None else self.renderer.style
 
     def answer(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The message that is trained on."""
         if isinstance(row["prompt"], str):
             raise ValueError(f"row {row.get('id')!r}: SFT needs messages, and this prompt is a rendered string.")
         if self.thought_column is not None and self.thought_column not in row:
@@ -159,7 +158,5 @@ def save_conversations(conversations: "Dataset", path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
         conversations.to_parquet(path)
-        return
-    with path.open("w", encoding="utf-8") as file:
-        for row in conversations:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    else:
+        write_json_lines(conversations, path)

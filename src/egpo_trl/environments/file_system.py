@@ -21,7 +21,6 @@ class FileSystem:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Folders, files and their texts."""
         return {"folders": copy.deepcopy(self._folders)}
 
     @reports_errors

@@ -33,7 +33,6 @@ class TicketDesk:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Tickets and agents."""
         return {"tickets": copy.deepcopy(self._tickets), "agents": dict(self._agents)}
 
     @reports_errors

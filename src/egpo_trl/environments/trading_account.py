@@ -39,7 +39,6 @@ class TradingAccount:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Cash, companies, prices, holdings and orders."""
         return copy.deepcopy(self._state)
 
     @reports_errors

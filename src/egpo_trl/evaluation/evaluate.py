@@ -126,9 +126,7 @@ def evaluate(
 
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    if sampler is None:
-        sampler = GoldSampler() if config.model == GOLD else make_sampler(config)
-    model = sampler
+    model = sampler or (GoldSampler() if config.model == GOLD else make_sampler(config))
     try:
         suite.begin(model.prompts)
         items = suite.items()

@@ -12,8 +12,7 @@ GOLD = "gold"  # name of the pseudo model, and of the reference in a row
 class GoldSampler:
     """Answers every request with the reference in its row."""
 
-    def __init__(self, prompts: PromptFormat | None = None) -> None:
-        self.prompts = PromptFormat() if prompts is None else prompts
+    prompts = PromptFormat()
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -28,7 +28,6 @@ def wilson_interval(successes: float, trials: int, confidence: float = CONFIDENC
 def resampled_means(
     values: Sequence[float] | NDArray[np.float64], resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Means of bootstrap resamples."""
     array = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
     distinct, counts = np.unique(array, return_counts=True)  # how often each value is drawn is all that a mean needs
@@ -38,7 +37,6 @@ def resampled_means(
 
 
 def percentile_interval(estimates: NDArray[np.float64], confidence: float = CONFIDENCE) -> Interval:
-    """Percentile interval of bootstrap estimates."""
     low, high = np.quantile(estimates, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return float(low), float(high)
 

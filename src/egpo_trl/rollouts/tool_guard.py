@@ -36,8 +36,6 @@ class ToolTimeout(ToolError):
 
 
 class ToolLimits(NamedTuple):
-    """Limits of executed tools."""
-
     timeout: float | None
     max_characters: int
 
@@ -50,7 +48,6 @@ class EventLoops:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, running."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._loop.run_forever, name="tools-event-loop", daemon=True).start()
@@ -67,8 +64,6 @@ class EventLoops:
 
 
 class ToolGuard:
-    """Runs tools under limits."""
-
     def __init__(
         self,
         limits: ToolLimits,

@@ -43,7 +43,6 @@ class ToolText:
         self._expected: dict[tuple[str, ...], Counter[Any]] = {}
 
     def defuse(self, text: str) -> str:
-        """Break all control text."""
         text = text.encode("utf-8", "replace").decode("utf-8")
         for _ in range(_MAX_PASSES):  # breaking one piece may complete another
             broken = self._pattern.sub(_break, text)

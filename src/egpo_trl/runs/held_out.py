@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .script_arguments import EGPOScriptArguments
@@ -17,16 +16,6 @@ if TYPE_CHECKING:
 HELD_OUT_FILE = "held_out.jsonl"
 _FEWEST_ROWS = 50
 _SHADED_ROWS = 32  # held-out rows whose completions are kept with the entropy of each token
-
-
-def write_rows(rows: "Dataset", path: Path) -> None:
-    """Write rows to a file that `egpo-trl evaluate rows` reads."""
-    from ..utils.files import WholeFile
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with WholeFile(path, rows.features) as file:
-        for row in rows:
-            file.write(row)
 
 
 def few_rows_warning(count: int) -> list[str]:

@@ -104,7 +104,6 @@ def measure_model(config: Any, peft_config: Any = None) -> ModelSize:
 def make_plan(
     args: "GRPOConfig", model_args: "ModelConfig", accelerate_config: dict[str, Any], prompt_length: int
 ) -> Plan:
-    """Plan of a recipe under an engine."""
     kind = accelerate_config["distributed_type"]
     deepspeed = deepspeed_settings(accelerate_config.get("deepspeed_config") or {})
     processes = accelerate_config["num_processes"]

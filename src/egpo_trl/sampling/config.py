@@ -51,7 +51,6 @@ class EndpointConfig:
 
     @property
     def template_kwargs(self) -> dict[str, Any]:
-        """Further arguments of the chat template."""
         return dict(self.chat_template_kwargs) if isinstance(self.chat_template_kwargs, dict) else {}
 
 

@@ -96,7 +96,6 @@ class EndpointClient(Generic[Reply]):
             raise EndpointError(f"request failed: {str(error)[:300]}") from None
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.close()
 
 

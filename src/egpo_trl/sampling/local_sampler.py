@@ -69,7 +69,6 @@ class TransformersSampler:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Model, weights and decoding."""
         return {
             "backend": "transformers",
             **model_identity(self._config, self._tokenizer),
@@ -79,7 +78,6 @@ class TransformersSampler:
         }
 
     def sample(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """Sample a completion for each request, see [`Sampler`]."""
         import torch
 
         config = self._config
@@ -109,7 +107,6 @@ class TransformersSampler:
             ) from None
 
     def close(self) -> None:
-        """Release the model."""
         del self._model
 
 

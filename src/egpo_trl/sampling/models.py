@@ -21,12 +21,10 @@ _BLOCKS = 64  # of a file that is larger
 
 
 def is_adapter(name: str) -> bool:
-    """Whether a folder holds a PEFT adapter."""
     return (Path(name) / ADAPTER_FILE).is_file()
 
 
 def base_of_adapter(folder: str) -> str:
-    """Base model of an adapter."""
     file = Path(folder) / ADAPTER_FILE
     try:
         base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")

@@ -50,12 +50,10 @@ class VLLMSampler:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Model, weights and decoding."""
         model = model_identity(self._config, self._tokenizer)
         return {"backend": "vllm", **model, "dtype": self._config.dtype, **self._config.decoding}
 
     def sample(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """Sample a completion for each request, see [`Sampler`]."""
         rendered = RenderedRequests(requests, self._renderer, self._context)
         yield from rendered.refused
         for start in range(0, len(rendered.positions), _CHUNK):
@@ -86,7 +84,6 @@ class VLLMSampler:
         )
 
     def close(self) -> None:
-        """Release the engine."""
         del self._llm
 
 

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
@@ -99,7 +98,6 @@ class Journal:
         return map(json.loads, self._lines.values())
 
     def get(self, key: Hashable) -> Any:
-        """The last record of a key, `None` if there is none."""
         line = self._lines.get(key)
         return None if line is None else json.loads(line)
 
@@ -133,9 +131,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -41,7 +41,6 @@ class Entry:
 
     @property
     def id(self) -> str:
-        """Its id in the benchmark."""
         return str(self.question["id"])
 
     @property
@@ -57,7 +56,6 @@ def data_files(language: str, category: str) -> tuple[str, str]:
 
 
 def read_entries(checkout: Path, language: str, category: str) -> list[Entry]:
-    """Entries of a category."""
     path, answer_path = (checkout / file for file in data_files(language, category))
     questions, answers = read_json_lines(path), read_json_lines(answer_path)
     kinds: Mapping[str, Any] = {"id": str, "question": str, "function": (list, dict)}
@@ -76,8 +74,6 @@ def read_entries(checkout: Path, language: str, category: str) -> list[Entry]:
 
 @dataclass(frozen=True)
 class Prompts:
-    """Makes rows of entries."""
-
     checkout: Path
     language: str
 

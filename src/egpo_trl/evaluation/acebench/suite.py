@@ -76,12 +76,10 @@ class ACEBench(CheckoutSuite):
         return self.choose(items)
 
     def conversation(self, item: Item) -> Conversation:
-        """One step for each turn; see [`items`]."""
         for row in item.row["turns"]:  # noqa: UP028 - a list takes no `send`
             yield row
 
     def rows(self, item: Item) -> Sequence[Mapping[str, Any]]:
-        """The turns of an item."""
         turns: Sequence[Mapping[str, Any]] = item.row["turns"]
         return turns
 

@@ -39,12 +39,10 @@ class Question:
 
     @property
     def id(self) -> str:
-        """A name that no other question of the level has."""
         return f"{self.file.removesuffix('.jsonl')}_{self.number}"
 
     @property
     def function(self) -> str:
-        """Name of the function that the reference calls."""
         found = _CALL_NAME.search(self.expected)
         return found[1] if found else ""
 
@@ -55,7 +53,6 @@ class Question:
 
 
 def read_questions(checkout: Path, level: int) -> list[Question]:
-    """Calls to predict of a level."""
     path = checkout / QUESTIONS[level]
     try:
         records = json.loads(path.read_text(encoding="utf-8"))

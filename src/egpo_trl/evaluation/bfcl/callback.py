@@ -72,7 +72,6 @@ class BFCLCallback(TrainerCallback):
 
 
 def metrics_of(summary: Summary) -> dict[str, float]:
-    """What is logged of an evaluation."""
     scores = {row.category: row.score for row in summary.rows if row.weights is None}
     strict = [summary.extra["strict"][category] for category in scores]
     return {

@@ -26,7 +26,6 @@ UNSATISFIABLE = frozenset(
 
 
 def category_of(entry_id: str) -> str:
-    """Category of an entry, from its id."""
     return entry_id.rsplit("_", 1)[0]
 
 

@@ -18,7 +18,6 @@ AGENTIC_SHARE = 40  # of version 4's overall score: web search and memory, which
 
 
 def _mean(*parts: Weights) -> Weights:
-    """Mean of scores that weigh the same."""
     total: Weights = {}
     for part in parts:
         for category, weight in part.items():

@@ -17,7 +17,6 @@ from .stand_ins import HANDLERS, prepare
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the official command."""
     parser = argparse.ArgumentParser("python -m egpo_trl.evaluation.bfcl.official_cli", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder that holds result/")
     parser.add_argument("--handler", choices=tuple(HANDLERS), default="fc", help="handler that reads the results")

@@ -10,7 +10,6 @@ from .sandbox import Sandbox
 
 
 def single_turn_row(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Canonical row of a question with one turn."""
     answers = entry.get("ground_truth", [])
     (row,) = convert_record({**entry, "ground_truth": answers}, reference="bfcl")
     return {**row, "id": entry["id"]}
@@ -19,7 +18,6 @@ def single_turn_row(entry: Mapping[str, Any]) -> dict[str, Any]:
 def load_items(
     sandbox: Sandbox, categories: Sequence[str], most: int | None, subset: str, official_prompt: bool
 ) -> list[Item]:
-    """Items of the suite."""
     items = []
     for category in categories:
         for entry in sandbox.ask("entries", category=category, most=most, subset=subset):

@@ -198,7 +198,6 @@ class BFCL(Suite):
         return leaderboard(sizes)
 
     def summarize(self, scored: Sequence[Scored]) -> Summary:
-        """The table, with the strict share and notes on the scores."""
         summary = super().summarize(scored)
         strict = {category: sum(shares) / len(shares) for category, shares in self._strict.items()}
         for row in summary.rows:

@@ -100,7 +100,6 @@ class Official:
         return {"prompt": prompt, "step": step}
 
     def score(self, id: str, result: Any) -> dict[str, Any]:
-        """Score a result."""
         category, model = category_of(id), f"rollout{secrets.token_hex(8)}"
         question = _copy(self._plain_questions(category)[id])
         answer = _copy(self._answers(category).get(id))
@@ -222,7 +221,6 @@ def check_nesting(value: Any) -> None:
 
 
 def serve(official: Official, requests: BinaryIO, answers: BinaryIO, max_cpu_seconds: int) -> None:
-    """Answer requests until there are no more."""
     methods: Mapping[str, Callable[..., Any]] = {
         name: getattr(official, name) for name in ("rules", "entries", "prompt", "parse", "conversation", "score")
     }

@@ -90,7 +90,6 @@ class CheckoutSuite(Suite):
         return open_checkout(self.repo, self.repository, {name: known[name] for name in self.needed_files()})
 
     def choose(self, items: Sequence[Item]) -> list[Item]:
-        """The items that are evaluated, see `max_per_category` and `subset`."""
         return choose_items(items, self.max_per_category, self.subset)
 
     def rows(self, item: Item) -> Sequence[Mapping[str, Any]]:

@@ -26,7 +26,6 @@ class Repository:
 
     @property
     def remedy(self) -> str:
-        """How to get the checkout."""
         return (
             f"Get {self.name} with\n"
             f"  git clone {self.address} && git -C {self.address.rsplit('/', 1)[1]} checkout {self.commit}\n"
@@ -83,7 +82,6 @@ def open_checkout(path: str | None, repository: Repository, checksums: Mapping[s
 
 
 def read_checksums(package: str) -> dict[str, str]:
-    """Checksums of a benchmark's files at the tested commit."""
     checksums: dict[str, str] = json.loads((files(package) / "checksums.json").read_text(encoding="utf-8"))
     return checksums
 

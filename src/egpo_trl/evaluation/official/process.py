@@ -17,28 +17,33 @@ UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 _TAIL = 1500  # characters of the process's output that an error quotes
 _KEPT = ("PATH", "SYSTEMROOT", "LANG", "LC_ALL", "LD_LIBRARY_PATH")  # of the environment: no tokens, no proxies
 Scores = TypeVar("Scores")
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class ScorerFailed(ValueError):
     """The scoring process crashed, ran out of its time, or wrote what cannot be read."""
 
 
-def run_scorer(module: str, arguments: Sequence[str], folder: Path, timeout_s: float) -> None:
-    """Run one of our scorer modules, which restricts itself, in a process without tokens that ends after `timeout_s`."""
-    command = [sys.executable, "-s", "-P", "-X", "utf8", "-m", module, *arguments]
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    environment |= dict.fromkeys(_THREADS, "1")
-    environment |= {
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+def clean_environment(folder: str | Path) -> dict[str, str]:
+    """The environment of a process that runs official code with `folder` as its home: our package, and no tokens."""
+    paths = (str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH"))
+    return {
+        **{name: os.environ[name] for name in _KEPT if name in os.environ},
+        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
         "HOME": str(folder),
         "TMPDIR": str(folder),
     }
+
+
+def run_scorer(module: str, arguments: Sequence[str], folder: Path, timeout_s: float) -> None:
+    """Run one of our scorer modules, which restricts itself, in a process without tokens that ends after `timeout_s`."""
+    command = [sys.executable, "-s", "-P", "-X", "utf8", "-m", module, *arguments]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            start_new_session=True,
+            command, cwd=folder, env=clean_environment(folder), stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
             code = process.wait(timeout_s)
