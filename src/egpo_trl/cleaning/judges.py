@@ -1,14 +1,13 @@
 """The protocol of judges, and two of them: an endpoint and a model in this process."""
 
 import asyncio
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..sampling.completion import Completion
-from ..sampling.endpoint import EndpointClient
+from ..sampling.endpoint import EndpointClient, first_choice
 from ..sampling.errors import RejectedRequest
 from ..sampling.limits import Limits
 from ..sampling.sampler import Request, Sampler
@@ -100,19 +99,13 @@ def response_format(kind: str) -> dict[str, Any] | None:
 
 def read_reply(body: bytes) -> tuple[str, int | None]:
     """Text of a chat completion and its tokens, where the server counts them; raises `ValueError` for a broken body."""
-    try:
-        value = json.loads(body)
-        text = value["choices"][0]["message"]["content"]
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
-        raise ValueError("the body is not JSON") from None
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise ValueError("the body is not a chat completion") from None
-    if not isinstance(text, str):
+    choice, count = first_choice(body)
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise ValueError("the body is not a chat completion")
+    if not isinstance(message.get("content"), str):
         raise ValueError("the completion has no text")
-    usage = value.get("usage")
-    counted = usage.get("total_tokens") if isinstance(usage, dict) else None
-    is_count = isinstance(counted, int) and not isinstance(counted, bool) and counted >= 0
-    return text, counted if is_count else None
+    return message["content"], count("total_tokens")
 
 
 class LocalJudge:

@@ -106,7 +106,7 @@ def _answer(row: Mapping[str, Any]) -> str:
         return str(reference)
     if calls:
         return "\n".join(json.dumps(call, ensure_ascii=False) for call in calls)
-    return str(row.get("answer") or "(a text that nobody wrote down)")
+    return str(row.get("answer") or "(a text that is not known)")
 
 
 def _text(value: Any) -> str:

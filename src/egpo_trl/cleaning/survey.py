@@ -75,7 +75,7 @@ class _Checks:
 
 
 def call_is_needed(row: Row, call_needed: str | None) -> bool | None:
-    """Whether a row needs a call; `None` where nobody knows."""
+    """Whether a row needs a call; `None` where that is not known."""
     if call_needed in _FIXED:
         return _FIXED[call_needed]
     value = row.get(str(call_needed))

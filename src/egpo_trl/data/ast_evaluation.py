@@ -116,7 +116,7 @@ class ASTEvaluation:
         checks (`Iterable[Callable]`, *optional*):
             Further checks of a row, each giving a reason or `None`, such as
             [`~egpo_trl.data.duplicates.Duplicates`] and [`~egpo_trl.data.leaks.BenchmarkLeaks`]. They run in order,
-            behind [`evaluate_row`], and only on rows that passed so far.
+            after [`evaluate_row`], and only on rows that passed so far.
         on_drop (`Callable`, *optional*):
             Called with each row that is dropped and the reason.
 

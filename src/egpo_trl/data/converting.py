@@ -12,7 +12,7 @@ _MAX_REASONS = 3
 
 
 def describe(conversion: Conversion) -> str:
-    """What the format of a data set is and why; raises `UnknownFormat` where nobody can tell."""
+    """What the format of a data set is and why; raises `UnknownFormat` if it cannot be told."""
     return "; ".join(f"{source}: {why}" for source, why in conversion.found.items())
 
 

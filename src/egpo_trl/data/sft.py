@@ -26,7 +26,7 @@ NO_CALL_TEXT = "None of the available functions can answer this request."
 
 
 def lacks_answer(row: Mapping[str, Any]) -> bool:
-    """Whether the right answer of a row is a text that nobody knows: it follows no user message, and `answer` is empty."""
+    """Whether the right answer of a row is a text that is not known: it follows no user message, and `answer` is empty."""
     if (row.get("answer") or "").strip() or json.loads(row["reference"]):
         return False
     return not isinstance(row["prompt"], str) and row["prompt"][-1]["role"] != "user"

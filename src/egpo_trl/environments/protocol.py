@@ -1,7 +1,7 @@
-"""What an environment is: TRL's protocol, and a state that can be compared.
+"""Defines environments: TRL's protocol, and a state that can be compared.
 
 TRL 1.16 makes every public function of the class a tool, except `reset` and `get_reward`; properties and names that
-start with `_` are none. The docstring and the annotations of a method are its schema, unless `tool_schemas` has one.
+start with `_` are not. The docstring and the annotations of a method are its schema, unless `tool_schemas` has one.
 """
 
 import functools
@@ -42,7 +42,7 @@ def reports_errors(method: Callable[..., Any]) -> Callable[..., str]:
     """
     Make a method a tool that takes whatever a model writes and answers in JSON.
 
-    Arguments are checked against the annotations (`str`, `int`, `float` or `bool`; a bool is no number, nor are NaN and
+    Arguments are checked against the annotations (`str`, `int`, `float` or `bool`; a bool is not a number, nor are NaN and
     infinity, texts have at most 1,000 characters). Whatever is wrong with them, and every `ValueError` of the method,
     becomes the answer `{"error": "…"}`; any other answer is the returned value.
 
@@ -123,13 +123,18 @@ def offered_schemas(environment: Any, tools: Any) -> list[dict[str, Any]]:
     return pool.offered(None if tools is None else parse_row_tools(tools) or [])
 
 
+def decoded(value: Any, name: str) -> Any:
+    """The value of a column that may be JSON text."""
+    try:
+        return load_json(value) if isinstance(value, str) else value
+    except InvalidJSON as error:
+        raise ValueError(f"{name}is not JSON: {error}") from None
+
+
 def load_state(initial_state: Any, keys: tuple[str, ...]) -> dict[str, Any]:
     """The `initial_state` of a row."""
-    try:
-        value = load_json(initial_state) if isinstance(initial_state, str) else {} if initial_state is None else None
-    except InvalidJSON as error:
-        raise ValueError(f"initial_state is not JSON: {error}") from None
-    if not isinstance(value, dict):
+    value = {} if initial_state is None else decoded(initial_state, "initial_state ")
+    if not isinstance(initial_state, str | None) or not isinstance(value, dict):
         raise ValueError("initial_state must be a JSON object")
     unknown = sorted(value.keys() - set(keys))
     if unknown:

@@ -14,7 +14,7 @@ class TicketDesk:
     Tickets of customers, and the agents who know about topics.
 
     Its state is `{"tickets": {id: {"customer", "status", "priority", "agent"}}, "agents": {topic: agent}}`, where ids are
-    numbers written as strings, a status is `"open"` or `"closed"`, and an agent is `""` where nobody has the ticket.
+    numbers written as strings, a status is `"open"` or `"closed"`, and an agent is `""` where the ticket is not assigned.
     """
 
     def __init__(self) -> None:

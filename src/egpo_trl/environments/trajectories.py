@@ -15,7 +15,7 @@ def trajectory_problem(row: Mapping[str, Any], environments: Factories) -> str |
     """What is wrong with a trajectory row; `environments` is `{None: factory}` where rows name none, as in TRL."""
     name = None if None in environments else row.get("environment")
     if name not in environments:
-        return f"field 'environment': {name!r} is none of {list(environments)}"
+        return f"field 'environment': {name!r} is not one of {list(environments)}"
     try:
         replay(environments[name], row)
         offered = None if row.get("tools") is None else parse_tools(row["tools"])

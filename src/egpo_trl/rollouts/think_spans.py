@@ -1,10 +1,10 @@
-"""Which completion tokens are chain of thought.
+"""Finds the completion tokens that are chain of thought.
 
 A turn is a run of consecutive policy tokens; a single-turn completion is one turn, and tool results separate the turns
 of a rollout with executed tools. The chain of thought of a turn is its leading think block: the turn must start inside
 the block (the chat template wrote the opening tag) or with the opening tag, white space aside. The block ends at the
 first closing tag, or where the turn ends. Tags anywhere else, in a JSON string of the answer, say, or in a tool
-result, are text. The tags themselves, special tokens and blocks of white space are no chain of thought.
+result, are text. The tags themselves, special tokens and blocks of white space are not chain of thought.
 """
 
 import re
@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..tool_calls.thinking import KNOWN_THINK_TAGS, find_think_tags
 
-_PROMPT_TAIL = 32  # tokens; room for an opening tag of several tokens and the white space behind it
+_PROMPT_TAIL = 32  # tokens; room for an opening tag of several tokens and the white space after it
 
 
 class TokenClass(IntEnum):
@@ -142,7 +142,7 @@ class ThinkTags:
         classes = self._classify(completion_ids, policy)
         later_turns = turn_starts(policy) & prompt_opens.unsqueeze(1)
         later_turns[:, 0] = False
-        for row, turn in later_turns.nonzero().tolist():  # executed tools behind a prefilled template only
+        for row, turn in later_turns.nonzero().tolist():  # only for executed tools with a prefilled template
             before = completion_ids[row : row + 1, max(0, turn - _PROMPT_TAIL) : turn]
             opened[row, turn] = self._ends_open(self._classify(before, torch.ones_like(before, dtype=torch.bool)))[0]
         return cot_mask_from_classes(classes, policy, opened)
@@ -215,8 +215,7 @@ class ThinkTags:
         return classes
 
     def _text(self, token_id: int) -> str:
-        """Text that one token stands for in the middle of a text. Bytes of an incomplete character become U+FFFD,
-        which leaves the ASCII characters beside them, and so the tags, as they are."""
+        """Text of one token in the middle of a text; bytes of an incomplete character become U+FFFD."""
         if token_id not in self._texts:
             text = self._decode([token_id])
             self._texts[token_id] = text.removeprefix(self._anchor_text)

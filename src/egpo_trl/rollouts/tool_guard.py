@@ -1,6 +1,6 @@
 """Calls of executed tools under limits: whatever a tool does, a run gets a text or an error in bounded time.
 
-A Python thread cannot be killed. A call that exceeds its time is abandoned: it goes on in a daemon thread, its result is
+A Python thread cannot be killed. A call that exceeds its time is abandoned: it runs on in a daemon thread, its result is
 thrown away, and a tool with too many such calls is not started again before one of them ends. A call that holds the
 interpreter's lock all the time, which only extension code can, cannot be abandoned: run such code in a process.
 """
@@ -184,7 +184,7 @@ class RowTools:
         def call(**arguments: Any) -> Content:
             return self._call(name, arguments)
 
-        # Python's own message about arguments that are no mapping names the function.
+        # Python's own message about arguments that are not a mapping names the function.
         call.__module__, call.__qualname__ = "builtins", _short(name)
         return call
 

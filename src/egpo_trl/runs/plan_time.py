@@ -1,4 +1,4 @@
-"""How long a step takes at best, calculated from what GPUs can read and compute; nothing here is measured."""
+"""Calculates how long a step takes at best, from what GPUs can read and compute; nothing is measured."""
 
 from dataclasses import dataclass
 

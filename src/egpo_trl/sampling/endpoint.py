@@ -1,6 +1,7 @@
 """One client for OpenAI-compatible endpoints: openai's own retries, bodies up to a size, and a budget for every request."""
 
 import asyncio
+import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
@@ -109,3 +110,22 @@ def _status_error(status: int, headers: Mapping[str, str], message: str) -> Endp
     if status in _TRANSIENT or status >= 500:
         return EndpointError(shown)
     return EndpointUnavailable(shown) if status in _UNAVAILABLE else RejectedRequest(shown)
+
+
+def first_choice(body: bytes) -> tuple[Mapping[str, Any], Callable[[str], int | None]]:
+    """The first choice in a body, and the counts of tokens by name; raises `ValueError` for a body without a choice."""
+    try:
+        value = json.loads(body)
+        choice, usage = value["choices"][0], value.get("usage")
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        raise ValueError("the body is not JSON") from None
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise ValueError("the body is not a completion") from None
+    if not isinstance(choice, dict):
+        raise ValueError("the body is not a completion")
+
+    def count(name: str) -> int | None:
+        number = usage.get(name) if isinstance(usage, dict) else None
+        return number if type(number) is int and number >= 0 else None
+
+    return choice, count

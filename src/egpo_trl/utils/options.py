@@ -11,7 +11,7 @@ def option(help: str, default: Any = MISSING, choices: Sequence[Any] | None = No
 
 
 def check_choices(config: Any) -> None:
-    """Raise `ValueError` if a field holds none of its choices."""
+    """Raise `ValueError` if the value of a field is not one of its choices."""
     for one in fields(config):
         choices, value = one.metadata.get("choices"), getattr(config, one.name)
         if choices and value not in choices and not (value is None and one.default is None):

@@ -48,7 +48,7 @@ class Question:
 
     @property
     def category(self) -> str:
-        """`"calls"`, or for functions that have stand-ins `"web"` or `"tool_search"`."""
+        """`"calls"`, or for functions that cannot be scored here `"web"` or `"tool_search"`."""
         return _UNSCORABLE.get(self.function, "calls")
 
 

@@ -1,7 +1,6 @@
 """Runs API-Bank's `evaluator_by_json.py` in the working directory, a copy of a checkout; started as a process.
 
-The script names its data and predictions by constants in its main part; they are given here. Packages that it imports
-and whose absence changes no score, or only scores that say so, get stand-ins.
+Our paths replace the constants in its main part, and dummy modules the packages that hardly change a score.
 """
 
 import ast

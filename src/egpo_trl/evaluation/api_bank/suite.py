@@ -78,5 +78,5 @@ class APIBank(CheckoutSuite):
             return []
         return [
             "`tool_search` (ToolSearcher, a sentence encoder) and `web` (Translate, Dictionary, SearchEngine) cannot be "
-            "right: what they need has stand-ins, so that scores do not depend on a service."
+            "right: dummies replace what they need, so that scores do not depend on a service."
         ]

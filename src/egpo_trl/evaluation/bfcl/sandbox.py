@@ -83,18 +83,9 @@ class Sandbox:
     def _start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="bfcl-")
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
-        command = [
-            sys.executable,
-            "-P",
-            "-X",
-            "utf8",
-            "-m",
-            "egpo_trl.evaluation.bfcl.worker",
-            self.handler,
-            self._folder.name,
-        ]
+        arguments = (self.handler, self._folder.name, str(self.max_memory), str(self.max_cpu_seconds))
         self._process = subprocess.Popen(
-            [*command, str(self.max_memory), str(self.max_cpu_seconds)],
+            [sys.executable, "-P", "-X", "utf8", "-m", "egpo_trl.evaluation.bfcl.worker", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
