@@ -8,7 +8,7 @@ import functools
 import inspect
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, get_type_hints, runtime_checkable
 from weakref import WeakKeyDictionary
 
@@ -70,6 +70,7 @@ def reports_errors(method: Callable[..., Any]) -> Callable[..., str]:
         except ValueError as error:
             return _dumps({"error": str(error)})
 
+    tool.__annotations__.pop("return", None)  # the schema has no use for it
     return tool
 
 
@@ -129,6 +130,13 @@ def decoded(value: Any, name: str) -> Any:
         return load_json(value) if isinstance(value, str) else value
     except InvalidJSON as error:
         raise ValueError(f"{name}is not JSON: {error}") from None
+
+
+def look_up(items: Mapping[str, Any], key: str, kind: str) -> Any:
+    """An item, or the error that a tool reports where there is none."""
+    if key not in items:
+        raise ValueError(f"no such {kind}")
+    return items[key]
 
 
 def load_state(initial_state: Any, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -9,10 +9,7 @@ if TYPE_CHECKING:
     from trl import GRPOConfig, ModelConfig
 
 USABLE_SHARE = 0.92  # of a GPU: an allowance for the CUDA context and fragmentation
-LOGITS_TILE = (
-    4096,
-    32_768,
-)  # tokens and vocabulary entries that TRL 1.16 scores at a time: logits are never held whole
+LOGITS_TILE = (4096, 32_768)  # tokens and vocabulary entries that TRL 1.16 scores at a time, never all logits at once
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 
 
@@ -215,16 +212,20 @@ def remedies(size: ModelSize, plan: Plan, gpu_bytes: float) -> list[str]:
         changes += [(f"configs/accelerate/{name}.yaml", {"engine": name}) for name in ("zero2", "zero3")]
         offload = {"engine": "zero3", "offload_optimizer": True, "offload_parameters": True}
         changes.append(("configs/accelerate/zero3_offload.yaml", offload))
+
+    def needed(changed: Plan) -> float:
+        return total(memory(size, changed, gpu_bytes))
+
     fits = USABLE_SHARE * gpu_bytes
-    alone = [name for name, change in changes if total(memory(size, replace(plan, **change), gpu_bytes)) <= fits]
+    alone = [name for name, change in changes if needed(replace(plan, **change)) <= fits]
     if alone:
         return alone
     together: list[str] = []
     for name, change in changes:
         changed = replace(plan, **change)
-        if total(memory(size, changed, gpu_bytes)) < total(memory(size, plan, gpu_bytes)):
+        if needed(changed) < needed(plan):
             plan, together = changed, [*together, name]
-        if total(memory(size, plan, gpu_bytes)) <= fits:
+        if needed(plan) <= fits:
             return [" and ".join(together)]
     return []
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from ...tool_calls.named_calls import write_calls
 from ...utils.options import option
-from ..gold_sampler import GOLD
 from ..official.checkout_suite import CheckoutSuite, OfficialScores
 from ..official.checkouts import Repository
 from ..official.text import Writer
@@ -64,13 +63,9 @@ class ACEBench(CheckoutSuite):
         for category, entries in self._entries.items():
             units: dict[str, list[dict[str, Any]]] = {}
             for entry in entries:
-                try:
-                    row = {**make_row(entry, category), GOLD: self._prompts.reference(entry, category)}
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    raise ValueError(
-                        f"ACEBench entry {entry.id!r} ({self.language}): {type(error).__name__}: {error}. Restore the "
-                        "file from the repository."
-                    ) from None
+                where = f"ACEBench entry {entry.id!r} ({self.language})"
+                row = self.named(where, make_row, entry, category)
+                row[GOLD] = self.named(where, self._prompts.reference, entry, category)
                 units.setdefault(entry.dialogue if category in MULTI_TURN else entry.id, []).append(row)
             items += [Item(f"{self.language}_{name}", category, {"turns": rows}) for name, rows in units.items()]
         return self.choose(items)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from ...utils.options import option
-from ..gold_sampler import GOLD
 from ..official.checkout_suite import CheckoutSuite, OfficialScores
 from ..official.checkouts import Repository
 from ..official.text import Writer
@@ -55,13 +54,8 @@ class APIBank(CheckoutSuite):
         make = make_official_row if self.is_official else make_row
         items = []
         for question in self._questions.values():
-            try:
-                row = {**make(question), GOLD: question.expected}
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(
-                    f"API-Bank, question {question.number} of {question.file}: {type(error).__name__}: {error}. "
-                    "Restore the file from the repository."
-                ) from None
+            where = f"API-Bank, question {question.number} of {question.file}"
+            row = {**self.named(where, make, question), GOLD: question.expected}
             items.append(Item(question.id, question.category, row))
         return self.choose(sorted(items, key=lambda item: CATEGORIES.index(item.category)))
 

@@ -1,12 +1,12 @@
 """[`CheckoutSuite`]: base of suites whose data and scorer are in a checkout of the user."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ...sampling.sampler import PromptFormat
 from ...utils.options import check_choices, check_least, option
@@ -18,6 +18,7 @@ from ..summary import Summary, summarize
 from .checkouts import Checkout, Repository, open_checkout, read_checksums
 from .text import OfficialText, Writer
 
+Made = TypeVar("Made")
 PROMPTS = ("training", "official")
 
 
@@ -88,6 +89,16 @@ class CheckoutSuite(Suite):
         """The checkout, looked at once."""
         known = read_checksums(self.package)
         return open_checkout(self.repo, self.repository, {name: known[name] for name in self.needed_files()})
+
+    @staticmethod
+    def named(where: str, make: Callable[..., Made], *arguments: Any) -> Made:
+        """What is made of an entry; one that cannot be read is named."""
+        try:
+            return make(*arguments)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{where}: {type(error).__name__}: {error}. Restore the file from the repository."
+            ) from None
 
     def choose(self, items: Sequence[Item]) -> list[Item]:
         return choose_items(items, self.max_per_category, self.subset)
