@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from ...tool_calls.named_calls import write_calls
 from ...utils.options import option
+from ..gold_sampler import GOLD
 from ..official.checkout_suite import CheckoutSuite, OfficialScores
 from ..official.checkouts import Repository
 from ..official.text import Writer

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ...utils.options import option
+from ..gold_sampler import GOLD
 from ..official.checkout_suite import CheckoutSuite, OfficialScores
 from ..official.checkouts import Repository
 from ..official.text import Writer
