@@ -8,8 +8,10 @@ result, are text. The tags themselves, special tokens and blocks of white space 
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from enum import IntEnum
+from itertools import accumulate, groupby
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -178,17 +180,14 @@ class ThinkTags:
         return table
 
     def _classify_text(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The same for tags of several tokens: one pair of transfers, then each turn is read as text on the host."""
         classes = torch.full_like(ids, TokenClass.TEXT, device="cpu")
-        starts = turn_starts(mask)
-        # One pair of transfers for the batch, then each turn is read as text on the host.
-        for row, (row_ids, row_mask, row_starts) in enumerate(
-            zip(ids.tolist(), mask.tolist(), starts.tolist(), strict=True)
-        ):
-            for begin in (i for i, is_start in enumerate(row_starts) if is_start):
-                end = begin
-                while end < len(row_mask) and row_mask[end]:
-                    end += 1
-                classes[row, begin:end] = torch.tensor(self._turn_classes(row_ids[begin:end]), dtype=classes.dtype)
+        for row, (row_ids, row_mask) in enumerate(zip(ids.tolist(), mask.tolist(), strict=True)):
+            end = 0
+            for is_turn, tokens in groupby(row_mask):
+                begin, end = end, end + len(list(tokens))
+                if is_turn:
+                    classes[row, begin:end] = torch.tensor(self._turn_classes(row_ids[begin:end]), dtype=classes.dtype)
         return classes.to(ids.device)
 
     def _turn_classes(self, ids: list[int]) -> list[TokenClass]:
@@ -197,21 +196,11 @@ class ThinkTags:
             TokenClass.SPECIAL if i in self._special_ids else TokenClass.TEXT if text.strip() else TokenClass.SPACE
             for i, text in zip(ids, texts, strict=True)
         ]
-        ends, total = [], 0
-        for text in texts:
-            total += len(text)
-            ends.append(total)
-        joined = "".join(texts)
+        ends = list(accumulate(map(len, texts)))
         for tag, token_class in ((self.start, TokenClass.OPEN), (self.end, TokenClass.CLOSE)):
-            token = 0
-            for match in re.finditer(re.escape(tag), joined):
-                while ends[token] <= match.start():
-                    token += 1
-                last = token
-                classes[last] = token_class
-                while ends[last] < match.end():
-                    last += 1
-                    classes[last] = token_class
+            for match in re.finditer(re.escape(tag), "".join(texts)):
+                first, last = bisect_right(ends, match.start()), bisect_left(ends, match.end())
+                classes[first : last + 1] = [token_class] * (last + 1 - first)
         return classes
 
     def _text(self, token_id: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ...data.sources.bfcl import convert_record
 from ...rewards.tool_call import ToolCallReward, Verdict
 from ...sampling.completion import Completion
 from ...sampling.sampler import PromptFormat
@@ -23,11 +24,11 @@ from .files import write_results, write_scores
 from .leaderboard import AGENTIC_SHARE, leaderboard
 from .multi_turn import converse
 from .package import VERSION, check_data
-from .questions import load_items
 from .sandbox import OfficialError, Sandbox, SandboxFailure
 from .stand_ins import HANDLERS
 
 PROMPTS = ("training", "official")
+_MULTI_TURN_FIELDS = ("id", "question", "function", "missed_function")
 _NOT_PYTHON = ("simple_java", "simple_javascript")
 
 
@@ -95,11 +96,20 @@ class BFCL(Suite):
         return reward.bind(prompts.tokenizer, prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids)
 
     def items(self) -> Sequence[Item]:
-        if not self._items:
-            self._rules = self._sandbox.ask("rules")
-            self._items = load_items(
-                self._sandbox, self._chosen, self.max_per_category, self.subset, self._is_official
-            )
+        if self._items:
+            return self._items
+        self._rules = self._sandbox.ask("rules")
+        for category in self._chosen:
+            options = {"category": category, "most": self.max_per_category, "subset": self.subset}
+            for entry in self._sandbox.ask("entries", **options):
+                if category in MULTI_TURN:
+                    row = {name: entry[name] for name in _MULTI_TURN_FIELDS if name in entry}
+                else:
+                    (row,) = convert_record({"ground_truth": [], **entry}, reference="bfcl")
+                    row["id"] = entry["id"]
+                    if self._is_official:
+                        row["prompt"] = self._sandbox.ask("prompt", id=entry["id"])
+                self._items.append(Item(entry["id"], category, row))
         return self._items
 
     def conversation(self, item: Item) -> Conversation:
