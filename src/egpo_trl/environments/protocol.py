@@ -1,8 +1,4 @@
-"""Defines environments: TRL's protocol, and a state that can be compared.
-
-TRL 1.16 makes every public function of the class a tool, except `reset` and `get_reward`; properties and names that
-start with `_` are not. The docstring and the annotations of a method are its schema, unless `tool_schemas` has one.
-"""
+"""Defines environments: TRL's protocol, whose public methods are tools, and a state that can be compared."""
 
 import functools
 import inspect

@@ -1,10 +1,7 @@
-"""Finds the completion tokens that are chain of thought.
+"""Finds the completion tokens that are chain of thought: the leading think block of each turn, without its tags.
 
-A turn is a run of consecutive policy tokens; a single-turn completion is one turn, and tool results separate the turns
-of a rollout with executed tools. The chain of thought of a turn is its leading think block: the turn must start inside
-the block (the chat template wrote the opening tag) or with the opening tag, white space aside. The block ends at the
-first closing tag, or where the turn ends. Tags anywhere else, in a JSON string of the answer, say, or in a tool
-result, are text. The tags themselves, special tokens and blocks of white space are not chain of thought.
+A turn is a run of consecutive policy tokens. It starts inside the block (the chat template wrote the opening tag) or with
+the opening tag; the block ends at the first closing tag or with the turn. Tags anywhere else are text.
 """
 
 import re

@@ -1,8 +1,7 @@
-"""Calls of executed tools under limits: whatever a tool does, a run gets a text or an error in bounded time.
+"""Calls tools under limits: whatever a tool does, a run gets a text or an error in bounded time.
 
-A Python thread cannot be killed. A call that exceeds its time is abandoned: it runs on in a daemon thread, its result is
-thrown away, and a tool with too many such calls is not started again before one of them ends. A call that holds the
-interpreter's lock all the time, which only extension code can, cannot be abandoned: run such code in a process.
+A Python thread cannot be killed: a call that exceeds its time runs on in a daemon thread, and its result is thrown away.
+Code that holds the interpreter's lock all the time, which only extension code can, needs a process of its own.
 """
 
 import asyncio

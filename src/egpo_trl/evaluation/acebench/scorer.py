@@ -1,8 +1,4 @@
-"""Runs ACEBench's `eval_main.py` in the working directory, a copy of a checkout; started by [`scoring`] as a process.
-
-Besides the official score files it writes the verdict of every call of the official checker, because the score files of
-single-turn categories also list right answers that matched the second reference only.
-"""
+"""Runs ACEBench's `eval_main.py` in the working directory, a copy of a checkout, and records its verdicts."""
 
 import ast
 import importlib

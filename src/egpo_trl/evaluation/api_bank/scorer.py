@@ -1,7 +1,4 @@
-"""Runs API-Bank's `evaluator_by_json.py` in the working directory, a copy of a checkout; started as a process.
-
-Our paths replace the constants in its main part, and dummy modules the packages that hardly change a score.
-"""
+"""Runs API-Bank's `evaluator_by_json.py` in the working directory, with our paths and dummies for optional packages."""
 
 import ast
 import json

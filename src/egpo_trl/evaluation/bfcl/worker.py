@@ -1,8 +1,7 @@
-"""The process in which official code runs: `python -m egpo_trl.evaluation.bfcl.worker HANDLER FOLDER`.
+"""Runs official code in a process of its own: `python -m egpo_trl.evaluation.bfcl.worker HANDLER FOLDER`.
 
-One request and one answer a line, as JSON; see [`~egpo_trl.evaluation.bfcl.sandbox`] for the other end. Requests are
-independent: a conversation is executed from its start each time, under a name of its own, so that nothing that one
-rollout did can reach another, and nothing is lost with the process.
+One request and one answer a line, as JSON. Requests are independent: a conversation is executed from its start each time,
+under a name of its own, so that nothing that one rollout did can reach another.
 """
 
 import json

@@ -70,11 +70,11 @@ def open_checkout(path: str | None, repository: Repository, checksums: Mapping[s
             if changed
             else "The files used are the same."
         )
-        found = checkout.commit or "unknown"
+        commit = checkout.commit or "unknown"
         logger.warning(
             "The checkout of %s is at commit %s, and was tested at %s. %s",
             repository.name,
-            found,
+            commit,
             repository.commit,
             told,
         )

@@ -78,8 +78,9 @@ def score_in_copy(
             raise ScorerFailed(
                 f"the official scorer's files cannot be read: {type(error).__name__}: {error}"
             ) from None
-        for name in keep[1] if keep is not None else ():
-            place = keep[0] / name
+        kept_in, names = keep or (folder, ())
+        for name in names:
+            place = kept_in / name
             if (folder / name).is_dir():
                 shutil.rmtree(place, ignore_errors=True)
                 shutil.copytree(folder / name, place)
