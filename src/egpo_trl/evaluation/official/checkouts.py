@@ -68,7 +68,7 @@ def open_checkout(path: str | None, repository: Repository, checksums: Mapping[s
         told = (
             f"Not as tested: {', '.join(named)}. Scores may not compare."
             if changed
-            else "The files used are the same."
+            else "The files that are used are the same."
         )
         commit = checkout.commit or "unknown"
         logger.warning(
