@@ -47,7 +47,7 @@ def convert_arguments(parser: argparse.ArgumentParser) -> None:
 
 def convert(call: Call) -> None:
     """Convert a function-calling data set to canonical rows."""
-    from ..data.converting import describe, write_conversion
+    from ..data.converting import write_conversion
     from ..data.sources import FIELD_OPTIONS, UnknownFormat
     from ..data.sources import convert as convert_rows
 
@@ -69,7 +69,7 @@ def convert(call: Call) -> None:
                 on_skip=lambda skipped: print(f"skipped {skipped}", file=sys.stderr),
                 **{name: value for name, value in given.items() if value is not None},
             )
-            print(f"format: {describe(conversion)}")
+            print(f"format: {'; '.join(f'{source}: {why}' for source, why in conversion.found.items())}")
         except UnknownFormat as error:
             raise Failure(f"egpo-trl convert: {error}", WRONG_USAGE) from None
         print(write_conversion(conversion, options.output))

@@ -51,15 +51,10 @@ class Reason(str):
     detail: str
 
     def __new__(cls, reason: str, detail: str) -> "Reason":
-        made = super().__new__(cls, reason)
-        made.detail = _shortened(detail)
+        made, half = super().__new__(cls, reason), _MAX_MESSAGE // 2
+        # Its beginning says where, its end why.
+        made.detail = detail if len(detail) <= _MAX_MESSAGE else f"{detail[:half]} … {detail[-half:]}"
         return made
-
-
-def _shortened(text: str) -> str:
-    """A text of bounded length: its beginning, which says where, and its end, which says why."""
-    half = _MAX_MESSAGE // 2
-    return text if len(text) <= _MAX_MESSAGE else f"{text[:half]} … {text[-half:]}"
 
 
 def _told(name: str, error: Any) -> str:

@@ -11,11 +11,6 @@ from .sources import Conversion
 _MAX_REASONS = 3
 
 
-def describe(conversion: Conversion) -> str:
-    """What the format of a data set is and why; raises `UnknownFormat` if it cannot be told."""
-    return "; ".join(f"{source}: {why}" for source, why in conversion.found.items())
-
-
 def write_conversion(conversion: Conversion, output: Path) -> str:
     """Write the rows of a conversion, and say how many there are."""
     if output.suffix not in (".jsonl", ".parquet"):
@@ -24,7 +19,9 @@ def write_conversion(conversion: Conversion, output: Path) -> str:
     def rows() -> Iterator[Mapping[str, Any]]:
         yield from conversion
         if not conversion.num_rows:
-            raise ValueError(f"no row from {conversion.num_records:,} records{_reasons(conversion)}.")
+            told = [f"{count:,} times {reason}" for reason, count in conversion.reasons.most_common(_MAX_REASONS)]
+            skipped = f"; skipped: {'; '.join(told)}" if told else ""
+            raise ValueError(f"no row from {conversion.num_records:,} records{skipped}.")
 
     write_rows(rows(), output, ROW_FEATURES)
     skipped = ", ".join(f"{field} {count:,}" for field, count in conversion.skipped.most_common())
@@ -34,8 +31,3 @@ def write_conversion(conversion: Conversion, output: Path) -> str:
         f"{conversion.num_rows:,} rows from {conversion.num_records:,} records{several}, "
         f"{conversion.skipped.total():,} skipped{f' ({skipped})' if skipped else ''}: {output}"
     )
-
-
-def _reasons(conversion: Conversion) -> str:
-    told = [f"{count:,} times {reason}" for reason, count in conversion.reasons.most_common(_MAX_REASONS)]
-    return f"; skipped: {'; '.join(told)}" if told else ""

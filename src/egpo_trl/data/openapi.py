@@ -95,10 +95,12 @@ def _operation(
         else:
             whole_body = True
             add(BODY, BODY, schema, body.get("required") is True)
+    given = described.get("operationId")
+    name = given if isinstance(given, str) and given.strip() else f"{method}{path}"
     texts = [described.get(key) for key in ("summary", "description")]
     description = "\n".join(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text.strip()))
     function = {
-        "name": _name(described.get("operationId"), method, path),
+        "name": re.sub(r"[^\w.-]+", "_", name).strip("_"),
         "description": description[:_MAX_DESCRIPTION],
         "parameters": {"type": "object", "properties": properties, "required": required},
     }
@@ -129,11 +131,6 @@ def _schema_of(resolver: "_Resolver", parameter: Mapping[str, Any]) -> dict[str,
     written = resolver.write_out(schema)
     described = parameter.get("description")
     return {**({"description": described} if isinstance(described, str) else {}), **written}
-
-
-def _name(operation_id: Any, method: str, path: str) -> str:
-    name = operation_id if isinstance(operation_id, str) and operation_id.strip() else f"{method}{path}"
-    return re.sub(r"[^\w.-]+", "_", name).strip("_")
 
 
 class _Resolver:

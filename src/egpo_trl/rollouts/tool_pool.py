@@ -154,12 +154,11 @@ class ToolPool:
         if row_tools is None:
             return list(self.schemas.values())
         known = [tool for tool in row_tools if _name_of(tool) in self.schemas]
-        return [self.schemas[_name_of(tool)] if _is_bare(tool) else dict(tool) for tool in known]
+        bare = {"name"}  # of which the pool has the schema
+        return [
+            self.schemas[_name_of(tool)] if set(tool.get("function", tool)) == bare else dict(tool) for tool in known
+        ]
 
 
 def _name_of(tool: Mapping[str, Any]) -> str:
     return str(tool.get("function", tool)["name"])
-
-
-def _is_bare(tool: Mapping[str, Any]) -> bool:
-    return set(tool.get("function", tool)) == {"name"}

@@ -138,14 +138,11 @@ def _functions(instruction: str) -> list[dict[str, Any]]:
 
 def write_api_calls(calls: Iterable[ToolCall]) -> str:
     """Write calls as API-Bank's prompt asks for them: every value in quotes, except lists."""
-    written = (
-        f"{call.name}({', '.join(f'{key}={_value(value)}' for key, value in call.arguments.items())})"
-        for call in calls
-    )
+    written = []
+    for call in calls:
+        values = [
+            f"{key}={value}" if isinstance(value, list) else f"{key}='{value}'"
+            for key, value in call.arguments.items()
+        ]
+        written.append(f"{call.name}({', '.join(values)})")
     return f"[{', '.join(written)}]"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return repr(value)
-    return f"'{value}'"

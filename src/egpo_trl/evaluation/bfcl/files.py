@@ -9,16 +9,15 @@ from ...utils.files import write_json_lines
 from .categories import category_of, folder_of
 
 
-def _position(entry_id: str) -> int:
-    """Place of an entry in its category: `live_simple_19-3-15` is the twentieth."""
-    return int(entry_id.rsplit("_", 1)[1].split("-")[0])
-
-
 def _by_category(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for entry in entries:
         found[category_of(entry["id"])].append(entry)
-    return {category: sorted(found[category], key=lambda entry: _position(entry["id"])) for category in found}
+
+    def position(entry: Mapping[str, Any]) -> int:  # `live_simple_19-3-15` is the twentieth
+        return int(entry["id"].rsplit("_", 1)[1].split("-")[0])
+
+    return {category: sorted(found[category], key=position) for category in found}
 
 
 def _write(folder: Path, kind: str, model: str, category: str, lines: Iterable[Mapping[str, Any]]) -> None:
