@@ -69,7 +69,7 @@ def convert(call: Call) -> None:
                 on_skip=lambda skipped: print(f"skipped {skipped}", file=sys.stderr),
                 **{name: value for name, value in given.items() if value is not None},
             )
-            print(f"format: {'; '.join(f'{source}: {why}' for source, why in conversion.found.items())}")
+            print("format:", "; ".join(f"{source}: {why}" for source, why in conversion.found.items()))
         except UnknownFormat as error:
             raise Failure(f"egpo-trl convert: {error}", WRONG_USAGE) from None
         print(write_conversion(conversion, options.output))

@@ -140,9 +140,6 @@ def write_api_calls(calls: Iterable[ToolCall]) -> str:
     """Write calls as API-Bank's prompt asks for them: every value in quotes, except lists."""
     written = []
     for call in calls:
-        values = [
-            f"{key}={value}" if isinstance(value, list) else f"{key}='{value}'"
-            for key, value in call.arguments.items()
-        ]
-        written.append(f"{call.name}({', '.join(values)})")
+        values = {key: value if isinstance(value, list) else f"'{value}'" for key, value in call.arguments.items()}
+        written.append(f"{call.name}({', '.join(f'{key}={value}' for key, value in values.items())})")
     return f"[{', '.join(written)}]"
