@@ -39,27 +39,8 @@ def read_records(
     name_or_path: str, split: str = "train", config: str | None = None
 ) -> Iterator[Record | Unconvertible]:
     """
-    Read the records of a data set in order.
-
-    JSON files are read here, since `datasets` stops at the first broken line and gives all records the fields of all
-    others; everything else is streamed by `datasets`.
-
-    Args:
-        name_or_path (`str`):
-            A file (`.jsonl`, `.json` with lines or arrays, `.parquet`, `.csv`), a folder written by
-            `Dataset.save_to_disk` or with such files, or a data set on the Hub.
-        split (`str`, *optional*, defaults to `"train"`):
-            Split of a saved data set, of one on the Hub, or of a folder: `datasets` tells the splits of its files by
-            their names and folders (`train-0.jsonl`, `test/a.json`); without such names all are `"train"`.
-        config (`str`, *optional*):
-            Configuration of a data set on the Hub.
-
-    Returns:
-        `Iterator`:
-            Records; an [`Unconvertible`] stands where one cannot be read.
-
-    Raises:
-        ValueError: If a folder or a saved data set lacks the split.
+    Read the records of a file, a folder or a data set on the Hub in order; one that cannot be read is an
+    [`Unconvertible`].
     """
     path = Path(name_or_path)
     if path.is_file():

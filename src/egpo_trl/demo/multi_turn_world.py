@@ -256,13 +256,6 @@ def make_scenarios(num_rows: int, seed: int, split: str) -> list[Scenario]:
 
 
 def make_rows(num_rows: int, seed: int = 0, split: str = "train") -> list[dict[str, Any]]:
-    """
-    Draw multi-turn rows of one split. See [`make_scenarios`].
-
-    Returns:
-        `list[dict]`:
-            Rows with `prompt`, `tools`, `reference`, `environment`, `initial_state`, `trajectory`, `id`, `source` and
-            `kind`.
-    """
+    """Draw rows of one split: canonical, with `environment`, `initial_state`, `trajectory` and `kind`."""
     scenarios = make_scenarios(num_rows, seed, split)
     return [scenario.row(f"multi-turn-{split}-{seed}-{index}") for index, scenario in enumerate(scenarios)]

@@ -231,12 +231,6 @@ def make_queries(num_rows: int, seed: int, split: str) -> list[Query]:
 
 
 def make_rows(num_rows: int, seed: int = 0, split: str = "train") -> list[dict[str, Any]]:
-    """
-    Draw canonical rows of one split, each with a different query. See [`make_queries`].
-
-    Returns:
-        `list[dict]`:
-            Rows with `prompt`, `tools`, `reference`, `id`, `source` and `kind`.
-    """
+    """Draw canonical rows of one split, each with a different query and its `kind`."""
     queries = make_queries(num_rows, seed, split)
     return [query.row(f"{split}-{seed}-{index}") for index, query in enumerate(queries)]

@@ -94,21 +94,7 @@ def tool_methods(environment: Any) -> dict[str, Callable[..., Any]]:
 
 
 def tool_schemas(environment: Any) -> dict[str, dict[str, Any]]:
-    """
-    Function schemas of the tools of an environment by name: the hand-written one where there is one, else what
-    transformers reads off annotations and docstring.
-
-    Args:
-        environment (`Any`):
-            Instance of an environment.
-
-    Returns:
-        `dict[str, dict]`:
-            Schemas in the form of the chat-completions API.
-
-    Raises:
-        ValueError: If a method has neither a schema nor the docstring to make one.
-    """
+    """Function schemas of the tools of an environment by name, see [`tool_schema`]."""
     return {name: tool_schema(method) for name, method in tool_methods(environment).items()}
 
 
