@@ -38,10 +38,7 @@ def check_exists(name_or_path: str) -> None:
 def read_records(
     name_or_path: str, split: str = "train", config: str | None = None
 ) -> Iterator[Record | Unconvertible]:
-    """
-    Read the records of a file, a folder or a data set on the Hub in order; one that cannot be read is an
-    [`Unconvertible`].
-    """
+    """Read the records of a data set in order; one that cannot be read is an [`Unconvertible`]."""
     path = Path(name_or_path)
     if path.is_file():
         return _read_file(path)

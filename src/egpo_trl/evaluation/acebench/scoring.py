@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,8 @@ def score_answers(
     keep: Path | None = None,
 ) -> OfficialScores:
     """Score one answer to every entry with the official code, in a copy of what it needs of the checkout."""
-
-    def write(folder: Path) -> None:
-        write_layout(checkout, folder, language, entries, answers)
-
     return score_in_copy(
-        write,
+        partial(write_layout, checkout, language=language, entries=entries, answers=answers),
         "egpo_trl.evaluation.acebench.scorer",
         [language, _MODEL, str(timeout_s), *entries],
         lambda folder: _read_scores(folder, language, entries),

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,8 @@ def score_answers(
     keep: Path | None = None,
 ) -> OfficialScores:
     """Score one answer to every question with the official code, in a copy of what it needs of the checkout."""
-
-    def write(folder: Path) -> None:
-        write_layout(checkout, folder, level, questions, answers)
-
     return score_in_copy(
-        write,
+        partial(write_layout, checkout, level=level, questions=questions, answers=answers),
         "egpo_trl.evaluation.api_bank.scorer",
         [DIALOGUES[level], PREDICTIONS, str(timeout_s)],
         lambda folder: _read_scores(folder / VERDICTS, questions),
