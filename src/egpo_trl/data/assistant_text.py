@@ -5,12 +5,12 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
-from ..tool_calls.calls import MAX_CALLS, InvalidJSON, State, ToolCall, call_from_object, decode_json, load_json
+from ..tool_calls.calls import MAX_CALLS, InvalidJSON, State, ToolCall, call_from_object, load_json
 from ..tool_calls.named_calls import read_named_calls
 from ..tool_calls.syntaxes import SYNTAX_BY_NAME
 from ..tool_calls.syntaxes.hermes import read_hermes
-from ..tool_calls.syntaxes.pythonic import read_literal
 from ..tool_calls.thinking import split_completion
+from .function_text import load_value
 
 # Keys under which data sets write the name and the arguments of a call, the usual ones first.
 NAME_KEYS = ("name", "function", "tool", "tool_name", "function_name", "api", "api_name", "action")
@@ -149,14 +149,9 @@ def _react(text: str) -> tuple[tuple[ToolCall, ...], str]:
     if more:
         raise ValueError("holds a call that cannot be read: several actions, with what was seen between them")
     try:
-        arguments, end = decode_json(given) if given else ({}, 0)
-        if given[end:].strip():
-            raise InvalidJSON("there is text after the action's input")
+        arguments = load_value(given) if given else {}
     except InvalidJSON as error:
-        try:
-            arguments = _literal_or_raise(given, error)
-        except ValueError as told:
-            raise ValueError(f"holds a call that cannot be read: {told}") from None
+        raise ValueError(f"holds a call that cannot be read: {error}") from None
     if not isinstance(arguments, dict):
         raise ValueError("holds a call that cannot be read: the action's input must be a JSON object")
     return (ToolCall(found[1].strip(), arguments),), text[: found.start()].strip().removeprefix("Thought:").strip()
@@ -198,20 +193,10 @@ def _inner(call: Any) -> Any:
 
 def _value(text: str) -> Any:
     """A call as JSON, as a Python literal, or as Glaive writes it: arguments as JSON between single quotes."""
-    try:
-        return load_json(text)
-    except InvalidJSON as error:
-        glaive = _GLAIVE_CALL.fullmatch(text.strip())
-        if glaive is not None:
-            return {"name": glaive[1], "arguments": load_json(glaive[2].replace("\\'", "'"))}
-        return _literal_or_raise(text, error)
-
-
-def _literal_or_raise(text: str, error: ValueError) -> Any:
-    try:
-        return read_literal(text.strip())
-    except ValueError:
-        raise error from None
+    glaive = _GLAIVE_CALL.fullmatch(text.strip())
+    if glaive is not None:
+        return {"name": glaive[1], "arguments": load_json(glaive[2].replace("\\'", "'"))}
+    return load_value(text)
 
 
 def _whole(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
