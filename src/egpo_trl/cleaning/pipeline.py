@@ -19,11 +19,10 @@ from ..utils.versions import versions
 from .candidates import from_row
 from .config import CleaningConfig
 from .correction import Interviewer, Record, final_candidate
-from .counts import StageCount, counts_table
 from .judges import EndpointJudge, Judge, LocalJudge
 from .llm_stage import CleaningStopped, is_finished, judge_all, run_to_end
 from .prompts import load_prompts
-from .report import Samples, write_report
+from .report import Samples, StageCount, counts_table, write_report
 from .survey import Row, Survey, call_is_needed, survey
 
 __all__ = ["CleaningReport", "CleaningStopped", "clean"]

@@ -1,9 +1,11 @@
-"""Writes what a cleaning run did as one HTML page: counts, dropped rows with their reasons, corrections side by side."""
+"""Reports a cleaning run: counts in the form of the paper's Table 2, and an HTML page with samples of rows."""
 
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,37 @@ from typing import Any
 from jinja2 import Environment
 
 from ..utils.files import write_text
+from ..utils.table import Table
 
 _SAMPLES = 5  # of each reason, of corrections and of kept rows
 _MAX_TEXT = 4000  # characters of one text
 # Control characters, and those that show a text in another order.
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@dataclass
+class StageCount:
+    """Rows that passed a stage, those that it changed, and those that it dropped, by reason."""
+
+    rows: int = 0
+    corrected: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form, with the most frequent reason first and equal ones by name."""
+        reasons = sorted(self.dropped.items(), key=lambda item: (-item[1], item[0]))
+        return {"rows": self.rows, "corrected": self.corrected, "dropped": dict(reasons)}
+
+
+def counts_table(counts: dict[str, dict[str, Any]], titles: dict[str, str]) -> Table:
+    """The summary table of a run: a line for each stage, and below it one for each reason."""
+    whole = max(1, next(iter(counts.values()))["rows"])
+    lines: list[list[str]] = []
+    for stage, count in counts.items():
+        numbers = [f"{number:,}" if number else "" for number in (count["corrected"], sum(count["dropped"].values()))]
+        lines.append([titles[stage], f"{count['rows']:,}", f"{100 * count['rows'] / whole:.2f} %", *numbers])
+        lines += [[f"  {reason}", "", "", "", f"{number:,}"] for reason, number in count["dropped"].items()]
+    return Table(["stage", "rows", "of input", "corrected", "dropped"], lines)
 
 
 class Samples:
