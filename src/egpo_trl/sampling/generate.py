@@ -15,9 +15,7 @@ from transformers import (
 )
 
 from .rendering import PromptRenderer
-from .sampler import PromptFormat
-
-_GREEDY: Mapping[str, Any] = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
+from .sampler import PromptFormat, request_seed
 
 
 def render_prompt(
@@ -60,7 +58,7 @@ def _generate(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
-    **options: Any,
+    chosen: LogitsProcessorList,
 ) -> list[list[int]]:
     """Completions of one left-padded batch, each up to and with its end token."""
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -74,7 +72,12 @@ def _generate(
         max_new_tokens=max_new_tokens,
         pad_token_id=pad_id,
         eos_token_id=ends,
-        **options,
+        logits_processor=chosen,
+        do_sample=False,  # of what `chosen` leaves, whatever the generation config says
+        temperature=None,
+        top_k=None,
+        top_p=None,
+        repetition_penalty=1.0,
     )
     completions = []
     for generated in output[:, width:].tolist():
@@ -160,12 +163,11 @@ def stream_completions(
         waiting = [planned]
         while waiting:
             batch = waiting.pop()
-            options: dict[str, Any] = {**_GREEDY, "repetition_penalty": 1.0}
+            chosen = LogitsProcessorList()
             if temperature > 0:
-                chosen = SeededSampling([seeds[index] for index in batch], limit, temperature, top_k, top_p)
-                options["logits_processor"] = LogitsProcessorList([chosen])
+                chosen.append(SeededSampling([seeds[index] for index in batch], limit, temperature, top_k, top_p))
             try:
-                completions = _generate(model, tokenizer, [prompts[index] for index in batch], limit, **options)
+                completions = _generate(model, tokenizer, [prompts[index] for index in batch], limit, chosen)
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
                     raise
@@ -175,7 +177,6 @@ def stream_completions(
             yield from zip(batch, completions, strict=True)
 
 
-@torch.no_grad()
 def sample_completions(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -186,19 +187,11 @@ def sample_completions(
     batch_size: int = 32,
     seed: int = 0,
 ) -> list[list[int]]:
-    """Sample one completion for each prompt in batches; the random state of the process is as before afterwards."""
-    options = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else _GREEDY
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    completions: list[list[int]] = [[] for _ in prompts]
+    """Sample one completion for each prompt, in order; see [`stream_completions`]."""
+    seeds = [request_seed(seed, str(index), 0, 0) for index in range(len(prompts))]
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "batch_size": batch_size}
     was_training = model.training
-    devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        model.eval()
-        for begin in range(0, len(order), batch_size):
-            batch = order[begin : begin + batch_size]
-            generated = _generate(model, tokenizer, [prompts[index] for index in batch], max_new_tokens, **options)
-            for index, ids in zip(batch, generated, strict=True):
-                completions[index] = ids
-        model.train(was_training)
-    return completions
+    model.eval()
+    found = dict(stream_completions(model, tokenizer, prompts, seeds, **options))
+    model.train(was_training)
+    return [found[index] for index in range(len(prompts))]
