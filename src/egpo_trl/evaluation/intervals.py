@@ -72,6 +72,4 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
     """Unbiased estimate of the chance that one of k samples is right (Chen et al. 2021, arXiv 2107.03374)."""
     if not 0 <= correct <= samples or not 1 <= k <= samples:
         raise ValueError(f"pass@{k} of {samples} samples with {correct} right is not defined.")
-    if samples - correct < k:
-        return 1.0
-    return 1.0 - math.prod(1.0 - k / number for number in range(samples - correct + 1, samples + 1))
+    return 1.0 - math.comb(samples - correct, k) / math.comb(samples, k)
