@@ -43,7 +43,7 @@ def test_bad_fields(field, value, message):
 
 
 def test_fields_that_need_each_other():
-    with pytest.raises(ValueError, match="call_needed is looked at by the AST evaluation"):
+    with pytest.raises(ValueError, match="call_needed is read by the AST evaluation"):
         CleaningConfig(output_dir="x", call_needed="always", ast_evaluation=False)
 
 

@@ -44,7 +44,7 @@ class CleaningConfig(EndpointConfig):
         "Questions to keep out: 'bfcl' (installed), a folder of BFCL files, or a file of rows.", None
     )
     leak_threshold: float = option("Similarity from which a message counts as a benchmark question.", 0.7)
-    leak_min_words: int = option("Fewest words of a question that is looked for.", MIN_WORDS)
+    leak_min_words: int = option("Fewest words of a question that counts as a leak.", MIN_WORDS)
     ast_evaluation: bool = option("Whether the AST evaluation follows.", True)
     call_needed: str | None = option(
         "Whether the queries need a call: 'always', 'never', or a column with true, false or null.", None
@@ -64,6 +64,6 @@ class CleaningConfig(EndpointConfig):
         if not 0 < self.leak_threshold <= 1:
             raise ValueError(f"leak_threshold must be above 0 and at most 1, got {self.leak_threshold}.")
         if self.call_needed is not None and not self.ast_evaluation:
-            raise ValueError("call_needed is looked at by the AST evaluation: leave ast_evaluation on.")
+            raise ValueError("call_needed is read by the AST evaluation: leave ast_evaluation on.")
         if not self.output_dir:
             raise ValueError("output_dir must name a folder.")

@@ -123,7 +123,7 @@ def clean(
     if iter(rows) is rows:
         raise ValueError("rows are read several times: pass a list or a data set, not a generator.")
     if evaluate_row is not None and config.call_needed is not None:
-        raise ValueError("call_needed is looked at by the packaged AST evaluation, not by one of your own.")
+        raise ValueError("call_needed is read by the packaged AST evaluation, not by one of your own.")
     if config.ast_evaluation and evaluate_row is None:
         evaluate_row = _default_evaluation(config.call_needed)
     with_llm = judge is not None or config.judge_backend != "none"

@@ -1,4 +1,4 @@
-"""Reads an assistant message: calls in any syntax that data sets write; what looks like a call and is none is an error."""
+"""Reads an assistant message: calls in any syntax that data sets write; an unreadable call is an error, never a text."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -200,7 +200,7 @@ def _value(text: str) -> Any:
 
 
 def _whole(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
-    """Calls that are all of a text; empty for anything else."""
+    """The calls of a text that contains nothing else, or no calls."""
     fenced = _FENCED.match(text)
     body = fenced[1].strip() if fenced else text
     if body.split("(", 1)[0].strip() in names:
@@ -243,7 +243,7 @@ def _holds(value: Mapping[str, Any], keys: Collection[str]) -> bool:
 
 
 def _first_of(value: Mapping[str, Any], keys: Collection[str]) -> Any:
-    """The first of some keys that holds a text, else what the first one holds."""
+    """The first value that is a text, else the value of the first key."""
     texts = (value[key] for key in keys if isinstance(value.get(key), str))
     return next(texts, value.get(next(iter(keys))))
 

@@ -141,7 +141,7 @@ class _Resolver:
         self._num_nodes = 0
 
     def resolve(self, value: Any) -> Any:
-        """A value, or what its reference leads to."""
+        """The value, with its reference followed."""
         for _ in range(_MAX_REFERENCES):
             reference = value.get("$ref") if isinstance(value, Mapping) else None
             if not isinstance(reference, str):

@@ -29,7 +29,7 @@ Record = Mapping[str, Any]
 
 
 def check_exists(name_or_path: str) -> None:
-    """Raise `FileNotFoundError` where a name that looks like a file is none."""
+    """Raise `FileNotFoundError` if a name that looks like a file does not exist."""
     path = Path(name_or_path)
     if not path.exists() and (path.is_absolute() or path.suffix in (*_JSON, *_TABLES)):
         raise FileNotFoundError(f"there is no file or folder {name_or_path!r}.")

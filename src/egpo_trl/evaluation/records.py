@@ -12,7 +12,7 @@ class Item:
     """One thing that a suite asks of a model."""
 
     id: str  # that no other item of the suite has; the same in every run
-    category: str  # the row of the table that it counts in
+    category: str  # its row in the table
     row: Mapping[str, Any]  # canonical, or what the suite needs instead; JSON values
 
 

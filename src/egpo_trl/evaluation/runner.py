@@ -15,7 +15,7 @@ from .suite import Conversation, Suite
 
 @dataclass
 class _Live:
-    """A conversation under way."""
+    """A conversation in progress."""
 
     item: Item
     number: int

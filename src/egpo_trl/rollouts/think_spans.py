@@ -19,7 +19,7 @@ _PROMPT_TAIL = 32  # tokens; room for an opening tag of several tokens and the w
 
 
 class TokenClass(IntEnum):
-    """What a token is, as far as think spans are concerned."""
+    """The role of a token in think spans."""
 
     TEXT = 0
     SPACE = 1

@@ -146,7 +146,7 @@ class ToolPool:
             self.schemas[name] = schema
 
     def unknown(self, row_tools: Iterable[Mapping[str, Any]]) -> list[str]:
-        """Names that a row offers and the pool does not hold."""
+        """Names that a row offers and the pool does not contain."""
         return [name for name in map(_name_of, row_tools) if name not in self.schemas]
 
     def offered(self, row_tools: Iterable[Mapping[str, Any]] | None) -> list[FunctionSchema]:

@@ -15,7 +15,7 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 
 @dataclass(frozen=True)
 class ModelSize:
-    """What the memory depends on, of a model."""
+    """The sizes of a model that determine its memory."""
 
     parameters: int
     largest_layer: int
@@ -31,7 +31,7 @@ class ModelSize:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run, as far as memory goes."""
+    """The settings of a run that determine its memory."""
 
     engine: str
     processes: int

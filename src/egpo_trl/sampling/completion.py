@@ -26,7 +26,7 @@ class Completion:
     ] = ()  # up to and with the one that ended it; empty where the back end does not tell
     num_prompt_tokens: int | None = None
     finish_reason: str = "stop"
-    message: Mapping[str, Any] | None = None  # of an endpoint that takes the text apart, which is put together again
+    message: Mapping[str, Any] | None = None  # of an endpoint that splits the text into fields
 
     def __post_init__(self) -> None:
         if self.finish_reason not in FINISH_REASONS:

@@ -20,7 +20,7 @@ class EndpointConfig:
         "Further arguments of the chat template, as JSON.", None
     )
     vllm_kwargs: dict[str, Any] | str | None = option("Further arguments of vllm.LLM, as JSON.", None)
-    concurrency: int = option("Requests at a time.", 16)
+    concurrency: int = option("Most requests in flight at a time.", 16)
     requests_per_minute: int | None = option("Most requests a minute, evenly spaced; retries count.", None)
     request_timeout: float = option("Seconds that one request may take in all.", 300.0)
     max_response_bytes: int = option("Longest body read from the endpoint.", 10_000_000)
@@ -129,7 +129,7 @@ class EvaluationConfig(SamplingConfig):
 
     output_dir: str = option("Folder for journal, scores and summary; a run in it is continued.")
     num_samples: int = option("Samples of each prompt; may be raised later.", 1)
-    live_conversations: int = option("Conversations under way at a time.", 1024)
+    live_conversations: int = option("Most conversations in progress at a time.", 1024)
 
     def __post_init__(self) -> None:
         super().__post_init__()

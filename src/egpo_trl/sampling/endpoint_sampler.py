@@ -188,7 +188,7 @@ def read_reply(body: bytes, prompts: PromptFormat) -> Completion:
 
 
 def text_of_message(message: Mapping[str, Any], prompts: PromptFormat) -> Any:
-    """The text that a server took apart, calls as Hermes writes them; `None` if there is none, other content as it is."""
+    """The text that a server split into fields, calls as Hermes writes them; `None` for none, other content as it is."""
     content = message.get("content")
     calls = message.get("tool_calls") or []
     if content is not None and not isinstance(content, str):

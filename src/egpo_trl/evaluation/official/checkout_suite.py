@@ -73,7 +73,7 @@ class CheckoutSuite(Suite):
                 f"The official scorer of {self.repository.name} needs {', '.join(missing)}, not installed here: "
                 f"pip install 'egpo-trl[{self.extra}]'"
             )
-        self.checkout  # noqa: B018 - looked at before a model is asked anything
+        self.checkout  # noqa: B018 - inspected before a model is asked anything
 
     @property
     def is_official(self) -> bool:
@@ -86,7 +86,7 @@ class CheckoutSuite(Suite):
 
     @cached_property
     def checkout(self) -> Checkout:
-        """The checkout, looked at once."""
+        """The checkout, inspected once."""
         known = read_checksums(self.package)
         return open_checkout(self.repo, self.repository, {name: known[name] for name in self.needed_files()})
 

@@ -37,7 +37,7 @@ class Repository:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A checkout that was looked at."""
+    """An inspected checkout."""
 
     path: Path
     commit: str | None
@@ -45,7 +45,7 @@ class Checkout:
 
 
 def open_checkout(path: str | None, repository: Repository, checksums: Mapping[str, str]) -> Checkout:
-    """Look at a checkout before anything of it is used."""
+    """Inspect a checkout before it is used."""
     if not path:
         raise ValueError(f"--repo is missing. {repository.remedy}")
     folder = Path(path)
