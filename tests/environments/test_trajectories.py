@@ -26,7 +26,7 @@ def test_good_rows_pass():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"environment": "kitchen"}, "field 'environment': 'kitchen' is none of"),
+        ({"environment": "kitchen"}, "field 'environment': 'kitchen' is not one of"),
         ({"environment": None}, "field 'environment'"),
         ({"trajectory": "[]"}, "field 'trajectory'"),
         ({"trajectory": None}, "field 'trajectory'"),
