@@ -94,6 +94,35 @@ def test_one_line_says_where_the_repository_is(path):
         assert found.startswith(address()), found
 
 
+# Prose
+
+
+# Idioms of another language: write "is not a", "replaces", "after", "continues", "fix"
+ODD = re.compile(r"\b(?:is no|are no|stands? (?:in|for|beside|behind|there)|behind the|goes on|mends?|mended)\b")
+MAX_CELL = 160  # characters of a table cell that a reader sees: two lines
+
+
+def hand_written(path: Path) -> str:
+    """Prose of a page, without the parts that are generated and the addresses of links."""
+    text = re.sub(r"<!-- notebooks -->.*?<!-- end of notebooks -->", "", prose(path), flags=re.DOTALL)
+    return re.sub(r"\]\([^)\s]+\)", "]", text)
+
+
+WRITTEN = [path for path in PAGES if path.name != "reference.md"]
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
+def test_cells_of_tables_are_short(path):
+    rows = [line for line in hand_written(path).splitlines() if line.startswith("|")]
+    cells = [cell.strip() for row in rows for cell in re.split(r"(?<!\\)\|", row)]
+    assert [cell for cell in cells if len(cell) > MAX_CELL] == []
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
+def test_odd_idioms(path):
+    assert ODD.findall(hand_written(path)) == []
+
+
 # Python
 
 
