@@ -98,7 +98,9 @@ def test_one_line_says_where_the_repository_is(path):
 
 
 # Idioms of another language: write "is not a", "replaces", "after", "continues", "fix"
-ODD = re.compile(r"\b(?:is no|are no|stands? (?:in|for|beside|behind|there)|behind the|goes on|mends?|mended)\b")
+ODD = re.compile(
+    r"\b(?:(?<!here )(?:is|are) no|stands? (?:in|for|beside|behind|there)|behind the|goes on|mends?|mended)\b"
+)
 MAX_CELL = 160  # characters of a table cell that a reader sees: two lines
 
 
