@@ -44,7 +44,7 @@ def test_bad_fields(field, value, message):
 
 
 def test_fields_that_need_each_other():
-    with pytest.raises(ValueError, match="call_needed is looked at by the AST evaluation"):
+    with pytest.raises(ValueError, match="call_needed is read by the AST evaluation"):
         CleaningConfig(output_dir="x", call_needed="always", ast_evaluation=False)
 
 
@@ -54,7 +54,7 @@ def test_the_fields_of_the_docs_exist():
         name for cell in re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
     ]
     assert len(named) > 10
-    assert not set(named) - CleaningConfig(output_dir="x").as_dict().keys()
+    assert not set(named) - vars(CleaningConfig(output_dir="x")).keys()
 
 
 def test_the_command_runs_the_shipped_recipe(tmp_path, capsys, monkeypatch):
