@@ -43,7 +43,7 @@ def test_gold_answers_are_right_and_stand_beside_the_model_s(checkout, tmp_path,
     }
     assert summary.extra["official"][0]["accuracy"][SINGLE] == 0.667
     assert "gold, %" in summary.markdown()
-    assert "'agent' is unknown or not evaluated here" in summary.markdown()
+    assert "agent part is not covered" in summary.markdown()
 
 
 def test_a_dialogue_is_asked_turn_by_turn_with_the_benchmark_s_history(checkout):
