@@ -119,7 +119,7 @@ def first_choice(body: bytes) -> tuple[Mapping[str, Any], Callable[[str], int | 
         choice, usage = value["choices"][0], value.get("usage")
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError("the body is not JSON") from None
-    except (KeyError, IndexError, TypeError, AttributeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):  # such as a number of too many digits
         raise ValueError("the body is not a completion") from None
     if not isinstance(choice, dict):
         raise ValueError("the body is not a completion")
