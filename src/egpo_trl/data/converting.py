@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..utils.files import WholeFile
 from .loading import ROW_FEATURES
-from .sources import Conversion
+from .sources import Conversion, UnknownFormat
 
 _MAX_REASONS = 3
 
@@ -23,7 +23,7 @@ def write_rows(conversion: Conversion, output: Path) -> str:
         for row in conversion:
             file.write(row)
         if not conversion.num_rows:
-            raise ValueError(f"no row from {conversion.num_records:,} records{_reasons(conversion)}.")
+            raise UnknownFormat(f"no row from {conversion.num_records:,} records{_reasons(conversion)}.")
     skipped = ", ".join(f"{field} {count:,}" for field, count in conversion.skipped.most_common())
     sources = ", ".join(f"{name} {count:,}" for name, count in conversion.sources.most_common())
     several = f" ({sources})" if len(conversion.sources) > 1 else ""

@@ -39,7 +39,7 @@ def read_functions(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, str):
         value = _values(value)
     if isinstance(value, list):
-        value = [_object(item) if isinstance(item, str) else item for item in value]
+        value = [read_value(item) if isinstance(item, str) else item for item in value]
     return to_tools(value)
 
 
@@ -68,7 +68,7 @@ def _values(text: str) -> Any:
         pieces = list(_objects(text))
         if not pieces:
             raise error
-        return [_object(piece) for piece in pieces]
+        return [read_value(piece) for piece in pieces]
 
 
 def _objects(text: str) -> Iterator[str]:
@@ -92,11 +92,12 @@ def _objects(text: str) -> Iterator[str]:
         yield from found
 
 
-def _object(text: str) -> Any:
+def read_value(text: str) -> Any:
+    """A JSON value, or one that Python's `repr` wrote; raises [`InvalidJSON`]."""
     try:
-        return load_json(text)
+        return load_long_json(text)
     except InvalidJSON as error:
         try:
-            return read_literal(text)
+            return read_literal(text.strip())
         except ValueError:
             raise error from None

@@ -20,7 +20,7 @@ from ..records import Record, Unconvertible
 from ..rows import row_problem
 from .bfcl import REFERENCES
 from .conversation import Row, dump_json
-from .detection import SOURCES, UnknownFormat, check_source, detect, discover, recognise, recognise_path
+from .detection import SOURCES, UnknownFormat, check_source, detect, discover, in_known_case, recognise, recognise_path
 
 __all__ = ["SOURCES", "Conversion", "Skipped", "UnknownFormat", "convert", "discover", "recognise"]
 
@@ -75,10 +75,13 @@ class Conversion:
     @cached_property
     def found(self) -> dict[str, str]:
         """Sources of the first records, each with the reason that it was recognised for."""
-        peeked = (record for record in self._read(self._source) if not isinstance(record, Unconvertible))
-        first = [self._renamed(record, self._source) for record in islice(peeked, _PEEKED)]
+        peeked = list(islice(self._read(self._source), _PEEKED))
+        first = [self._renamed(each, self._source) for each in peeked if not isinstance(each, Unconvertible)]
         if self._source is not None:
             return check_source(self._source, first)
+        if not first:
+            told = next((f"none can be read: {each.reason}" for each in peeked if isinstance(each, Unconvertible)), "")
+            raise UnknownFormat(told or "there is no record to tell the format from.")
         found = detect(first)
         _check_options(self._options, found)
         return found
@@ -123,6 +126,7 @@ class Conversion:
 
     def _renamed(self, record: Record, source: str | None) -> Record:
         """A record with the fields that options name under the names that the source reads, and with `tools` if given."""
+        record = record if source else in_known_case(record)
         if not self._fields and self._tools is None:
             return record
         known = getattr(SOURCES[source], "RENAMED", {}) if source else {}

@@ -2,15 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
 from ...tool_calls.calls import InvalidJSON, ToolCall
-from ...tool_calls.syntaxes.pythonic import read_literal
 from ..assistant_text import read_assistant
-from ..function_text import load_long_json, read_functions
+from ..function_text import read_functions, read_value
 from ..records import Unconvertible
 
 Row = dict[str, Any]
@@ -201,8 +199,6 @@ def json_field(record: Mapping[str, Any], field: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return load_long_json(value)
+        return read_value(value)
     except InvalidJSON as error:
-        with suppress(ValueError):
-            return read_literal(value)
         raise Unconvertible(field, f"is not JSON: {error}") from None

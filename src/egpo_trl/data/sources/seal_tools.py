@@ -1,6 +1,7 @@
-"""Seal-Tools: `query` and `calling`; the functions are in `tool.jsonl` beside the file."""
+"""Seal-Tools: `query` and `calling` with the functions in `tool.jsonl` beside the file, or the form for fine-tuning."""
 
 import random
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from ..casting import cast_calls
 from ..json_schema import to_function_schema
 from ..records import Record, Unconvertible
 from .conversation import Conversation, Row, dump_json, json_field, tools_of
+from .sharegpt import turns_of
 
 FIELDS = ("query", "calling", "tools")
 RENAMED = {"messages": "query", "answers": "calling"}
 CATALOGUE = "tool.jsonl"
+_FINE_TUNING = re.compile(r"\napi_list = (\[.*\])\ntask_instruction = \"(.*)\"\nOutput:", re.DOTALL)
 _RESULT = "API_call_"  # how an argument names the result of another call
 
 
@@ -41,8 +44,23 @@ class _Catalogue:
 
 def recognise(record: Mapping[str, Any]) -> str | None:
     """Why a record is in this form, `None` if it is not."""
-    found = isinstance(record.get("query"), str) and record.get("calling") is not None
-    return "it has `query` and `calling`" if found else None
+    if isinstance(record.get("query"), str) and record.get("calling") is not None:
+        return "it has `query` and `calling`"
+    return "its `conversations` begin with an `api_list`" if _FINE_TUNING.search(_request(record)) else None
+
+
+def _request(record: Mapping[str, Any]) -> str:
+    """The first message of the form for fine-tuning, empty for other records."""
+    return next((text for sender, text in turns_of(record)[:1] if sender == "human"), "")
+
+
+def _as_published(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record of the form for fine-tuning with the fields of the others."""
+    found = _FINE_TUNING.search(_request(record))
+    turns = turns_of(record)
+    if found is None or len(turns) != 2:
+        return record
+    return {**record, "tools": found[1], "query": found[2], "calling": turns[1][1]}
 
 
 def read_records(
@@ -99,6 +117,7 @@ def convert_record(record: Mapping[str, Any], num_tools: int = 5, stated_only: b
         `list[dict]`:
             One row.
     """
+    record = _as_published(record)
     listed = json_field(record, "calling")
     if not isinstance(listed, list) or not listed:
         raise Unconvertible("calling", "must be a non-empty list of calls")
