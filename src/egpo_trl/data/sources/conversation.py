@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
@@ -39,7 +40,7 @@ class Conversation:
         self._num_calls = 0
         self._ids: set[str] = set()  # of calls so far
 
-    @property
+    @cached_property
     def names(self) -> set[str]:
         """Names of the functions on offer."""
         return {tool["function"]["name"] for tool in self.tools}
