@@ -33,7 +33,7 @@ def sleep(seconds: float) -> str:
 @server.tool()
 def flood() -> str:
     """Answers with far too much."""
-    return "lamp " * 1_000_000
+    return "lamp " * 40_000
 
 
 @server.tool()

@@ -54,8 +54,8 @@ def test_calls_and_errors(address):
         tools = {tool.__name__: tool for tool in server.tools}
         assert tools["set_light"](room="kitchen", level=4) == "kitchen is at 4"
         assert tools["rooms"]() == "kitchen\nhall"
-        assert len(tools["flood"]()) == 1_000_000
-        with pytest.raises(RuntimeError, match="a lamp has 100 levels|Error executing tool set_light"):
+        assert len(tools["flood"]()) == 100_000
+        with pytest.raises(RuntimeError, match=r"a lamp has 100 levels|Error executing tool set_light"):
             tools["set_light"](room="kitchen", level=400)
         server._timeout = 1
         with pytest.raises(RuntimeError, match=r"did not answer within|timed out|Timed out"):
@@ -129,7 +129,7 @@ BROKEN = {
     "no tool": (lists(), "lists tools that cannot be used: there is none"),
     "a tool without a name": (lists({"inputSchema": {}}), "does not answer"),
     "a schema that is none": (lists({**LAMP, "inputSchema": 7}), "does not answer"),
-    "a type that is none": (lists({**LAMP, "inputSchema": {"type": "object", "properties": 7}}), "cannot be used"),
+    "a type that is none": (lists({**LAMP, "inputSchema": {"type": "object", "properties": 7}}), "does not answer"),
 }
 
 
@@ -162,5 +162,5 @@ def test_broken_servers_are_one_error(kind, capsys):
 
 
 def test_no_server_there():
-    with pytest.raises(SystemExit, match="egpo-trl tools: the MCP server 'http://127.0.0.1:9/mcp' does not answer"):
+    with pytest.raises(SystemExit, match=r"egpo-trl tools: the MCP server 'http://127.0.0.1:9/mcp' does not answer"):
         main(["tools", "--mcp", "http://127.0.0.1:9/mcp"])

@@ -15,7 +15,8 @@ from ..data.json_schema import to_tools
 from ..rollouts.tool_pool import ExecutedTool
 
 _MAX_PAGES = 100  # of a list of tools
-_MAX_RESULT = 1_000_000  # characters of a result that are kept; the trainer shows the model far less
+_MAX_MESSAGE = 300  # characters of an error of the server or the package
+_MAX_RESULT = 100_000  # characters of a result that are kept; the trainer shows the model far less
 
 
 class MCPTools:
@@ -216,4 +217,6 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _told(error: BaseException) -> str:
-    return str(_innermost(error)) or type(error).__name__
+    """What an error says, on one line of bounded length."""
+    innermost = _innermost(error)
+    return " ".join(str(innermost).split())[:_MAX_MESSAGE] or type(innermost).__name__
