@@ -226,7 +226,9 @@ def test_spellings_of_a_call(tmp_path, spelling, ending):
 @pytest.mark.parametrize("packed", [gzip.compress(b'{"a": 1}\n' * 999)[:-20], b"\x1f\x8b not gzip"])
 def test_a_file_that_cannot_be_unpacked(tmp_path, packed):
     (tmp_path / "records.jsonl.gz").write_bytes(packed)
-    with pytest.raises(UnknownFormat, match=r"no known form|none can be read: the rest of the file cannot be unpacked"):
+    with pytest.raises(
+        UnknownFormat, match=r"no known form|none can be read: the rest of the file cannot be unpacked"
+    ):
         list(convert(tmp_path / "records.jsonl.gz"))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ...tool_calls.calls import ToolCall
 from ...tool_calls.named_calls import read_named_calls
 from ..casting import cast_calls
-from ..function_text import read_functions, read_value
+from ..function_text import load_value, read_functions
 from ..json_schema import to_tools
 from ..records import Unconvertible
 from .conversation import Conversation, Row
@@ -112,7 +112,7 @@ def _functions(described: str, turns: list[str]) -> list[dict[str, Any]]:
 def _found(result: str) -> list[dict[str, Any]]:
     """Functions in the result of a search; none where it found none."""
     try:
-        value = read_value(result)
+        value = load_value(result)
         return read_functions(value.get("output", value) if isinstance(value, dict) else value)
     except ValueError:
         return []

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...tool_calls.calls import InvalidJSON, ToolCall
 from ..assistant_text import read_assistant
-from ..function_text import read_functions, read_value
+from ..function_text import load_value, read_functions
 from ..records import Unconvertible
 
 Row = dict[str, Any]
@@ -200,6 +200,6 @@ def json_field(record: Mapping[str, Any], field: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return read_value(value)
+        return load_value(value)
     except InvalidJSON as error:
         raise Unconvertible(field, f"is not JSON: {error}") from None

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ...tool_calls.calls import InvalidJSON
-from ..function_text import read_value
+from ..function_text import load_value
 
 _OPEN, _CLOSE = "<tool_response>", "</tool_response>"
 
@@ -27,7 +27,7 @@ def _listed(value: Any) -> list[dict[str, Any]] | None:
         if not value.lstrip().startswith("[") or "results" not in value:
             return None
         try:
-            value = read_value(value)
+            value = load_value(value)
         except InvalidJSON:
             return None
     is_list = isinstance(value, list) and value and all(isinstance(item, dict) and "results" in item for item in value)
@@ -37,7 +37,7 @@ def _listed(value: Any) -> list[dict[str, Any]] | None:
 def _name(result: Any, names: Collection[str]) -> str | None:
     if isinstance(result, str) and result.lstrip().startswith("{"):
         try:
-            result = read_value(result)
+            result = load_value(result)
         except InvalidJSON:
             return None
     name = result.get("name") if isinstance(result, dict) else None

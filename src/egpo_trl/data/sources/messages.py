@@ -6,7 +6,7 @@ from typing import Any
 
 from ...tool_calls.calls import InvalidJSON, ToolCall
 from ..assistant_text import call_of
-from ..function_text import functions_in, lists_functions, read_value
+from ..function_text import functions_in, lists_functions, load_value
 from ..records import Unconvertible
 from .conversation import Conversation, Row, json_field, text_of, tools_of
 from .hermes_tags import read_results
@@ -105,7 +105,7 @@ def add_answers(conversation: Conversation, answers: Any, field: str) -> None:
         conversation.add_assistant(answers)
         return
     try:
-        decoded = read_value(answers) if isinstance(answers, str) else answers
+        decoded = load_value(answers) if isinstance(answers, str) else answers
     except InvalidJSON as error:
         if not _JSON_START.match(answers):  # such as `[f(a=1)]`, or a text that begins with `[1]`
             conversation.add_assistant(answers)
@@ -244,7 +244,7 @@ class _Reader:
             self._conversation.add_calls(self._conversation.read_calls(content, position)[0])
             return
         try:
-            decoded = read_value(content) if isinstance(content, str) else content
+            decoded = load_value(content) if isinstance(content, str) else content
         except InvalidJSON as error:
             raise Unconvertible(self._field, f"message {position} is not a call: {error}") from None
         calls = decoded if isinstance(decoded, list) else [decoded]
@@ -267,7 +267,7 @@ class _Reader:
         calls = message.get("tool_calls")
         if isinstance(calls, str) and calls.strip():
             try:
-                calls = read_value(calls)
+                calls = load_value(calls)
             except InvalidJSON as error:
                 raise Unconvertible(self._field, f"'tool_calls' must be a list: {error}") from None
         if not calls and message.get("function_call"):
@@ -285,7 +285,7 @@ class _Reader:
 
 def _decoded(call: Any) -> Any:
     try:
-        return read_value(call) if isinstance(call, str) else call
+        return load_value(call) if isinstance(call, str) else call
     except InvalidJSON:
         return call
 
