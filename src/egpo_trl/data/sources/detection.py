@@ -38,20 +38,7 @@ def in_known_case(record: Record) -> Record:
 
 
 def recognise(record: Record) -> tuple[str, str]:
-    """
-    The source of a record.
-
-    Args:
-        record (`Mapping[str, Any]`):
-            Record.
-
-    Returns:
-        `tuple[str, str]`:
-            Name of the source, and why it was recognised. A source for one data set goes before a general one.
-
-    Raises:
-        Unconvertible: If no source recognises it, or several do.
-    """
+    """The source of a record and why; one for a single data set goes before a general one, several are an error."""
     found = {name: why for name, module in SOURCES.items() if (why := module.recognise(record))}
     specific = {name: why for name, why in found.items() if not getattr(SOURCES[name], "IS_GENERAL", False)}
     chosen = specific or found

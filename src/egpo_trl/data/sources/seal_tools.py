@@ -66,26 +66,7 @@ def _as_published(record: Mapping[str, Any]) -> Mapping[str, Any]:
 def read_records(
     name_or_path: str, split: str = "train", config: str | None = None, catalogue: str | None = None
 ) -> Iterator[Record | Unconvertible]:
-    """
-    Read records, each with the functions of the catalogue as `tools` unless it has its own.
-
-    Args:
-        name_or_path (`str`):
-            File or folder.
-        split (`str`, *optional*, defaults to `"train"`):
-            Split of a folder.
-        config (`str`, *optional*):
-            Configuration of a data set on the Hub.
-        catalogue (`str`, *optional*):
-            File with the functions, `tool.jsonl` beside the records by default.
-
-    Returns:
-        `Iterator`:
-            Records; an [`Unconvertible`] for each that cannot be read.
-
-    Raises:
-        FileNotFoundError: If the catalogue does not exist.
-    """
+    """Read records, each with the functions of the catalogue (`tool.jsonl` beside them) unless it has its own."""
     path = Path(name_or_path)
     file = Path(catalogue) if catalogue else (path if path.is_dir() else path.parent) / CATALOGUE
     known = _Catalogue(file) if file.is_file() else None
@@ -99,24 +80,7 @@ def read_records(
 
 
 def convert_record(record: Mapping[str, Any], num_tools: int = 5, stated_only: bool = False) -> list[Row]:
-    """
-    The row of a record; see [`~egpo_trl.data.sources.convert`].
-
-    Values get the types that the functions declare, since the data set writes most as text. A call with the result of
-    another call as an argument cannot be a single step: it is skipped.
-
-    Args:
-        record (`Mapping[str, Any]`):
-            Record with its functions or the catalogue as `tools`.
-        num_tools (`int`, *optional*, defaults to `5`):
-            Functions that a row offers of the catalogue: those called, and others drawn at random.
-        stated_only (`bool`, *optional*, defaults to `False`):
-            Whether to skip rows with a value that the query does not hold word for word.
-
-    Returns:
-        `list[dict]`:
-            One row.
-    """
+    """The row of a record, with `num_tools` functions of the catalogue; see [`~egpo_trl.data.sources.convert`]."""
     record = _as_published(record)
     listed = json_field(record, "calling")
     if not isinstance(listed, list) or not listed:
