@@ -18,7 +18,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 class Conversation:
-    """Messages as they come, on which [`rows`] makes one row for each step: all that the assistant says before others do."""
+    """Messages as they come; [`rows`] makes a row of each step: all that the assistant says before somebody else speaks."""
 
     def __init__(self, tools: list[dict[str, Any]], field: str = "conversations") -> None:
         self.tools = tools
