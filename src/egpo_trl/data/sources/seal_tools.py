@@ -1,7 +1,6 @@
 """Seal-Tools: `query` and `calling` with the functions in `tool.jsonl` beside the file, or the form for fine-tuning."""
 
 import random
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from .sharegpt import turns_of
 FIELDS = ("query", "calling", "tools")
 RENAMED = {"messages": "query", "answers": "calling"}
 CATALOGUE = "tool.jsonl"
-_FINE_TUNING = re.compile(r"\napi_list = (\[.*\])\ntask_instruction = \"(.*)\"\nOutput:", re.DOTALL)
+_FINE_TUNING = ("\napi_list = [", ']\ntask_instruction = "', '"\nOutput:')
 _RESULT = "API_call_"  # how an argument names the result of another call
 
 
@@ -46,21 +45,24 @@ def recognise(record: Mapping[str, Any]) -> str | None:
     """Why a record is in this form, `None` if it is not."""
     if isinstance(record.get("query"), str) and record.get("calling") is not None:
         return "it has `query` and `calling`"
-    return "its `conversations` begin with an `api_list`" if _FINE_TUNING.search(_request(record)) else None
+    return "its `conversations` begin with an `api_list`" if _parts(record) else None
 
 
-def _request(record: Mapping[str, Any]) -> str:
-    """The first message of the form for fine-tuning, empty for other records."""
-    return next((text for sender, text in turns_of(record)[:1] if sender == "human"), "")
+def _parts(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Functions and query in the first message of the form for fine-tuning, `None` for other records."""
+    text = next((said for sender, said in turns_of(record)[:1] if sender == "human"), "")
+    _, begins, rest = text.partition(_FINE_TUNING[0])
+    tools, asks, rest = rest.rpartition(_FINE_TUNING[1])
+    query, ends, _ = rest.rpartition(_FINE_TUNING[2])
+    return (f"[{tools}]", query) if begins and asks and ends else None
 
 
 def _as_published(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """A record of the form for fine-tuning with the fields of the others."""
-    found = _FINE_TUNING.search(_request(record))
-    turns = turns_of(record)
-    if found is None or len(turns) != 2:
+    parts, turns = _parts(record), turns_of(record)
+    if parts is None or len(turns) != 2:
         return record
-    return {**record, "tools": found[1], "query": found[2], "calling": turns[1][1]}
+    return {**record, "tools": parts[0], "query": parts[1], "calling": turns[1][1]}
 
 
 def read_records(
