@@ -1,6 +1,7 @@
-"""An MCP server of a house with lamps, over stdio, for the tests."""
+"""An MCP server of a house with lamps, for the tests: over stdio, or over HTTP (`sse` or `streamable-http` and a port)."""
 
 import os
+import sys
 import time
 
 from mcp.server.mcpserver import MCPServer
@@ -30,10 +31,18 @@ def sleep(seconds: float) -> str:
 
 
 @server.tool()
+def flood() -> str:
+    """Answers with far too much."""
+    return "lamp " * 40_000
+
+
+@server.tool()
 def die() -> str:
     """Ends the server in the middle of the call."""
     os._exit(3)
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        server.run(sys.argv[1], port=int(sys.argv[2]))
     server.run()

@@ -81,9 +81,9 @@ def test_servers_that_do_not_start(command, message):
 
 def test_by_command(tmp_path, capsys):
     main(["tools", "--mcp", SERVER, "--output", str(tmp_path / "tools.json")])
-    assert "4 functions" in capsys.readouterr().out
+    assert "5 functions" in capsys.readouterr().out
     names = [schema["function"]["name"] for schema in json.loads((tmp_path / "tools.json").read_text())]
-    assert names == ["set_light", "rooms", "sleep", "die"]
+    assert names == ["set_light", "rooms", "sleep", "flood", "die"]
     call = {"name": "set_light", "arguments": {"room": "kitchen", "level": 4}}
     messages = [{"role": "user", "content": "?"}, {"role": "tool_call", "content": json.dumps(call)}]
     (tmp_path / "log.jsonl").write_text(json.dumps({"messages": messages}))

@@ -185,3 +185,39 @@ def test_a_hostile_document_takes_no_time():
                 "components": {"schemas": schemas}}  # fmt: skip
     (schema,) = OpenAPITools(document).schemas
     assert len(json.dumps(schema)) < 2_000_000
+
+
+NAMED = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+AGED = {"properties": {"age": {"type": "integer"}}}
+
+# Schema of a body, and the arguments that it becomes. A further kind is a line.
+BODIES = {
+    "fields": (NAMED, {"name": {"type": "string"}}, ["name"]),
+    "a reference": ({"$ref": "#/definitions/Named"}, {"name": {"type": "string"}}, ["name"]),
+    "all of several": (
+        {"allOf": [{"$ref": "#/definitions/Named"}, AGED], "required": ["age"]},
+        {"name": {"type": "string"}, "age": {"type": "integer"}}, ["name", "age"],
+    ),
+    "all of what differs": (
+        {"allOf": [NAMED, {"properties": {"name": {"type": "integer"}}}]},
+        {"body": {"allOf": [NAMED, {"type": "object", "properties": {"name": {"type": "integer"}}}]}}, ["body"],
+    ),
+    "one of several": ({"oneOf": [NAMED, {"type": "string"}]}, {"body": {"oneOf": [NAMED, {"type": "string"}]}}, ["body"]),
+    "itself": ({"$ref": "#/definitions/Tree"}, {"children": {"type": "array", "items": {}}}, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BODIES)
+@pytest.mark.parametrize("version", ["2.0", "3.1"])
+def test_bodies(kind, version):
+    schema, properties, required = BODIES[kind]
+    body = (
+        {"parameters": [{"in": "body", "name": "b", "required": True, "schema": schema}]}
+        if version == "2.0"
+        else {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    )
+    tree = {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#/definitions/Tree"}}}}
+    document = {"paths": {"/x": {"post": body}}, "definitions": {"Named": NAMED, "Tree": tree}}
+    (tool,) = OpenAPITools(document).schemas
+    assert tool["function"]["name"] == "post_x"
+    assert tool["function"]["parameters"] == {"type": "object", "properties": properties, "required": required}

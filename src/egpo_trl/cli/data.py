@@ -70,9 +70,9 @@ def convert(call: Call) -> None:
                 **{name: value for name, value in given.items() if value is not None},
             )
             print("format:", "; ".join(f"{source}: {why}" for source, why in conversion.found.items()))
+            print(write_conversion(conversion, options.output))
         except UnknownFormat as error:
             raise Failure(f"egpo-trl convert: {error}", WRONG_USAGE) from None
-        print(write_conversion(conversion, options.output))
 
 
 def tools_arguments(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,7 @@ _GLAIVE = "<functioncall>"
 _GLAIVE_CALL = re.compile(r"""\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"arguments"\s*:\s*'(.*)'\s*\}""", re.DOTALL)
 _ACTION = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*(\S[^\n]*)\n\s*Action[ _]Input[ \t]*:", re.MULTILINE)
 _FINAL = re.compile(r"^[ \t]*Final Answer[ \t]*:", re.MULTILINE)
+_NAMED_CALLS = re.compile(r"\s*\[\s*[\w.]+\(")  # a list such as `[f(a=1)]`
 _FENCED = re.compile(r"\A```\w*[ \t]*\n(.*)\n```\Z", re.DOTALL)
 _ANSWER_TAGS = ("answer", "final", "final_answer")
 _MARKER = re.compile(
@@ -31,9 +32,12 @@ _MARKER = re.compile(
     r"|<[|\uff5c]tool|<\|python_tag\|>|\[TOOL_CALLS\]|^[ \t]*Action[ _]Input[ \t]*:",
     re.IGNORECASE | re.MULTILINE,
 )
-_NAME_KEY = re.compile(rf"""["'](?:{"|".join(NAME_KEYS)})["']\s*:\s*["']([^"'\n]{{1,200}})["']""")
-_ARGUMENTS_KEY = re.compile(rf"""["'](?:{"|".join(ARGUMENT_KEYS)})["']\s*:""")
-_CALL_KEYS = (re.compile(r"""["']name["']\s*:"""), re.compile(r"""["']arguments["']\s*:"""))
+_QUOTE = r"""\\{0,3}["']"""  # also in JSON that is text in JSON
+_NAMED = rf"{_QUOTE}(?:{'|'.join(NAME_KEYS)}){_QUOTE}\s*:\s*{_QUOTE}([^\"'\n\\]{{1,200}}){_QUOTE}"
+_NAME_KEY = re.compile(_NAMED)
+_ARGUMENTS_KEY = re.compile(rf"{_QUOTE}(?:{'|'.join(ARGUMENT_KEYS)}){_QUOTE}\s*:")
+_CALL_KEYS = (re.compile(rf"{_QUOTE}name{_QUOTE}\s*:"), re.compile(rf"{_QUOTE}arguments{_QUOTE}\s*:"))
+_NAME_AND_ARGUMENTS = re.compile(rf"{_NAMED}\s*,\s*{_ARGUMENTS_KEY.pattern}\s*(?:{_QUOTE})?\{{")
 _ACTION_LINE = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*(\S[^\n]{0,200})$", re.MULTILINE)
 _PYTHONIC = re.compile(r"\b(\w+)\(\s*(?:[)\"'\d{\[]|\w[\w ]*=(?!=))")
 _MAX_PLACES = 1000  # in a text that are compared with the names of the functions
@@ -60,7 +64,7 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
 
 def looks_like_call(text: str, names: Collection[str]) -> bool:
     """Whether a text contains a call or a fragment of one: marks, keys, or a function of the record with arguments."""
-    if _MARKER.search(text) or all(key.search(text) for key in _CALL_KEYS):
+    if _MARKER.search(text) or _NAME_AND_ARGUMENTS.search(text) or all(key.search(text) for key in _CALL_KEYS):
         return True
     found: list[str] = []
     if _ARGUMENTS_KEY.search(text):
@@ -176,6 +180,9 @@ def _all_readable(blocks: list[str]) -> tuple[ToolCall, ...]:
 
 def _readable(text: str) -> list[ToolCall]:
     """Calls of a block that holds nothing else."""
+    named = read_named_calls(text.strip()) if _NAMED_CALLS.match(text) else None
+    if named is not None:
+        return list(named)
     try:
         value = _value(text)
         calls = value if isinstance(value, list) else [value]
@@ -218,7 +225,7 @@ def read_written_calls(text: str, names: Collection[str] = ()) -> tuple[ToolCall
     if not text.startswith(("[", "{")):
         return None
     try:
-        value = load_json(text)
+        value = load_value(text)
     except InvalidJSON:
         return read_named_calls(text)
     items = value if isinstance(value, list) else [value]
@@ -231,15 +238,20 @@ def read_written_calls(text: str, names: Collection[str] = ()) -> tuple[ToolCall
 
 def _is_call(value: Any, names: Collection[str]) -> bool:
     function = _inner(value)
-    if not isinstance(function, dict):
+    if not isinstance(function, dict) or not _holds(function, ARGUMENT_KEYS):
         return False
-    if "name" in function and ("arguments" in function or "parameters" in function):
-        return True
-    return _first_of(function, NAME_KEYS) in names and _holds(function, ARGUMENT_KEYS)
+    name = _first_of(function, NAME_KEYS)
+    given = ("arguments" in function or "parameters" in function) and "name" in function
+    return given or name in names or (isinstance(name, str) and isinstance(_given(function), dict))
 
 
 def _holds(value: Mapping[str, Any], keys: Collection[str]) -> bool:
     return any(key in value for key in keys)
+
+
+def _given(value: Mapping[str, Any]) -> Any:
+    """The arguments of a call's object."""
+    return next((value[key] for key in ARGUMENT_KEYS if value.get(key) is not None), None)
 
 
 def _first_of(value: Mapping[str, Any], keys: Collection[str]) -> Any:
@@ -252,7 +264,7 @@ def call_of(value: Any) -> ToolCall:
     value = _inner(load_json(value) if isinstance(value, str) else value)
     if not isinstance(value, Mapping):
         raise ValueError("a call must be an object")
-    arguments: Any = next((value[key] for key in ARGUMENT_KEYS if value.get(key) is not None), {})
+    arguments = {} if _given(value) is None else _given(value)
     if isinstance(arguments, str):
         arguments = _value(arguments) if arguments.strip() else {}
     return call_from_object({"name": _first_of(value, NAME_KEYS), "arguments": arguments})

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from ..tool_calls.calls import parse_reference, parse_row_tools, parse_tools
+from ..tool_calls.calls import parse_row_tools, parse_tools
 from .argument_schema import Arguments, InvalidSchema, Reason
-from .rows import Problem, row_problem
+from .rows import Problem, read_reference, row_problem
 
 REASONS = (
     "malformed_prompt", "malformed_tools", "malformed_reference", "invalid_schema", "call_needed", "call_not_needed",
@@ -65,7 +65,7 @@ def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> Rea
         return Reason("malformed_tools", str(error))
     try:
         reference = row.get("reference")
-        calls = parse_reference(reference if isinstance(reference, str) else "")
+        calls = read_reference(reference if isinstance(reference, str) else "")
     except ValueError as error:
         return Reason("malformed_reference", str(error))
     if not calls:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..utils.files import write_rows
 from .loading import ROW_FEATURES
-from .sources import Conversion
+from .sources import Conversion, UnknownFormat
 
 _MAX_REASONS = 3
 
@@ -21,7 +21,7 @@ def write_conversion(conversion: Conversion, output: Path) -> str:
         if not conversion.num_rows:
             told = [f"{count:,} times {reason}" for reason, count in conversion.reasons.most_common(_MAX_REASONS)]
             skipped = f"; skipped: {'; '.join(told)}" if told else ""
-            raise ValueError(f"no row from {conversion.num_records:,} records{skipped}.")
+            raise UnknownFormat(f"no row from {conversion.num_records:,} records{skipped}.")
 
     write_rows(rows(), output, ROW_FEATURES)
     skipped = ", ".join(f"{field} {count:,}" for field, count in conversion.skipped.most_common())

@@ -37,7 +37,7 @@ def load_long_json(text: str) -> Any:
 def load_value(text: str) -> Any:
     """A JSON value, or one that is written as a Python literal; raises [`InvalidJSON`]."""
     try:
-        return load_json(text)
+        return load_long_json(text)
     except InvalidJSON as error:
         try:
             return read_literal(text.strip())

@@ -310,6 +310,8 @@ def _listed(functions: dict[str, Any]) -> list[Any]:
     for key in ("tools", "functions"):
         if isinstance(functions.get(key), list):
             return list(functions[key])
+    if isinstance(functions.get("result"), dict):  # the whole answer of an MCP server
+        return _listed(functions["result"])
     known = {*_NAME_KEYS, "function"} & functions.keys()
     if functions and not known and all(isinstance(value, dict) for value in functions.values()):
         return [{"name": name, **value} for name, value in functions.items()]

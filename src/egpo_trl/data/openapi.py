@@ -13,6 +13,7 @@ _MAX_REFERENCES = 8  # references that lead to each other
 _MAX_DESCRIPTION = 2_000
 _RESERVED = ("accept", "content-type", "authorization")  # header parameters that OpenAPI tells readers to ignore
 _KEPT_OF_PARAMETER = ("type", "format", "enum", "default", "items", "minimum", "maximum", "minLength", "maxLength")
+_OBJECT_KEYS = {"type", "properties", "required", "title", "description"}
 BODY = "body"  # name of the argument that is the whole body, where the body has no named fields
 
 
@@ -159,22 +160,40 @@ class _Resolver:
     def write_out(self, schema: Any) -> dict[str, Any]:
         """A schema with its references written out; past the limits it describes nothing."""
         self._num_nodes = 0
-        written = self._write_out(schema, 0)
+        written = self._write_out(schema, ())
         return written if isinstance(written, dict) else {}
 
-    def _write_out(self, value: Any, followed: int) -> Any:
+    def _write_out(self, value: Any, followed: tuple[str, ...]) -> Any:
         self._num_nodes += 1
         if self._num_nodes > _MAX_NODES:
             return {}
         if isinstance(value, Mapping):
             reference = value.get("$ref")
             if isinstance(reference, str):
-                if followed >= _MAX_REFERENCES:
-                    return {}
+                if reference in followed or len(followed) >= _MAX_REFERENCES:
+                    return {}  # a schema within itself is anything
                 beside = {key: item for key, item in value.items() if key != "$ref"}
-                target = self._write_out(self._target(reference), followed + 1)
+                target = self._write_out(self._target(reference), (*followed, reference))
                 return {**target, **beside} if isinstance(target, dict) else target
-            return {str(key): self._write_out(item, followed) for key, item in value.items() if key != "example"}
+            written = {str(key): self._write_out(item, followed) for key, item in value.items() if key != "example"}
+            return _merged(written) if isinstance(written.get("allOf"), list) else written
         if isinstance(value, list):
             return [self._write_out(item, followed) for item in value]
         return value
+
+
+def _merged(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema whose `allOf` lists nothing but objects with fields as one object; any other schema as it is."""
+    parts = [*schema["allOf"], {key: value for key, value in schema.items() if key != "allOf"}]
+    if not all(isinstance(part, dict) and part.keys() <= _OBJECT_KEYS for part in parts):
+        return schema
+    merged: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
+    for part in parts:
+        fields, required = part.get("properties") or {}, part.get("required") or []
+        if part.get("type", "object") != "object" or not isinstance(fields, dict) or not isinstance(required, list):
+            return schema
+        if any(merged["properties"].setdefault(name, field) != field for name, field in fields.items()):
+            return schema
+        merged["required"] += [name for name in required if name not in merged["required"]]
+        merged |= {key: part[key] for key in ("title", "description") if key in part}
+    return merged

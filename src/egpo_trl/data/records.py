@@ -1,7 +1,9 @@
 """Raw records from a file, a folder or the Hub, one at a time: memory does not grow with the number of records."""
 
 import glob
+import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -31,7 +33,7 @@ Record = Mapping[str, Any]
 def check_exists(name_or_path: str) -> None:
     """Raise `FileNotFoundError` if a name that looks like a file does not exist."""
     path = Path(name_or_path)
-    if not path.exists() and (path.is_absolute() or path.suffix in (*_JSON, *_TABLES)):
+    if not path.exists() and (path.is_absolute() or _suffix(path) in (*_JSON, *_TABLES)):
         raise FileNotFoundError(f"there is no file or folder {name_or_path!r}.")
 
 
@@ -60,7 +62,7 @@ def _files_of(folder: Path, split: str) -> list[Path]:
     splits: dict[str, list[Path]] = {}
     for name, files in found.items():
         for file in map(Path, files):
-            if file.suffix in (*_JSON, *_TABLES) and file.name != "state.json":
+            if _suffix(file) in (*_JSON, *_TABLES) and file.name != "state.json":
                 splits.setdefault(str(name), []).append(file)
     if not splits:
         raise ValueError(f"{str(folder)!r} holds no file that ends in {', '.join((*_JSON, *_TABLES))}.")
@@ -110,23 +112,32 @@ def _without_padding(value: Any) -> Any:
 
 
 def _read_file(path: Path) -> Iterator[Record | Unconvertible]:
-    if path.suffix in _TABLES:
+    if _suffix(path) in _TABLES:
         from datasets import load_dataset
 
-        table = load_dataset(_TABLES[path.suffix], data_files=str(path), split="train", streaming=True)
+        table = load_dataset(_TABLES[_suffix(path)], data_files=str(path), split="train", streaming=True)
         return _guarded(table)
     return _read_json(path)
 
 
+def _suffix(path: Path) -> str:
+    """Ending of a file's name without `.gz`."""
+    return path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+
+
 def _read_json(path: Path) -> Iterator[Record | Unconvertible]:
-    with path.open("rb") as file:
-        start = file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if start == b"[":
-        with path.open(encoding="utf-8-sig", errors="surrogateescape") as text:
-            yield from map(_as_record, _array_elements(text))
-    else:
-        with path.open("rb") as lines:
-            yield from map(_as_record, _lines(lines))
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            start = file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+        if start == b"[":
+            with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as text:
+                yield from map(_as_record, _array_elements(text))
+        else:
+            with opened(path, "rb") as lines:
+                yield from map(_as_record, _lines(lines))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        yield Unconvertible("", f"the rest of the file cannot be unpacked: {error}")
 
 
 def _as_record(value: Any) -> Record | Unconvertible:

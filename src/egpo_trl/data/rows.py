@@ -7,6 +7,7 @@ structs with nulls), and optionally `answer` (the text where the reference is em
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..tool_calls.calls import parse_reference, parse_row_tools
@@ -23,6 +24,9 @@ BAD_ROWS_HELP = (
     "them. 'keep': the warning only."
 )
 _MAX_NAMED = 5  # bad rows that a message names one by one
+
+
+read_reference = lru_cache(maxsize=16)(parse_reference)  # of the last rows: several checks read the same one
 
 
 class Problem(NamedTuple):
@@ -58,7 +62,7 @@ def _check_prompt(prompt: Any) -> None:
 def _check_reference(reference: Any) -> None:
     if not isinstance(reference, str):
         raise ValueError(f"must be a JSON string, got {type(reference).__name__}; store json.dumps(calls)")
-    parse_reference(reference)
+    read_reference(reference)
 
 
 def _check_answer(answer: Any) -> None:

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..data.json_schema import to_tools
 from ..rollouts.tool_pool import ExecutedTool
 
 _MAX_PAGES = 100  # of a list of tools
+_MAX_MESSAGE = 300  # characters of an error of the server or the package
+_MAX_RESULT = 100_000  # characters of a result that are kept; the trainer shows the model far less
 
 
 class MCPTools:
@@ -25,8 +28,8 @@ class MCPTools:
 
     Args:
         server (`str`):
-            Command that starts a server, such as `"uvx mcp-server-time"`, or the address of one
-            (`"https://…/mcp"`).
+            Command that starts a server, such as `"uvx mcp-server-time"`, or the address of one that runs
+            (`"https://…/mcp"`; over SSE where it ends in `/sse`).
         timeout (`float`, *optional*, defaults to `30.0`):
             Seconds that the start and each request may take.
         env (`dict[str, str]`, *optional*):
@@ -67,15 +70,18 @@ class MCPTools:
         self._thread = threading.Thread(target=self._run, args=(target, listed), name="mcp-session", daemon=True)
         self._thread.start()
         try:
-            self.schemas = to_tools(listed.result(self._timeout))
+            found = listed.result(self._timeout)
         except TimeoutError:
             self.close()
-            raise ValueError(
-                f"the MCP server {self._server!r} did not list its tools in {self._timeout:g} s."
-            ) from None
+            raise self._error(f"did not list its tools in {self._timeout:g} s") from None
         except Exception as error:
             self.close()
-            raise ValueError(f"the MCP server {self._server!r} does not answer: {_told(error)}") from None
+            raise self._error(f"does not answer: {_told(error)}") from None
+        try:
+            self.schemas = _schemas(found)
+        except ValueError as error:
+            self.close()
+            raise self._error(f"lists tools that cannot be used: {error}") from None
         self.tools = [ExecutedTool(self._function(tool["function"]["name"]), tool) for tool in self.schemas]
         return self
 
@@ -83,6 +89,9 @@ class MCPTools:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _error(self, what: str) -> ValueError:
+        return ValueError(f"the MCP server {self._server!r} {what}.")
 
     def close(self) -> None:
         """End the session and the server. Calls that still run fail."""
@@ -137,7 +146,11 @@ class MCPTools:
         except ImportError:
             raise ValueError("tools of MCP servers need the package mcp: pip install 'egpo-trl[mcp]'") from None
         if self._server.startswith(("http://", "https://")):
-            return self._server
+            if not urlsplit(self._server).path.rstrip("/").endswith("/sse"):
+                return self._server
+            from mcp.client.sse import sse_client
+
+            return sse_client(self._server, timeout=self._timeout)
         command, *arguments = shlex.split(self._server) or [""]
         if not command:
             raise ValueError("the command that starts the MCP server is empty.")
@@ -179,9 +192,21 @@ class MCPTools:
         text = "\n".join(texts)
         if not texts and result.structured_content is not None:
             text = json.dumps(result.structured_content, ensure_ascii=False)
+        text = text[:_MAX_RESULT]
         if result.is_error:
             raise RuntimeError(text or "the tool reports an error")
         return text
+
+
+def _schemas(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Function schemas of the tools that a server lists, each under a name of its own."""
+    names = [tool["name"] for tool in found]
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise ValueError(f"two are called {twice!r}")
+    if not found:
+        raise ValueError("there is none")
+    return to_tools(found)
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -192,4 +217,6 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _told(error: BaseException) -> str:
-    return str(_innermost(error)) or type(error).__name__
+    """What an error says, on one line of bounded length."""
+    innermost = _innermost(error)
+    return " ".join(str(innermost).split())[:_MAX_MESSAGE] or type(innermost).__name__

@@ -1,6 +1,7 @@
 """Every public format, on a small file in its form, without naming it. A further format is a file and a line here."""
 
 import csv
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -26,6 +27,7 @@ def named(name):
 FORMATS = [
     ("anthropic.jsonl", "messages", [[DIM, LIST], "Kitchen and hall."], 0),
     ("api_bank.json", "api_bank", [[named("SetLight")], "Dimmed.", [named("SetLight")]], 0),
+    ("api_bank_published.json", "api_bank", [[DIM], "Dimmed.", [DIM]], 1),
     ("apigen_mt.json", "apigen_mt", [[DIM], "Dimmed."], 0),
     ("bfcl.jsonl", "bfcl", [[DIM]], 0),
     ("bitagent.jsonl", "messages", [[DIM], "Dimmed."], 0),
@@ -45,6 +47,7 @@ FORMATS = [
         [[{"name": "setLight", "arguments": {"room": "kitchen", "level": 40, "fade": 2.5, "on": True}}]],
         2,
     ),
+    ("seal_tools_fine_tuning.json", "seal_tools", [[DIM]], 1),
     ("sharegpt.jsonl", "sharegpt", [[DIM], "Dimmed."], 0),
     ("smoltalk2.jsonl", "smoltalk2", [[DIM], "It is dimmed."], 0),
     ("swift.jsonl", "messages", [[DIM, LIST], "Done: kitchen and hall."], 0),
@@ -183,13 +186,60 @@ def test_an_unknown_or_wrong_format_names_the_likely_source(tmp_path, capsys, re
     assert not (tmp_path / "rows.jsonl").exists()
 
 
-def test_no_row_is_an_error(tmp_path):
+ASK = {"role": "user", "content": "?"}
+FUNCTION = {"name": "set_light", "parameters": {"type": "object", "properties": {"room": {}, "level": {}}}}
+OFFERED = {"tools": [FUNCTION]}
+
+
+def said(content):
+    return {"messages": [ASK, {"role": "assistant", "content": content}], **OFFERED}
+
+
+# Spellings of one call that data sets are seen to have, each in a record that must give it. A further one is a line.
+SPELLINGS = {
+    "python in a message of its own": {"messages": [ASK, {"role": "tool_call", "content": repr(DIM)}], **OFFERED},
+    "python in tool_calls": {"messages": [ASK, {"role": "assistant", "tool_calls": repr([DIM])}], **OFFERED},
+    "python in answers": {"query": "?", "answers": repr([DIM]), "tools": repr([FUNCTION])},
+    "python arguments": {"query": "?", "answers": [{**DIM, "arguments": repr(DIM["arguments"])}], **OFFERED},
+    "python in tags": said(f"<tool_call>[{DIM!r}]</tool_call>"),
+    "python as all of a text": said(repr([DIM])),
+    "functions in tags": said('<TOOLCALL>[set_light(room="kitchen", level=40)]</TOOLCALL>'),
+    "other keys": said(json.dumps([{"api": "set_light", "parameters": DIM["arguments"], "responses": ["API_call_0"]}])),
+    "the answer of an MCP server": {**said(json.dumps(DIM)), "tools": {"jsonrpc": "2.0", "id": 1, "result": OFFERED}},
+    "names in capitals": {
+        "Messages": [{"Role": "user", "Content": "?"}, {"Role": "Assistant", "Tool_Calls": [{"function": DIM}]}],
+        "Tools": [FUNCTION],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("ending", [".jsonl", ".json.gz"])
+def test_spellings_of_a_call(tmp_path, spelling, ending):
+    file = tmp_path / f"records{ending}"
+    text = json.dumps(SPELLINGS[spelling])
+    file.write_bytes(gzip.compress(f"[{text}]".encode()) if ending.endswith(".gz") else text.encode())
+    (row,) = convert(file)
+    assert reference(row) == [DIM]
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(b'{"a": 1}\n' * 999)[:-20], b"\x1f\x8b not gzip"])
+def test_a_file_that_cannot_be_unpacked(tmp_path, packed):
+    (tmp_path / "records.jsonl.gz").write_bytes(packed)
+    with pytest.raises(
+        UnknownFormat, match=r"no known form|none can be read: the rest of the file cannot be unpacked"
+    ):
+        list(convert(tmp_path / "records.jsonl.gz"))
+
+
+def test_no_row_is_an_error(tmp_path, capsys):
     record = {**first_record("xlam.jsonl"), "tools": "[]"}
     (tmp_path / "records.jsonl").write_text("".join(json.dumps({**record, "id": n}) + "\n" for n in range(4)))
-    with pytest.raises(
-        SystemExit, match=r"no row from 4 records; skipped: 4 times field 'reference': calls 'set_light', and"
-    ):
+    with pytest.raises(SystemExit) as stopped:
         main(["convert", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
+    assert stopped.value.code == 2
+    told = "no row from 4 records; skipped: 4 times field 'reference': calls 'set_light', and"
+    assert told in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [tmp_path / "records.jsonl"]
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(SystemExit) as stopped:
@@ -249,6 +299,9 @@ CALLS = [
     f"Action: set_light\nAction Input: {json.dumps(DIM['arguments'])}",
     '<function=set_light>{"room": "kitchen"}</function>',
     '<invoke name="set_light">',
+    repr([{"api": "set_light", "parameters": DIM["arguments"], "responses": ["API_call_0"]}]),
+    f"I use {json.dumps({'tool': 'set_light', 'args': DIM['arguments']})} here",
+    json.dumps(json.dumps(DIM)),
 ]
 
 

@@ -14,13 +14,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ...tool_calls.calls import parse_reference, parse_row_tools
+from ...tool_calls.calls import parse_row_tools
 from .. import records
 from ..records import Record, Unconvertible
-from ..rows import row_problem
+from ..rows import read_reference, row_problem
 from .bfcl import REFERENCES
 from .conversation import Row, dump_json
-from .detection import SOURCES, UnknownFormat, check_source, detect, discover, recognise, recognise_path
+from .detection import SOURCES, UnknownFormat, check_source, detect, discover, in_known_case, recognise, recognise_path
 
 __all__ = ["SOURCES", "Conversion", "Skipped", "UnknownFormat", "convert", "discover", "recognise"]
 
@@ -75,10 +75,13 @@ class Conversion:
     @cached_property
     def found(self) -> dict[str, str]:
         """Sources of the first records, each with the reason that it was recognised for."""
-        peeked = (record for record in self._read(self._source) if not isinstance(record, Unconvertible))
-        first = [self._renamed(record, self._source) for record in islice(peeked, _PEEKED)]
+        peeked = list(islice(self._read(self._source), _PEEKED))
+        first = [self._renamed(each, self._source) for each in peeked if not isinstance(each, Unconvertible)]
         if self._source is not None:
             return check_source(self._source, first)
+        if not first:
+            told = next((f"none can be read: {each.reason}" for each in peeked if isinstance(each, Unconvertible)), "")
+            raise UnknownFormat(told or "there is no record to tell the format from.")
         found = detect(first)
         _check_options(self._options, found)
         return found
@@ -123,6 +126,7 @@ class Conversion:
 
     def _renamed(self, record: Record, source: str | None) -> Record:
         """A record with the fields that options name under the names that the source reads, and with `tools` if given."""
+        record = record if source else in_known_case(record)
         if not self._fields and self._tools is None:
             return record
         known = getattr(SOURCES[source], "RENAMED", {}) if source else {}
@@ -176,8 +180,10 @@ def _at(record: Any, path: str) -> Any:
 
 
 def _id_of(record: Mapping[str, Any]) -> str | None:
-    value = next((record[key] for key in ("id", "uuid") if isinstance(record.get(key), (str, int))), None)
-    text = "" if value is None else str(value)[:200]
+    value = record.get("id")
+    if not isinstance(value, (str, int)):
+        value = record.get("uuid")
+    text = str(value)[:200] if isinstance(value, (str, int)) else ""
     return text.encode("utf-8", "replace").decode() or None  # a lone surrogate could not be written
 
 
@@ -188,7 +194,7 @@ def _check(row: Row) -> None:
         field, reason = problem.split(", field ", 1)[1].split(": ", 1)
         raise Unconvertible(field.strip("'"), reason)
     try:
-        calls = parse_reference(row["reference"])
+        calls = read_reference(row["reference"])
     except ValueError as error:
         raise Unconvertible("reference", str(error)) from None
     offered = _names_of(row["tools"])
@@ -196,11 +202,16 @@ def _check(row: Row) -> None:
     if unknown is not None:
         told = "which is not among the functions" if offered else "and the record offers no function"
         raise Unconvertible("reference", f"calls {unknown[:60]!r}, {told}")
-    for field, text in (("prompt", dump_json(row["prompt"])), ("answer", row["answer"] or "")):
+    for field, texts in (("prompt", _texts_of(row["prompt"])), ("answer", (row["answer"] or "",))):
         try:
-            text.encode()
+            "".join(texts).encode()
         except UnicodeEncodeError:
             raise Unconvertible(field, "holds a lone surrogate") from None
+
+
+def _texts_of(prompt: list[dict[str, Any]]) -> list[str]:
+    """All texts in messages."""
+    return [value if isinstance(value, str) else dump_json(value) for message in prompt for value in message.values()]
 
 
 @lru_cache(maxsize=256)

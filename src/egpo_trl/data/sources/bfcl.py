@@ -31,27 +31,7 @@ def recognise_path(name_or_path: str) -> str | None:
 def read_records(
     name_or_path: str, split: str = "train", config: str | None = None, categories: Sequence[str] = PYTHON_CATEGORIES
 ) -> Iterator[Record | Unconvertible]:
-    """
-    Read questions, each with its possible answer as `ground_truth`.
-
-    Args:
-        name_or_path (`str`):
-            A question file, with its answers in the folder `possible_answer` beside it; a folder of such files; or a
-            data set on the Hub laid out like one.
-        split (`str`, *optional*, defaults to `"train"`):
-            Not used: BFCL has no splits.
-        config (`str`, *optional*):
-            Not used.
-        categories (`Sequence[str]`, *optional*):
-            Categories to read from a folder, those of Python with a single turn by default.
-
-    Returns:
-        `Iterator`:
-            Records; an [`Unconvertible`] for each that cannot be read.
-
-    Raises:
-        FileNotFoundError: If there is no question file.
-    """
+    """Read the questions of a file, a folder or the Hub, each with its possible answer as `ground_truth`."""
     path = Path(name_or_path)
     if path.is_file():
         files = [path]
@@ -87,23 +67,7 @@ def recognise(record: Mapping[str, Any]) -> str | None:
 
 
 def convert_record(record: Mapping[str, Any], reference: str = "exact") -> list[Row]:
-    """
-    The row of a question; see [`~egpo_trl.data.sources.convert`].
-
-    Args:
-        record (`Mapping[str, Any]`):
-            Question with its `ground_truth`.
-        reference (`str`, *optional*, defaults to `"exact"`):
-            `"exact"`: the first acceptable value of each argument, which may be to leave it out.
-            `"bfcl"`: the lists of acceptable values, as `ToolCallReward(comparison="bfcl")` takes them.
-
-    Returns:
-        `list[dict]`:
-            One row.
-
-    Raises:
-        ValueError: If `reference` is unknown.
-    """
+    """The row of a question, with the first acceptable values or all of them; see [`~egpo_trl.data.sources.convert`]."""
     if reference not in REFERENCES:
         raise ValueError(f"reference must be one of {REFERENCES}, got {reference!r}.")
     if record.get("function") is None:

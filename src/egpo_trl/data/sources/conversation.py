@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
 from ...tool_calls.calls import InvalidJSON, ToolCall
-from ...tool_calls.syntaxes.pythonic import read_literal
 from ..assistant_text import read_assistant
-from ..function_text import load_long_json, read_functions
+from ..function_text import load_value, read_functions
 from ..records import Unconvertible
 
 Row = dict[str, Any]
@@ -19,18 +18,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 class Conversation:
-    """
-    Messages as they come; [`rows`] then makes one canonical row of each assistant step.
-
-    A step is all that the assistant says before somebody else speaks: calls and texts of messages in a row are one
-    message with all calls and texts, so that every call comes before its result.
-
-    Args:
-        tools (`list[dict]`):
-            Functions on offer, in the form of the chat-completions API.
-        field (`str`, *optional*, defaults to `"conversations"`):
-            Field of the record that holds the messages, for errors.
-    """
+    """Messages as they come; [`rows`] makes a row of each step: all that the assistant says before somebody else speaks."""
 
     def __init__(self, tools: list[dict[str, Any]], field: str = "conversations") -> None:
         self.tools = tools
@@ -41,7 +29,7 @@ class Conversation:
         self._num_calls = 0
         self._ids: set[str] = set()  # of calls so far
 
-    @property
+    @cached_property
     def names(self) -> set[str]:
         """Names of the functions on offer."""
         return {tool["function"]["name"] for tool in self.tools}
@@ -55,7 +43,7 @@ class Conversation:
             self.messages.append({"role": role, "content": text})
 
     def add_assistant(self, content: Any, position: int = 0) -> None:
-        """Add an assistant message, in the record at `position`, whose calls may stand in its text."""
+        """Add an assistant message, in the record at `position`, whose calls may be in its text."""
         text = self._text("assistant", content, position)
         calls, beside = self.read_calls(text, position)
         self._add_to_step(beside, beside, calls)
@@ -68,17 +56,7 @@ class Conversation:
             raise Unconvertible(self.field, f"message {position} {error}") from None
 
     def add_calls(self, calls: Sequence[ToolCall], content: Any = "", ids: Sequence[Any] = ()) -> None:
-        """
-        Add an assistant message with calls. Arguments become JSON strings, as in the API: Arrow would pad objects.
-
-        Args:
-            calls (`Sequence[ToolCall]`):
-                The calls.
-            content (`Any`, *optional*, defaults to `""`):
-                Text beside them.
-            ids (`Sequence[Any]`, *optional*):
-                Their ids in the record, which results refer to. Those that are missing or repeated are made anew.
-        """
+        """Add an assistant message with calls, a text beside them, and the ids that the results refer to."""
         text = text_of(content) or ""
         self._add_to_step(text, text, calls, ids)
 
@@ -129,16 +107,7 @@ class Conversation:
         self.messages.append(message)
 
     def rows(self) -> list[Row]:
-        """
-        One row for each assistant step after a user message.
-
-        Returns:
-            `list[dict]`:
-                Rows with `prompt`, `tools`, `reference`, and as `answer` the text of a step without calls.
-
-        Raises:
-            Unconvertible: If there is no such step.
-        """
+        """One row for each assistant step after a user message."""
         tools = dump_json(self.tools)
         first_user = next((i for i, m in enumerate(self.messages) if m["role"] == "user"), len(self.messages))
         rows = [
@@ -201,8 +170,6 @@ def json_field(record: Mapping[str, Any], field: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return load_long_json(value)
+        return load_value(value)
     except InvalidJSON as error:
-        with suppress(ValueError):
-            return read_literal(value)
         raise Unconvertible(field, f"is not JSON: {error}") from None

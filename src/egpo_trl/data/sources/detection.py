@@ -15,7 +15,7 @@ _MAX_NAMED = 3
 
 
 class UnknownFormat(ValueError):
-    """Records of no known form, of several at once, or of another form than that named."""
+    """Records of no known form, of another than that named, or of which none becomes a row."""
 
 
 def discover(paths: Iterable[str]) -> dict[str, ModuleType]:
@@ -26,23 +26,19 @@ def discover(paths: Iterable[str]) -> dict[str, ModuleType]:
 
 
 SOURCES: dict[str, ModuleType] = discover(import_module(_PACKAGE).__path__)
+_KNOWN = {name for module in SOURCES.values() for name in (*module.FIELDS, *getattr(module, "TOOL_FIELDS", ()))}
+_BY_CASE = {name.lower(): name for name in sorted(_KNOWN)}  # a name in small letters wins
+
+
+def in_known_case(record: Record) -> Record:
+    """A record whose fields are named as the sources name them, where only the case differs."""
+    others = {name: _BY_CASE.get(str(name).lower()) for name in record if name not in _KNOWN}
+    changed = {name: known for name, known in others.items() if known and known not in record}
+    return {changed.get(name, name): value for name, value in record.items()} if changed else record
 
 
 def recognise(record: Record) -> tuple[str, str]:
-    """
-    The source of a record.
-
-    Args:
-        record (`Mapping[str, Any]`):
-            Record.
-
-    Returns:
-        `tuple[str, str]`:
-            Name of the source, and why it was recognised. A source for one data set goes before a general one.
-
-    Raises:
-        Unconvertible: If no source recognises it, or several do.
-    """
+    """The source of a record and why; one for a single data set goes before a general one, several are an error."""
     found = {name: why for name, module in SOURCES.items() if (why := module.recognise(record))}
     specific = {name: why for name, why in found.items() if not getattr(SOURCES[name], "IS_GENERAL", False)}
     chosen = specific or found
@@ -65,8 +61,6 @@ def recognise_path(name_or_path: str) -> dict[str, str]:
 
 def detect(records: Sequence[Record]) -> dict[str, str]:
     """Sources of records with the reasons, the most frequent first; raises [`UnknownFormat`] where none is recognised."""
-    if not records:
-        raise UnknownFormat("there is no record to tell the format from.")
     counts: Counter[str] = Counter()
     reasons: dict[str, str] = {}
     problem = ""
@@ -85,12 +79,13 @@ def detect(records: Sequence[Record]) -> dict[str, str]:
 
 def check_source(source: str, records: Sequence[Record]) -> dict[str, str]:
     """The named source, unless all records are recognised as of others: then raises [`UnknownFormat`]."""
+    named = {source: "it was named"}
+    if not records or any(SOURCES[source].recognise(record) for record in records):
+        return named
     try:
         found = detect(records)
     except UnknownFormat:
-        return {source: "it was named"}
-    if any(SOURCES[source].recognise(record) for record in records):
-        return {source: "it was named"}
+        return named
     name, why = next(iter(found.items()))
     raise UnknownFormat(
         f"the records are not of the source {source!r}, which reads {_quoted(SOURCES[source].FIELDS)}. They look like "

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import Any
 
-from ...tool_calls.calls import InvalidJSON, load_json
-from ...tool_calls.syntaxes.pythonic import read_literal
+from ...tool_calls.calls import InvalidJSON
+from ..function_text import load_value
 
 _OPEN, _CLOSE = "<tool_response>", "</tool_response>"
 
@@ -24,10 +24,10 @@ def read_results(value: Any, names: Collection[str]) -> list[tuple[Any, str | No
 def _listed(value: Any) -> list[dict[str, Any]] | None:
     """A list of `{"name", "results"}`, one for each call, as BUTTON and ToolACE write it."""
     if isinstance(value, str):
-        if not value.lstrip().startswith("[") or '"results"' not in value:
+        if not value.lstrip().startswith("[") or "results" not in value:
             return None
         try:
-            value = load_json(value)
+            value = load_value(value)
         except InvalidJSON:
             return None
     is_list = isinstance(value, list) and value and all(isinstance(item, dict) and "results" in item for item in value)
@@ -37,11 +37,8 @@ def _listed(value: Any) -> list[dict[str, Any]] | None:
 def _name(result: Any, names: Collection[str]) -> str | None:
     if isinstance(result, str) and result.lstrip().startswith("{"):
         try:
-            result = load_json(result)
+            result = load_value(result)
         except InvalidJSON:
-            try:
-                result = read_literal(result.strip())
-            except ValueError:
-                return None
+            return None
     name = result.get("name") if isinstance(result, dict) else None
     return name if isinstance(name, str) and name in names else None

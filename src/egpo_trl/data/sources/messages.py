@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...tool_calls.calls import InvalidJSON, ToolCall, load_json
+from ...tool_calls.calls import InvalidJSON, ToolCall
 from ..assistant_text import call_of
-from ..function_text import functions_in, lists_functions
+from ..function_text import functions_in, lists_functions, load_value
 from ..records import Unconvertible
 from .conversation import Conversation, Row, json_field, text_of, tools_of
 from .hermes_tags import read_results
@@ -105,7 +105,7 @@ def add_answers(conversation: Conversation, answers: Any, field: str) -> None:
         conversation.add_assistant(answers)
         return
     try:
-        decoded = load_json(answers) if isinstance(answers, str) else answers
+        decoded = load_value(answers) if isinstance(answers, str) else answers
     except InvalidJSON as error:
         if not _JSON_START.match(answers):  # such as `[f(a=1)]`, or a text that begins with `[1]`
             conversation.add_assistant(answers)
@@ -148,6 +148,9 @@ def add_messages(
     reader = _Reader(conversation, calls_in_text)
     for position, message in enumerate(messages, first):
         role, content = _role_and_content(message)
+        if role is None and isinstance(message, Mapping):
+            message = {str(name).lower(): value for name, value in message.items()}
+            role, content = _role_and_content(message)
         if role is None:
             raise Unconvertible(field, _unknown_role(message, position))
         if role == "system":
@@ -241,7 +244,7 @@ class _Reader:
             self._conversation.add_calls(self._conversation.read_calls(content, position)[0])
             return
         try:
-            decoded = load_json(content) if isinstance(content, str) else content
+            decoded = load_value(content) if isinstance(content, str) else content
         except InvalidJSON as error:
             raise Unconvertible(self._field, f"message {position} is not a call: {error}") from None
         calls = decoded if isinstance(decoded, list) else [decoded]
@@ -264,7 +267,7 @@ class _Reader:
         calls = message.get("tool_calls")
         if isinstance(calls, str) and calls.strip():
             try:
-                calls = load_json(calls)
+                calls = load_value(calls)
             except InvalidJSON as error:
                 raise Unconvertible(self._field, f"'tool_calls' must be a list: {error}") from None
         if not calls and message.get("function_call"):
@@ -282,7 +285,7 @@ class _Reader:
 
 def _decoded(call: Any) -> Any:
     try:
-        return load_json(call) if isinstance(call, str) else call
+        return load_value(call) if isinstance(call, str) else call
     except InvalidJSON:
         return call
 

@@ -1,4 +1,4 @@
-"""Seal-Tools: `query` and `calling`; the functions are in `tool.jsonl` beside the file."""
+"""Seal-Tools: `query` and `calling` with the functions in `tool.jsonl` beside the file, or the form for fine-tuning."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -11,10 +11,12 @@ from ..casting import cast_calls
 from ..json_schema import to_function_schema
 from ..records import Record, Unconvertible
 from .conversation import Conversation, Row, dump_json, json_field, tools_of
+from .sharegpt import turns_of
 
 FIELDS = ("query", "calling", "tools")
 RENAMED = {"messages": "query", "answers": "calling"}
 CATALOGUE = "tool.jsonl"
+_FINE_TUNING = ("\napi_list = [", ']\ntask_instruction = "', '"\nOutput:')
 _RESULT = "API_call_"  # how an argument names the result of another call
 
 
@@ -41,33 +43,32 @@ class _Catalogue:
 
 def recognise(record: Mapping[str, Any]) -> str | None:
     """Why a record is in this form, `None` if it is not."""
-    found = isinstance(record.get("query"), str) and record.get("calling") is not None
-    return "it has `query` and `calling`" if found else None
+    if isinstance(record.get("query"), str) and record.get("calling") is not None:
+        return "it has `query` and `calling`"
+    return "its `conversations` begin with an `api_list`" if _parts(record) else None
+
+
+def _parts(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Functions and query in the first message of the form for fine-tuning, `None` for other records."""
+    text = next((said for sender, said in turns_of(record)[:1] if sender == "human"), "")
+    _, begins, rest = text.partition(_FINE_TUNING[0])
+    tools, asks, rest = rest.rpartition(_FINE_TUNING[1])
+    query, ends, _ = rest.rpartition(_FINE_TUNING[2])
+    return (f"[{tools}]", query) if begins and asks and ends else None
+
+
+def _as_published(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record of the form for fine-tuning with the fields of the others."""
+    parts, turns = _parts(record), turns_of(record)
+    if parts is None or len(turns) != 2:
+        return record
+    return {**record, "tools": parts[0], "query": parts[1], "calling": turns[1][1]}
 
 
 def read_records(
     name_or_path: str, split: str = "train", config: str | None = None, catalogue: str | None = None
 ) -> Iterator[Record | Unconvertible]:
-    """
-    Read records, each with the functions of the catalogue as `tools` unless it has its own.
-
-    Args:
-        name_or_path (`str`):
-            File or folder.
-        split (`str`, *optional*, defaults to `"train"`):
-            Split of a folder.
-        config (`str`, *optional*):
-            Configuration of a data set on the Hub.
-        catalogue (`str`, *optional*):
-            File with the functions, `tool.jsonl` beside the records by default.
-
-    Returns:
-        `Iterator`:
-            Records; an [`Unconvertible`] for each that cannot be read.
-
-    Raises:
-        FileNotFoundError: If the catalogue does not exist.
-    """
+    """Read records, each with the functions of the catalogue (`tool.jsonl` beside them) unless it has its own."""
     path = Path(name_or_path)
     file = Path(catalogue) if catalogue else (path if path.is_dir() else path.parent) / CATALOGUE
     known = _Catalogue(file) if file.is_file() else None
@@ -81,24 +82,8 @@ def read_records(
 
 
 def convert_record(record: Mapping[str, Any], num_tools: int = 5, stated_only: bool = False) -> list[Row]:
-    """
-    The row of a record; see [`~egpo_trl.data.sources.convert`].
-
-    Values get the types that the functions declare, since the data set writes most as text. A call with the result of
-    another call as an argument cannot be a single step: it is skipped.
-
-    Args:
-        record (`Mapping[str, Any]`):
-            Record with its functions or the catalogue as `tools`.
-        num_tools (`int`, *optional*, defaults to `5`):
-            Functions that a row offers of the catalogue: those called, and others drawn at random.
-        stated_only (`bool`, *optional*, defaults to `False`):
-            Whether to skip rows with a value that the query does not hold word for word.
-
-    Returns:
-        `list[dict]`:
-            One row.
-    """
+    """The row of a record, with `num_tools` functions of the catalogue; see [`~egpo_trl.data.sources.convert`]."""
+    record = _as_published(record)
     listed = json_field(record, "calling")
     if not isinstance(listed, list) or not listed:
         raise Unconvertible("calling", "must be a non-empty list of calls")

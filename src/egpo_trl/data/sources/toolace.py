@@ -14,7 +14,7 @@ from .messages import add_messages
 FIELDS = ("system", "conversations")
 
 _LIST = re.compile(r"\[\s*(?=\{|\])")
-# A list whose first element is a name (which may hold blanks) with an opening parenthesis behind it.
+# A list whose first element is a name (which may hold blanks) with an opening parenthesis after it.
 _CALL_LIST = re.compile(r"\[\s*[^\W\d][^\[\](){}\"'=,]*\(")
 
 

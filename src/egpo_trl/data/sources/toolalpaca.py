@@ -20,6 +20,7 @@ FIELDS = (
     "Golden_Answers",
 )
 _PARAMETERS = re.compile(r"Parameters:\s*(\{.*?\})\s*(?:\nOutput|\Z)", re.DOTALL)
+_PLACEHOLDER = re.compile(r"\$\{[^{}]*\}|\"\{[\w ]*\}\"")  # such as `${id from search}`: nobody knows the value
 _TYPE = re.compile(r"\b(string|integer|number|boolean|array|object)\b", re.IGNORECASE)
 
 
@@ -67,6 +68,8 @@ def convert_record(record: Mapping[str, Any]) -> list[Row]:
 
 
 def _call(name: Any, given: Any) -> ToolCall:
+    if isinstance(given, str) and _PLACEHOLDER.search(given):
+        raise Unconvertible("Instances", f"the input of {str(name)[:40]!r} has a placeholder instead of a value")
     try:
         return call_of({"name": name, "arguments": given})
     except ValueError as error:
