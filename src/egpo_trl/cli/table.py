@@ -136,6 +136,10 @@ COMMANDS: dict[str, Command] = {
     "report": Command(
         "write the report of a run as one HTML file", "reports:report", arguments=_arguments("reports:report_arguments")
     ),
+    "rollouts": Command(
+        "show what the model wrote in a run, in the terminal", "reports:rollouts",
+        arguments=_arguments("reports:rollouts_arguments"),
+    ),
     "recipes": Command(
         "list and copy recipes and accelerate configs", "about:run_recipes",
         arguments=_arguments("about:recipes_arguments"),

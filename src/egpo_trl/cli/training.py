@@ -107,7 +107,7 @@ def plan(call: Call) -> None:
         else:
             config = AutoConfig.from_pretrained(config_source(model_args))
         size = measure_model(config, get_peft_config(model_args))
-        planned = make_plan(args, model_args, engine, options.prompt_length)
+        planned = make_plan(args, model_args, config, engine, options.prompt_length)
         memory = options.gpu_memory or (GPUS[options.gpu].memory if options.gpu else 80.0)
         print(describe(size, planned, memory))
         if options.gpu:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..reports.before_after import question_of
 from ..sampling.backends import make_sampler
 from ..sampling.completion import digest
 from ..sampling.config import EvaluationConfig
@@ -180,7 +181,13 @@ def _write(
 ) -> None:
     """Write scores, table and summary, the summary last: a folder that has one is complete."""
     counts = Counter(one.finish_reason for sample in samples for one in sample.completions)
-    lines = [json.dumps({**asdict(one), "item": digests[one.id]}, ensure_ascii=False) + "\n" for one in scored]
+    asked = {sample.item.id: sample.item.row.get("prompt") for sample in samples}
+    requests = {name: question_of(prompt) for name, prompt in asked.items() if prompt}
+    lines = [
+        json.dumps({**asdict(one), "item": digests[one.id], "request": requests.get(one.id)}, ensure_ascii=False)
+        + "\n"
+        for one in scored
+    ]
     (output / SUMMARY).unlink(missing_ok=True)
     write_text("".join(lines), output / SCORES)
     write_text(f"# {suite.name}\n\n{summary.markdown()}", output / TABLE)

@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 
 
 def question_of(prompt: Any) -> str:
-    """What the user asks for in a prompt: its last user message."""
+    """What the user asks for in a prompt: its last user message, or without one its last message."""
     if isinstance(prompt, str):
         return prompt
-    return str(next((m["content"] for m in reversed(prompt) if m["role"] == "user"), prompt[-1]["content"]))
+    asked = [message for message in prompt if message.get("role") == "user"] or prompt[-1:]
+    return str(asked[-1].get("content") or "") if asked else ""
 
 
 def pick_samples(before: Mapping[str, Any], after: Mapping[str, Any], count: int = 3) -> list[int]:
