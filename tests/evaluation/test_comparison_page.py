@@ -66,7 +66,7 @@ def point_at(page, title, share):
 def test_marks_say_what_they_are(page):
     names = chart(page, "Scores").locator(".names")
     assert names.inner_text().split("\n")[0] == "all"
-    assert names.locator("button").nth(0).inner_text().startswith("first 50.0 (")
+    assert names.locator("button").nth(0).inner_text().startswith("first50.0 (")
     assert chart(page, "Difference to first").locator("button").count() == 2
     for share, category, score in ((1 / 6, "calls", "33.3"), (3 / 6, "no calls", "66.7"), (5 / 6, "all", "50.0")):
         point_at(page, "Scores", share)
