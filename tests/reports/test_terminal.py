@@ -23,7 +23,6 @@ CHOICES = [
     ("--when 11", 4, 4),
     ("--when 11 --reason correct", 2, 2),
     ("--text RESULT3 --count 2", 2, 4),
-    ("--count 0", 0, 32),
 ]
 
 
@@ -65,7 +64,7 @@ WRONG = [
     ("--reason nothing", 1, "no rollout has reason 'nothing'. There are: wrong_value, correct, missing_call."),
     ("--when 12", 1, "There are: before, after, 1, 11, 21, 31."),
     ("--sort reward", 2, "invalid choice"),
-    ("--count x", 2, "invalid int value"),
+    ("--count x", 2, "not a whole number"),
 ]
 
 

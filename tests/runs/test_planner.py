@@ -309,7 +309,7 @@ def test_rollouts_are_counted_over_the_processes_of_the_plan(capsys, options, ex
         ("", [], "must hold lines of the form"),
         ("num_processes: 2", [], "names no distributed_type"),
         ("a: [", [], "not valid YAML"),
-        (None, ["--num_processes", "0"], "num_processes must be at least 1, got 0"),
+        (None, ["--num_processes", "0"], "'0' is not a whole number from 1 up"),
         (None, ["--egpo_lamda", "1"], "did you mean 'egpo_lambda'"),
         (None, [*DDP, "--per_device_train_batch_size", "1", "--num_processes", "4"], r"x 4 processes x"),
     ],

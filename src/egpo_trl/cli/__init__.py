@@ -63,6 +63,9 @@ def _command_of(argv: Sequence[str]) -> str:
         if not known or word in ("-h", "--help"):
             break
         if word not in known:
+            if word.startswith("-"):
+                first = " ".join(["egpo-trl", *words])
+                raise Failure(f"{first}: name one of {', '.join(known)} before {word}.", WRONG_USAGE)
             close = difflib.get_close_matches(word, known, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else f" Choose from: {', '.join(known)}."
             prog, kind = " ".join(["egpo-trl", *words]), "suite" if words else "command"

@@ -3,10 +3,12 @@
 import argparse
 import dataclasses
 import json
+import math
 import os
+import re
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from trl import TrlParser
@@ -89,7 +91,8 @@ class CommandParser(TrlParser):
         return [name for name, ours in self._fields() if not ours]
 
     def error(self, message: str) -> NoReturn:
-        """End with exit code 2 and one line."""
+        """End with exit code 2 and one line, with one spelling of each option."""
+        message = re.sub(r"(--\w+)/--[\w-]+", r"\1", message)
         raise Failure(f"{self.prog}: {message}\n`{self.prog} --help` lists the options.", WRONG_USAGE)
 
     def format_help(self) -> str:
@@ -196,6 +199,23 @@ def _apply_config(name: str, parser: CommandParser, command: str) -> set[str]:
     os.environ.update({str(key): str(value) for key, value in variables.items()})
     defaults_from(values, parser._actions, str(path), prog)
     return set(values)
+
+
+def number_type(kind: Callable[[str], Any], low: float, high: float = math.inf) -> Callable[[str], Any]:
+    """Type of an option that takes numbers from `low` to `high`."""
+
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            most = "" if high == math.inf else f" to {high:g}"
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {low:g}{most or ' up'}.")
+        return value
+
+    return read
 
 
 def prepare_streams() -> None:

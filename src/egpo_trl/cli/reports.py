@@ -5,7 +5,7 @@ import webbrowser
 from pathlib import Path
 
 from .failure import one_message
-from .parsing import Call
+from .parsing import Call, number_type
 
 
 def curves_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +77,7 @@ def rollouts_arguments(parser: argparse.ArgumentParser) -> None:
         "--text", metavar="TEXT", help="rollouts that hold this text, in the request or the completion"
     )
     parser.add_argument("--sort", choices=SORTS, help="order; default: by step")
-    parser.add_argument("--count", metavar="N", type=int, default=5, help="how many to show")
+    parser.add_argument("--count", metavar="N", type=number_type(int, 1), default=5, help="how many to show")
 
 
 def rollouts(call: Call) -> None:

@@ -57,7 +57,7 @@ def print_rollouts(
     chosen = choose(everything, when, reason, text, sort)
     largest = max((e for one in chosen for _, tokens in one["turns"] for _, e in tokens if e is not None), default=0.0)
     console = Console(highlight=False)
-    for one in chosen[: max(count, 0)]:
+    for one in chosen[:count]:
         console.print(_shown(showable(one), largest))
     console.print(
         f"{min(count, len(chosen))} of {len(chosen)} rollouts"
@@ -79,9 +79,11 @@ def _shown(one: Rollout, largest: float) -> "Text":
     )
     for kind, tokens in one["turns"]:
         for piece, entropy in tokens:
-            shade = int(200 * entropy / largest) if entropy is not None and largest else 0
-            style = f"on rgb({shade},{shade * 2 // 3},0)" if shade > 20 else "dim" if kind != "answer" else ""
-            shown.append(piece, style)
+            share = entropy / largest if entropy is not None and largest else 0.0
+            shade = (
+                f"black on rgb(255,{255 - int(90 * share)},{255 - int(255 * share)})"  # readable on dark and on light
+            )
+            shown.append(piece, shade if share > 0.05 else "dim" if kind != "answer" else "")
         shown.append("\n")
     if one["reference"]:
         shown.append(f"Reference: {one['reference']}\n", "dim")

@@ -230,7 +230,7 @@
   };
   const show = () => {
     const found = chosen();
-    section.querySelector("output").textContent = `${found.length} of ${data.rollouts.length}${group === null ? "" : ", one group side by side"}.`;
+    section.querySelector("output").textContent = `${found.length} of ${data.rollouts.length} ${section.querySelector("h2").textContent.toLowerCase()}${group === null ? "" : ", one group side by side"}.`;
     cards.classList.toggle("side", group !== null);
     cards.replaceChildren(...found.slice(0, group === null ? shown : found.length).map(card));
     more.hidden = group !== null || found.length <= shown;
