@@ -23,10 +23,9 @@ def _add_parsers(parent: CommandParser, commands: dict[str, Command], title: str
             help=command.about,
             description=command.description or command.about,
             dataclass_types=kinds,
-            takes_config=command.takes_config,
         )
-        if is_wanted and command.arguments is not None:
-            command.arguments(parser)
+        if is_wanted:
+            command.add_arguments(parser)
         if is_wanted and command.subcommands:
             _add_parsers(parser, command.subcommands, "suite", rest or None)
 

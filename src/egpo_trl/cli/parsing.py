@@ -62,14 +62,12 @@ class _HelpAll(argparse.Action):
 class CommandParser(TrlParser):
     """Parser of one command."""
 
-    def __init__(
-        self, dataclass_types: Sequence[type] = (), takes_config: bool = False, usage: str | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, dataclass_types: Sequence[type] = (), usage: str | None = None, **kwargs: Any) -> None:
         self.shows_all = False
         kwargs = {"formatter_class": _Formatter, "allow_abbrev": False, **kwargs}
         super().__init__(list(dataclass_types), add_help=False, usage=usage, **kwargs)
         self.add_argument("-h", "--help", action="help", help="show this help and exit")
-        if takes_config:
+        if dataclass_types:
             self.add_argument(
                 "--config", metavar="FILE",
                 help="YAML file with fields, or the name of a recipe (egpo-trl recipes); options override it",

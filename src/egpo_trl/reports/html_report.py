@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from .before_after import DECODINGS, score_table
 from .curves import name_runs
 from .glossary import METRICS, REASONS, meaning_of
 from .html_page import differing_fields, page_context, section, table, write_page
@@ -14,7 +15,6 @@ from .panels import Line, Runs, make_panels, reason_shares
 from .rollouts import read_rollouts
 from .run_log import LogHistory, read_config, read_log, series
 
-_DECODINGS = ("greedy", "sampled")
 _MOST_POINTS = 1000  # of a line
 _HOW_TO_READ = """Point at a curve to read its values, drag to zoom, click twice to see all, click a name to hide its line.
 Thin: as logged. Thick: moving average over a tenth of the logs. Band: one standard deviation over the seeds."""
@@ -61,7 +61,7 @@ def _read_summary(path: Path) -> dict[str, Any] | None:
         keys = ("exact_match", "reasons", "completions")
         return {
             name: {"criterion": summary[name].get("criterion", "exact match"), **{k: summary[name][k] for k in keys}}
-            for name in _DECODINGS
+            for name in DECODINGS
             if name in summary
         } or None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -189,39 +189,20 @@ def _tiles(files: RunFiles) -> list[tuple[str, str]]:
 
 
 def _held_out_table(files: RunFiles) -> dict[str, Any] | None:
-    before, after = files.before, files.after
-    if before is None:
-        return None
-    decodings = [name for name in _DECODINGS if name in before and (after is None or name in after)]
-    if not decodings:
-        return None
-    header = ["rows"]
-    for name in decodings:
-        header += [f"{name}, before"] if after is None else [f"{name}, before", "after", "gain"]
-    rows = []
-    for kind in before[decodings[0]]["exact_match"]:
-        cells = [kind]
-        for name in decodings:
-            old = before[name]["exact_match"].get(kind, 0.0)
-            cells.append(_percent(old))
-            if after is not None:
-                new = after[name]["exact_match"].get(kind, 0.0)
-                cells += [_percent(new), f"{100 * (new - old):+.1f}"]
-        rows.append(cells)
-    first = before[decodings[0]]
-    return table(f"{first['criterion'].capitalize()} on {len(first['completions'])} held-out rows, in %", header, rows)
+    found = score_table(files.before, files.after) if files.before else None
+    return table(found[0], found[1].columns, found[1].rows) if found else None
 
 
 def _runs_table(files: Sequence[RunFiles]) -> dict[str, Any]:
     header = ["run", "method", "steps", "minutes", "reward, last tenth"]
-    header += [f"{name}, {when}, %" for name in _DECODINGS for when in ("before", "after")]
+    header += [f"{name}, {when}, %" for name in DECODINGS for when in ("before", "after")]
     rows = []
     for one in files:
         steps, runtime = _progress(one)
         _, rewards = series(one.log, "reward")
         cells = [one.name, _method(one.fields) if one.config else "", steps]
         cells += ["" if runtime is None else f"{runtime / 60:.1f}", f"{_ends(rewards)[1]:.3f}" if rewards else ""]
-        for name in _DECODINGS:
+        for name in DECODINGS:
             for half in (one.before, one.after):
                 cells.append(_percent(half[name]["exact_match"]["all"]) if half and name in half else "")
         rows.append(cells)
@@ -265,7 +246,7 @@ def _verdict_section(files: RunFiles) -> dict[str, Any] | None:
 def _verdict_table(files: RunFiles) -> dict[str, Any] | None:
     summaries = {
         f"{decoding}, {name}": summary[decoding]["reasons"]
-        for decoding in _DECODINGS
+        for decoding in DECODINGS
         for name, summary in (("before", files.before), ("after", files.after))
         if summary is not None and decoding in summary
     }
