@@ -12,7 +12,7 @@ from ..sampling.backends import make_sampler
 from ..sampling.completion import digest
 from ..sampling.config import EvaluationConfig
 from ..sampling.sampler import Sampler, SamplingStopped
-from ..utils.files import write_json, write_text
+from ..utils.files import write_json, write_json_lines, write_text
 from ..utils.versions import versions
 from .gold_sampler import GOLD, GoldSampler
 from .records import Item, Sample, Scored
@@ -127,9 +127,7 @@ def evaluate(
 
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    if sampler is None:
-        sampler = GoldSampler() if config.model == GOLD else make_sampler(config)
-    model = sampler
+    model = sampler or (GoldSampler() if config.model == GOLD else make_sampler(config))
     try:
         suite.begin(model.prompts)
         items = suite.items()
@@ -181,15 +179,11 @@ def _write(
 ) -> None:
     """Write scores, table and summary, the summary last: a folder that has one is complete."""
     counts = Counter(one.finish_reason for sample in samples for one in sample.completions)
+    (output / SUMMARY).unlink(missing_ok=True)
     asked = {sample.item.id: sample.item.row.get("prompt") for sample in samples}
     requests = {name: question_of(prompt) for name, prompt in asked.items() if prompt}
-    lines = [
-        json.dumps({**asdict(one), "item": digests[one.id], "request": requests.get(one.id)}, ensure_ascii=False)
-        + "\n"
-        for one in scored
-    ]
-    (output / SUMMARY).unlink(missing_ok=True)
-    write_text("".join(lines), output / SCORES)
+    lines = ({**asdict(one), "item": digests[one.id], "request": requests.get(one.id)} for one in scored)
+    write_json_lines(lines, output / SCORES)
     write_text(f"# {suite.name}\n\n{summary.markdown()}", output / TABLE)
-    found = {**belongs_to, **summary.as_dict(), "finish_reasons": dict(counts), "versions": versions(*_LIBRARIES)}
+    found = {**belongs_to, **asdict(summary), "finish_reasons": dict(counts), "versions": versions(*_LIBRARIES)}
     write_json(found, output / SUMMARY)

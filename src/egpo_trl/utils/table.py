@@ -25,7 +25,6 @@ class Table:
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def print(self, title: str, console: "Console | None" = None) -> None:
-        """Print the table to the terminal, or to a console."""
         from rich.console import Console
         from rich.markup import escape
         from rich.table import Table as RichTable
