@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from egpo_trl import __version__
-from egpo_trl.cli import COMMANDS, command_parser, main, make_parser
+from egpo_trl.cli import main
+from egpo_trl.cli.commands import COMMANDS, command_parser, make_parser
 from egpo_trl.cli.config_file import read_yaml
 from egpo_trl.cli.no_effect import RULES
 from egpo_trl.cli.recipes import configs_folder, recipes
@@ -268,6 +269,18 @@ def test_light_commands_import_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("module", ["trl", "yaml"])
+def test_ctrl_c_during_the_imports_is_one_line(module):
+    """The interruption comes while a module is imported that the parser needs."""
+    code = (
+        "import sys\nclass Interrupt:\n    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\nsys.meta_path.insert(0, Interrupt())\n"
+        "from egpo_trl.cli import main\nmain(['train', '--help'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "\negpo-trl: interrupted.\n")
 
 
 # Values that TRL and transformers refuse, each with a word of the reason.

@@ -63,7 +63,7 @@ def completion(call: Call) -> None:
         import shtab
     except ImportError:
         raise Failure("egpo-trl completion: the package shtab writes the script: pip install shtab.") from None
-    from . import make_parser
+    from .commands import make_parser
 
     print(shtab.complete(make_parser(), call.options.shell))
 

@@ -217,7 +217,9 @@ def number_type(kind: Callable[[str], Any], low: float, high: float = math.inf) 
 
 
 def prepare_streams() -> None:
-    """Let no character that a terminal cannot show end a command."""
+    """Let no character that a terminal cannot show end a command, and keep progress bars out of files."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # read when datasets is imported
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
