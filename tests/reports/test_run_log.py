@@ -70,5 +70,5 @@ def test_config(tmp_path):
     assert config["fields"]["lr"] == 1e-4
     assert config["versions"] == {"trl": "1"}
     (tmp_path / "run_config.json").write_text("[]")
-    with pytest.raises(ValueError, match="is no configuration"):
+    with pytest.raises(ValueError, match="is not a configuration"):
         read_config(tmp_path)
