@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from egpo_trl.cli import COMMANDS, command_parser
+from egpo_trl.cli.commands import COMMANDS, command_parser
 from egpo_trl.cli.table import SUITES
 from egpo_trl.reports.glossary import METRICS, REASONS
 

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from egpo_trl import __version__
-from egpo_trl.cli import COMMANDS, command_parser, main, make_parser
+from egpo_trl.cli import main
+from egpo_trl.cli.commands import COMMANDS, command_parser, make_parser
 from egpo_trl.cli.config_file import read_yaml
 from egpo_trl.cli.no_effect import RULES
 from egpo_trl.cli.recipes import configs_folder, recipes
@@ -144,6 +145,16 @@ WRONG_USAGE = [
     ("compare A=OUT,OUT2 B=OUT", "several runs"),
     ("completion fish", "invalid choice: 'fish'"),
     ("plan", "name a recipe with --config, or a model"),
+    ("plan --params many", "argument --params: 'many' is not a number of parameters such as 1.7B"),
+    ("plan --params 1.7B --gpu_memory 0", "argument --gpu_memory: '0' is not a number from 0.1 up"),
+    ("plan --params 1.7B --prompt_length -1", "'-1' is not a whole number from 1 up"),
+    ("plan --params 1.7B --num_processes 1.5", "'1.5' is not a whole number from 1 up"),
+    ("split --dataset_name demo --output_dir OUT --validation_share 2", "'2' is not a number from 0 to 1"),
+    ("split --dataset_name demo --output_dir OUT --validation_share nan", "'nan' is not a number from 0 to 1"),
+    ("rollouts OUT --count 0", "'0' is not a whole number from 1 up"),
+    ("evaluate --model demo", "name one of acebench, api-bank, bfcl, demo, rows before --model"),
+    ("--model demo", "before --model"),
+    (f"train {DEMO} --lr 1", "transformers calls it learning_rate"),
 ]
 
 
@@ -185,6 +196,9 @@ NO_EFFECT = [
     ("convert README --source xlam --dataset_config x --output x.jsonl", "dataset_config"),
     ("split --dataset_name a.jsonl --dataset_split x --output_dir OUT", "dataset_split"),
     ("sft-data --dataset_name demo --dataset_config x --output x.jsonl", "dataset_config"),
+    ("plan --params 1.7B --model_name_or_path x", "model_name_or_path"),
+    ("plan --params 1.7B --model_config x", "model_config"),
+    ("plan --model_config x --model_name_or_path y", "model_name_or_path"),
 ]
 
 
@@ -255,6 +269,18 @@ def test_light_commands_import_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("module", ["trl", "yaml"])
+def test_ctrl_c_during_the_imports_is_one_line(module):
+    """The interruption comes while a module is imported that the parser needs."""
+    code = (
+        "import sys\nclass Interrupt:\n    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\nsys.meta_path.insert(0, Interrupt())\n"
+        "from egpo_trl.cli import main\nmain(['train', '--help'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "\negpo-trl: interrupted.\n")
 
 
 # Values that TRL and transformers refuse, each with a word of the reason.

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 from generate_excerpts import excerpt, refresh
 
-from egpo_trl.cli import COMMANDS, command_parser
+from egpo_trl.cli.commands import COMMANDS, command_parser
 from tests.reports.browsing import opened, started
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from egpo_trl.cli import COMMANDS, make_parser
+from egpo_trl.cli.commands import COMMANDS, make_parser
 from egpo_trl.egpo_metrics import _RATIOS
 from egpo_trl.grpo.dynamic_sampling import SamplingRounds, sampling_cost
 from egpo_trl.grpo.work_metrics import _RATIOS as _WORK_RATIOS

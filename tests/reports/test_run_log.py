@@ -36,7 +36,7 @@ def test_read_a_run_a_checkpoint_and_a_file(tmp_path):
 
 @pytest.mark.parametrize("text", ['{"log_history": [5]}', "", "[" * 100_000, '{"log_history": 3}'])
 def test_broken_logs(tmp_path, text):
-    with pytest.raises(FileNotFoundError, match=r"no trainer_state\.json"):
+    with pytest.raises(FileNotFoundError, match=r"holds no log"):
         read_log(tmp_path)
     (tmp_path / "trainer_state.json").write_text(text)
     with pytest.raises(ValueError, match="is neither a log nor a trainer state"):
@@ -70,5 +70,5 @@ def test_config(tmp_path):
     assert config["fields"]["lr"] == 1e-4
     assert config["versions"] == {"trl": "1"}
     (tmp_path / "run_config.json").write_text("[]")
-    with pytest.raises(ValueError, match="is no configuration"):
+    with pytest.raises(ValueError, match="is not a configuration"):
         read_config(tmp_path)

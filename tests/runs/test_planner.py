@@ -21,6 +21,7 @@ from trl.trainer import utils as trainer_utils
 
 from egpo_trl import EGPOConfig
 from egpo_trl.cli import main
+from egpo_trl.grpo.packed_forward import PassCost
 from egpo_trl.runs.model_shapes import config_of_size, parameters_of
 from egpo_trl.runs.plan_time import GPUS, seconds_of_step
 from egpo_trl.runs.planner import (
@@ -63,6 +64,8 @@ BASE = Plan(
     bits=16, nested=False, reference=False, micro_batch=2, rollouts=8, tokens=10, checkpointing=True, vllm="none",
     vllm_share=0.3,
 )  # fmt: skip
+
+COST = PassCost(token=1e6, pair=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -247,8 +250,9 @@ def test_a_recipe_fits_the_gpus_that_it_names(name, tmp_path):
     parser = TrlParser((EGPOScriptArguments, EGPOConfig, ModelConfig))
     _, args, model_args = parser.parse_args_and_config(command)
     accelerate_config = yaml.safe_load((CONFIGS / "accelerate" / f"{engine}.yaml").read_text())
-    size = measure_model(MODELS[model_args.model_name_or_path], get_peft_config(model_args))
-    plan = make_plan(args, model_args, {**accelerate_config, "num_processes": processes}, prompt_length=1024)
+    config = MODELS[model_args.model_name_or_path]
+    size = measure_model(config, get_peft_config(model_args))
+    plan = make_plan(args, model_args, config, {**accelerate_config, "num_processes": processes}, prompt_length=1024)
     shown = describe(size, plan, gpu_gb)
     assert shown.endswith("It fits."), shown
 
@@ -305,7 +309,7 @@ def test_rollouts_are_counted_over_the_processes_of_the_plan(capsys, options, ex
         ("", [], "must hold lines of the form"),
         ("num_processes: 2", [], "names no distributed_type"),
         ("a: [", [], "not valid YAML"),
-        (None, ["--num_processes", "0"], "num_processes must be at least 1, got 0"),
+        (None, ["--num_processes", "0"], "'0' is not a whole number from 1 up"),
         (None, ["--egpo_lamda", "1"], "did you mean 'egpo_lambda'"),
         (None, [*DDP, "--per_device_train_batch_size", "1", "--num_processes", "4"], r"x 4 processes x"),
     ],
@@ -351,17 +355,42 @@ def test_plans_without_the_hub(tmp_path, capsys, monkeypatch):
     ("changes", "tokens"),
     [
         ({}, 8 * 100),
-        ({"group": 8}, 8 * 40 + 60),
-        ({"group": 4}, 8 * 40 + 2 * 60),
+        ({"group": 8, "sharing": COST}, 60 + 8 * (40 + 1) - 1),  # each row begins with a copy of the last shared token
+        ({"group": 4, "sharing": COST}, 2 * (60 + 4 * (40 + 1) - 1)),
+        ({"group": 4, "micro_batch": 2, "sharing": COST}, 60 + 2 * (40 + 1) - 1),
+        ({"group": 8, "prompt": 1, "sharing": COST}, 8 * 100),  # not worth it
         ({"token_limit": 250}, 250),
         ({"token_limit": 50}, 100),  # a row is computed whole
-        ({"token_limit": 5000, "group": 8}, 380),
+        ({"token_limit": 5000, "group": 8, "sharing": COST}, 387),
     ],
 )
 def test_shared_prefixes_and_a_limit_of_tokens(changes, tokens):
-    plan = replace(BASE, micro_batch=8, tokens=100, prompt=60, **changes)
+    plan = replace(BASE, **{"micro_batch": 8, "tokens": 100, "prompt": 60, **changes})
     assert plan.pass_tokens() == tokens
     assert memory(measure_model(MODELS["Qwen/Qwen3-0.6B"]), plan, 80e9)["  training: activations"] > 0
+
+
+SHARING = [
+    ({}, {}, True),
+    ({"share_prefixes": "never"}, {}, False),
+    ({"share_prefixes": "always"}, {"attn_implementation": "flash_attention_2"}, True),
+    ({}, {"attn_implementation": "flash_attention_2"}, False),
+    ({}, {"attn_implementation": "eager"}, True),
+    ({"torch_compile": True}, {}, False),
+]
+
+
+@pytest.mark.parametrize(("fields", "model_fields", "shares"), SHARING)
+def test_prefixes_are_shared_in_the_plan_where_the_trainer_shares_them(fields, model_fields, shares, tmp_path):
+    args = EGPOConfig(str(tmp_path), num_generations=8, per_device_train_batch_size=8, use_cpu=True, **fields)
+    engine = {"distributed_type": "NO", "num_processes": 1}
+    plan = make_plan(args, ModelConfig(**model_fields), MODELS["Qwen/Qwen3-0.6B"], engine, 600)
+    assert (plan.sharing is not None) == shares
+    assert (plan.pass_tokens() < 8 * plan.tokens) == shares
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}  # reads the length: not exact in a pack
+    config = Qwen3Config(**{**MODELS["Qwen/Qwen3-0.6B"].to_dict(), "rope_parameters": rope})
+    if args.share_prefixes == "auto":
+        assert make_plan(args, ModelConfig(**model_fields), config, engine, 600).sharing is None
 
 
 def test_the_time_of_a_step_grows_with_what_is_read_and_computed():
@@ -373,6 +402,6 @@ def test_the_time_of_a_step_grows_with_what_is_read_and_computed():
     assert slower[1] == pytest.approx(update * 989 / 65)
     halved = seconds_of_step(size, replace(plan, rollouts=32), GPUS["H100"])
     assert halved[0] > generation
-    assert seconds_of_step(size, replace(plan, group=8), GPUS["H100"])[1] < update
+    assert seconds_of_step(size, replace(plan, group=8, sharing=COST), GPUS["H100"])[1] < update
     by_hand = 8 * size.parameters * 64 * 1000 / (0.4 * 989e12)  # backward and two forward passes
     assert update == pytest.approx(by_hand)

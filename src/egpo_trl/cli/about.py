@@ -18,7 +18,7 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
-def recipes_arguments(parser: argparse.ArgumentParser) -> None:
+def run_recipes_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl recipes`."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="recipe to copy, such as train/quickstart")
     parser.add_argument("--output_dir", help="folder to copy to; without a name all are copied")
@@ -40,10 +40,8 @@ def _facts() -> Iterator[tuple[str, str]]:
     yield "torch build", f"CUDA {torch.version.cuda}, HIP {torch.version.hip}, {torch.get_num_threads()} threads"
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
-        yield (
-            f"GPU {index}",
-            (f"{device.name}, {device.total_memory / 1e9:.0f} GB, compute capability {device.major}.{device.minor}"),
-        )
+        memory = f"{device.total_memory / 1e9:.0f} GB, compute capability {device.major}.{device.minor}"
+        yield f"GPU {index}", f"{device.name}, {memory}"
     if not torch.cuda.device_count():
         yield "devices", "MPS" if torch.backends.mps.is_available() else "CPU only"
 
@@ -65,12 +63,12 @@ def completion(call: Call) -> None:
         import shtab
     except ImportError:
         raise Failure("egpo-trl completion: the package shtab writes the script: pip install shtab.") from None
-    from . import make_parser
+    from .commands import make_parser
 
     print(shtab.complete(make_parser(), call.options.shell))
 
 
-def run_recipes(call: "Call") -> None:
+def run_recipes(call: Call) -> None:
     """List the recipes, or copy one or all of them."""
     from rich.console import Console
     from rich.table import Table

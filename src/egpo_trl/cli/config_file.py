@@ -21,6 +21,10 @@ _OTHER_NAMES = {
     "overwrite_output_dir": "it is called overwrite_run here.",
     "evaluation_strategy": "transformers calls it eval_strategy.",
     "no_cuda": "transformers calls it use_cpu.",
+    "lr": "transformers calls it learning_rate.",
+    "batch_size": "transformers calls it per_device_train_batch_size.",
+    "epochs": "transformers calls it num_train_epochs.",
+    "dataset": "it is called dataset_name.",
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .failure import INTERRUPTED, WRONG_USAGE, Failure, one_message
-from .parsing import Call
+from .parsing import Call, number_type
 
 
 def _add_rows(parser: argparse.ArgumentParser) -> None:
@@ -16,9 +16,11 @@ def _add_rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset_split", metavar="NAME", default="train", help="split of the rows")
 
 
-def _check_output(path: Path) -> None:
-    if path.suffix not in (".jsonl", ".parquet"):
-        raise Failure(f"output: {str(path)!r} must end in .jsonl or .parquet.", WRONG_USAGE)
+def _rows_file(text: str) -> Path:
+    """Type of an option that takes a file of rows."""
+    if Path(text).suffix not in (".jsonl", ".parquet"):
+        raise argparse.ArgumentTypeError(f"{text!r} must end in .jsonl or .parquet.")
+    return Path(text)
 
 
 def convert_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +29,9 @@ def convert_arguments(parser: argparse.ArgumentParser) -> None:
     from ..data.sources.bfcl import REFERENCES
 
     parser.add_argument("name", metavar="DATA", help="file, folder or data set on the Hub")
-    parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="file to write (.jsonl, .parquet)")
+    parser.add_argument(
+        "--output", metavar="FILE", type=_rows_file, required=True, help="file to write (.jsonl, .parquet)"
+    )
     parser.add_argument(
         "--source", metavar="NAME", choices=sorted(SOURCES),
         help=f"format, where it is not to be found by the fields: {', '.join(sorted(SOURCES))}",
@@ -41,7 +45,9 @@ def convert_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference", choices=REFERENCES, help="bfcl: first acceptable values, or all of them")
     parser.add_argument("--categories", metavar="NAME", nargs="+", help="bfcl: categories of a folder")
     parser.add_argument("--catalogue", metavar="FILE", help="seal_tools: file with all functions")
-    parser.add_argument("--num_tools", metavar="N", type=int, help="seal_tools: functions that a row offers")
+    parser.add_argument(
+        "--num_tools", metavar="N", type=number_type(int, 1), help="seal_tools: functions that a row offers"
+    )
     parser.add_argument("--stated_only", action="store_true", default=None, help="seal_tools: skip unstated values")
 
 
@@ -57,7 +63,6 @@ def convert(call: Call) -> None:
         name: getattr(options, name) for name in ("reference", "categories", "catalogue", "num_tools", "stated_only")
     } | {"keep_system": {None: None, "true": True, "false": False}[options.keep_system]}
     with one_message("convert"):
-        _check_output(options.output)
         try:
             conversion = convert_rows(
                 options.name,
@@ -120,7 +125,11 @@ def split_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl split`."""
     _add_rows(parser)
     parser.add_argument(
-        "--validation_share", metavar="X", type=float, default=0.05, help="share of the rows to hold out"
+        "--validation_share",
+        metavar="X",
+        type=number_type(float, 0, 1),
+        default=0.05,
+        help="share of the rows to hold out",
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the choice")
     parser.add_argument(
@@ -153,7 +162,9 @@ def sft_data_arguments(parser: argparse.ArgumentParser) -> None:
     from ..data.sft import NO_CALL_TEXT, SFT_FORMATS
 
     _add_rows(parser)
-    parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="file to write (.parquet, .jsonl)")
+    parser.add_argument(
+        "--output", metavar="FILE", type=_rows_file, required=True, help="file to write (.parquet, .jsonl)"
+    )
     parser.add_argument("--sft_format", choices=SFT_FORMATS, default=SFT_FORMATS[0], help="columns to write")
     parser.add_argument("--prompt_style", choices=PROMPT_STYLES, default="native", help="how calls are written")
     parser.add_argument("--thought_column", metavar="COLUMN", help="column with a chain of thought for the answer")
@@ -174,7 +185,6 @@ def sft_data(call: Call) -> None:
 
     options: Any = call.options
     with one_message("sft-data"):
-        _check_output(options.output)
         rows = load_rows(options.dataset_name, options.dataset_config, options.dataset_split)
         renderer = None
         if options.tokenizer is not None:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import webbrowser
 from pathlib import Path
 
 from .failure import INTERRUPTED, WRONG_USAGE, Failure, one_message
@@ -44,9 +45,10 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--output_dir", metavar="FOLDER", type=Path,
-        help="folder for comparison.md, .json and .png; default: the first run",
+        help="folder for comparison.html, .png, .md and .json; default: the first run",
     )  # fmt: skip
-    parser.add_argument("--title", help="title of the picture")
+    parser.add_argument("--title", help="title of the picture and of the page")
+    parser.add_argument("--open", action="store_true", help="show the page in the browser")
 
 
 def compare(call: Call) -> None:
@@ -55,6 +57,7 @@ def compare(call: Call) -> None:
     with one_message("compare"):
         from ..evaluation.compare import compare_runs, read_run
         from ..evaluation.comparison_figure import draw_comparison
+        from ..evaluation.comparison_page import write_comparison_page
         from ..reports.curves import name_runs
         from ..utils.files import write_json
 
@@ -72,3 +75,7 @@ def compare(call: Call) -> None:
         (folder / "comparison.md").write_text(comparison.markdown(), encoding="utf-8")
         comparison.print()
         print(draw_comparison(comparison, folder / "comparison.png", options.title))
+        page = write_comparison_page(comparison, runs, folder / "comparison.html", options.title)
+        print(page)
+    if options.open:
+        webbrowser.open(page.resolve().as_uri())

@@ -66,6 +66,10 @@ _TRAIN = (
     Needs("vllm_server_(host|port|timeout|base_url)|vllm_group_port", ["use_vllm", "vllm_mode"],
           lambda o: o.vllm_mode == "server", "set vllm_mode: server"),
 )  # fmt: skip
+_PLAN = (
+    Needs("model_name_or_path|model_config", ["params"], lambda o: o.params is None, "params gives the size"),
+    Needs("model_name_or_path", ["model_config"], lambda o: o.model_config is None, "model_config describes the model"),
+)  # fmt: skip
 _ENDPOINT = (
     "base_url|api_key_env|concurrency|requests_per_minute|request_timeout|max_response_bytes|max_retries|"
     "backoff_seconds|max_backoff_seconds|max_retry_after"
@@ -97,7 +101,7 @@ _CONVERT = (
 )  # fmt: skip
 RULES: dict[str, tuple[Needs, ...]] = {
     "train": _TRAIN,
-    "plan": _MODEL,
+    "plan": (*_MODEL, *_PLAN),
     "sft": (*_ROWS, *_MODEL),
     "sft-data": _PLACE,
     "split": _PLACE,

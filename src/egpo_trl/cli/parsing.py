@@ -3,10 +3,12 @@
 import argparse
 import dataclasses
 import json
+import math
 import os
+import re
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from trl import TrlParser
@@ -60,14 +62,12 @@ class _HelpAll(argparse.Action):
 class CommandParser(TrlParser):
     """Parser of one command."""
 
-    def __init__(
-        self, dataclass_types: Sequence[type] = (), takes_config: bool = False, usage: str | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, dataclass_types: Sequence[type] = (), usage: str | None = None, **kwargs: Any) -> None:
         self.shows_all = False
         kwargs = {"formatter_class": _Formatter, "allow_abbrev": False, **kwargs}
         super().__init__(list(dataclass_types), add_help=False, usage=usage, **kwargs)
         self.add_argument("-h", "--help", action="help", help="show this help and exit")
-        if takes_config:
+        if dataclass_types:
             self.add_argument(
                 "--config", metavar="FILE",
                 help="YAML file with fields, or the name of a recipe (egpo-trl recipes); options override it",
@@ -89,7 +89,8 @@ class CommandParser(TrlParser):
         return [name for name, ours in self._fields() if not ours]
 
     def error(self, message: str) -> NoReturn:
-        """End with exit code 2 and one line."""
+        """End with exit code 2 and one line, with one spelling of each option."""
+        message = re.sub(r"(--\w+)/--[\w-]+", r"\1", message)
         raise Failure(f"{self.prog}: {message}\n`{self.prog} --help` lists the options.", WRONG_USAGE)
 
     def format_help(self) -> str:
@@ -198,8 +199,27 @@ def _apply_config(name: str, parser: CommandParser, command: str) -> set[str]:
     return set(values)
 
 
+def number_type(kind: Callable[[str], Any], low: float, high: float = math.inf) -> Callable[[str], Any]:
+    """Type of an option that takes numbers from `low` to `high`."""
+
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            most = "" if high == math.inf else f" to {high:g}"
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {low:g}{most or ' up'}.")
+        return value
+
+    return read
+
+
 def prepare_streams() -> None:
-    """Let no character that a terminal cannot show end a command."""
+    """Let no character that a terminal cannot show end a command, and keep progress bars out of files."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # read when datasets is imported
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

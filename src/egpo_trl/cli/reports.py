@@ -1,11 +1,11 @@
-"""`egpo-trl curves | report`."""
+"""`egpo-trl curves | report | rollouts`."""
 
 import argparse
 import webbrowser
 from pathlib import Path
 
 from .failure import one_message
-from .parsing import Call
+from .parsing import Call, number_type
 
 
 def curves_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,3 +62,28 @@ def report(call: Call) -> None:
     print(path)
     if options.open:
         webbrowser.open(path.resolve().as_uri())
+
+
+def rollouts_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `egpo-trl rollouts`."""
+    from ..reports.terminal import SORTS
+
+    parser.add_argument("run", metavar="RUN", help="output folder of a run, finished or not")
+    parser.add_argument("--when", metavar="TIME", help="before, after, training, or a step; default: all")
+    parser.add_argument(
+        "--reason", metavar="REASON", help="rollouts with this verdict, such as correct or wrong_value"
+    )
+    parser.add_argument(
+        "--text", metavar="TEXT", help="rollouts that hold this text, in the request or the completion"
+    )
+    parser.add_argument("--sort", choices=SORTS, help="order; default: by step")
+    parser.add_argument("--count", metavar="N", type=number_type(int, 1), default=5, help="how many to show")
+
+
+def rollouts(call: Call) -> None:
+    """Print rollouts of a run."""
+    from ..reports.terminal import print_rollouts
+
+    options = call.options
+    with one_message("rollouts"):
+        print_rollouts(options.run, options.count, options.when, options.reason, options.text, options.sort)

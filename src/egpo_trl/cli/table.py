@@ -17,22 +17,26 @@ class Command:
     """A command."""
 
     about: str
-    place: str
+    place: str  # module and function; `FUNCTION_arguments` of the module adds its options, if there is one
     kinds: Callable[[], Sequence[type]] = tuple
-    arguments: Callable[[ArgumentParser], None] | None = None
-    takes_config: bool = False
     description: str | None = None
     subcommands: dict[str, "Command"] = field(default_factory=dict)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options of the command that are not fields of a data class."""
+        add = _load(f"{self.place}_arguments", None)
+        if add is not None:
+            add(parser)
 
     def run(self, call: Call) -> None:
         """Run the command on a command line."""
         _load(self.place)(call)
 
 
-def _load(place: str) -> Any:
+def _load(place: str, *default: Any) -> Any:
     module, _, name = place.partition(":")
     # A place that begins with a dot is in the package above.
-    return getattr(import_module(f".{module}", __package__), name)
+    return getattr(import_module(f".{module}", __package__), name, *default)
 
 
 def _kinds(*places: str) -> Callable[[], Sequence[type]]:
@@ -47,10 +51,6 @@ def _kinds(*places: str) -> Callable[[], Sequence[type]]:
     return load
 
 
-def _arguments(place: str) -> Callable[[ArgumentParser], None]:
-    return lambda parser: _load(place)(parser)
-
-
 def _place(suite: str) -> str:
     return f".evaluation.suites.{suite.replace('-', '_')}:SUITE"
 
@@ -60,91 +60,53 @@ def suite_class(name: str) -> Any:
     return _load(_place(name))
 
 
+_RUN = _kinds(".runs.script_arguments:EGPOScriptArguments", ".egpo_config:EGPOConfig", "trl:ModelConfig")
 COMMANDS: dict[str, Command] = {
     "train": Command(
-        "train a model with EGPO",
-        "training:train",
-        _kinds(".runs.script_arguments:EGPOScriptArguments", ".egpo_config:EGPOConfig", "trl:ModelConfig"),
-        takes_config=True,
+        "train a model with EGPO", "training:train", _RUN,
         description="Train a model with EGPO, from a YAML file and options. Example: egpo-trl train --config quickstart",
     ),
     "sft": Command(
-        "fine-tune a model on the right answers, with TRL's SFTTrainer",
-        "training:sft",
+        "fine-tune a model on the right answers, with TRL's SFTTrainer", "training:sft",
         _kinds(".runs.sft:SFTScriptArguments", "trl:SFTConfig", "trl:ModelConfig"),
-        takes_config=True,
     ),
     "plan": Command(
-        "say whether a run fits its GPUs",
-        "training:plan",
-        _kinds(".runs.script_arguments:EGPOScriptArguments", ".egpo_config:EGPOConfig", "trl:ModelConfig"),
-        _arguments("training:plan_arguments"),
-        takes_config=True,
+        "say whether a run fits its GPUs", "training:plan", _RUN,
         description="Calculate the memory that a run needs on each GPU, from the model's config alone.",
     ),
-    "merge": Command(
-        "merge a trained adapter into its base model", "training:merge", arguments=_arguments("training:merge_arguments")
-    ),
-    "convert": Command(
-        "convert a public function-calling data set to rows", "data:convert",
-        arguments=_arguments("data:convert_arguments"),
-    ),
-    "tools": Command(
-        "write the functions of an MCP server or OpenAPI document as schemas", "data:tools",
-        arguments=_arguments("data:tools_arguments"),
-    ),
+    "merge": Command("merge a trained adapter into its base model", "training:merge"),
+    "convert": Command("convert a public function-calling data set to rows", "data:convert"),
+    "tools": Command("write the functions of an MCP server or OpenAPI document as schemas", "data:tools"),
     "clean": Command(
-        "clean rows with an LLM judge and an AST evaluation",
-        "data:clean",
-        _kinds(".cleaning:CleaningConfig"),
-        takes_config=True,
+        "clean rows with an LLM judge and an AST evaluation", "data:clean", _kinds(".cleaning:CleaningConfig")
     ),
-    "split": Command(
-        "split rows into a training file and a held-out file, by prompt", "data:split",
-        arguments=_arguments("data:split_arguments"),
-    ),
-    "sft-data": Command(
-        "write rows as conversations for SFT", "data:sft_data", arguments=_arguments("data:sft_data_arguments")
-    ),
+    "split": Command("split rows into a training file and a held-out file, by prompt", "data:split"),
+    "sft-data": Command("write rows as conversations for SFT", "data:sft_data"),
     "evaluate": Command(
         "sample a model on a suite and score it",
         "evaluation:evaluate",
         description="Evaluate a model: egpo-trl evaluate SUITE --model MODEL --output_dir FOLDER [--config FILE] "
         "[--field value …]",
         subcommands={
-            name: Command(
-                about,
-                "evaluation:evaluate",
-                _kinds(".sampling.config:EvaluationConfig", _place(name)),
-                takes_config=True,
-            )
+            name: Command(about, "evaluation:evaluate", _kinds(".sampling.config:EvaluationConfig", _place(name)))
             for name, about in SUITES.items()
         },
     ),
     "compare": Command(
         "compare evaluations, with intervals and a picture", "evaluation:compare",
-        arguments=_arguments("evaluation:compare_arguments"),
         description="Evaluations of one suite side by side: scores, paired differences to the first run on the prompts "
-        "that all of them answered, and a picture.",
+        "that all of them answered, a picture, and a page to browse.",
     ),
     "curves": Command(
         "draw the learning curves of one or several runs", "reports:curves",
-        arguments=_arguments("reports:curves_arguments"),
         description="Draw the learning curves of one or several runs, finished or not. Mean and spread of seeds: "
         "egpo-trl curves EGPO=RUN,RUN,RUN GRPO=RUN,RUN,RUN",
     ),
-    "report": Command(
-        "write the report of a run as one HTML file", "reports:report", arguments=_arguments("reports:report_arguments")
-    ),
-    "recipes": Command(
-        "list and copy recipes and accelerate configs", "about:run_recipes",
-        arguments=_arguments("about:recipes_arguments"),
-    ),
+    "report": Command("write the report of a run as one HTML file", "reports:report"),
+    "rollouts": Command("show what the model wrote in a run, in the terminal", "reports:rollouts"),
+    "recipes": Command("list and copy recipes and accelerate configs", "about:run_recipes"),
     "env": Command("show versions and devices, for a bug report", "about:env"),
-    "completion": Command(
-        "print a completion script for your shell", "about:completion",
-        arguments=_arguments("about:completion_arguments"),
-    ),
+    "completion": Command("print a completion script for your shell", "about:completion"),
 }  # fmt: skip
 
 

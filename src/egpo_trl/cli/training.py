@@ -5,7 +5,7 @@ from typing import Any
 
 from .config_file import read_yaml
 from .failure import WRONG_USAGE, Failure, one_message
-from .parsing import Call
+from .parsing import Call, number_type
 
 
 def train(call: Call) -> None:
@@ -59,16 +59,33 @@ def plan_arguments(parser: argparse.ArgumentParser) -> None:
     from ..runs.plan_time import GPUS
 
     parser.add_argument("--accelerate_config", metavar="FILE", help="accelerate config or its name; default: one GPU")
-    parser.add_argument("--num_processes", metavar="N", type=int, help="GPUs that train; default: as in that config")
+    parser.add_argument(
+        "--num_processes", metavar="N", type=number_type(int, 1), help="GPUs that train; default: as in that config"
+    )
     parser.add_argument(
         "--gpu", metavar="NAME", choices=GPUS, help=f"one of {', '.join(GPUS)}: tells the time of a step too"
     )
-    parser.add_argument("--gpu_memory", metavar="GB", type=float, help="GB of one GPU; default: that of --gpu, or 80")
-    parser.add_argument("--params", metavar="N", help="parameters of the model, such as 1.7B, in place of its config")
+    parser.add_argument(
+        "--gpu_memory", metavar="GB", type=number_type(float, 0.1), help="GB of one GPU; default: that of --gpu, or 80"
+    )
+    parser.add_argument(
+        "--params", metavar="N", type=_parameters, help="parameters of the model, such as 1.7B, in place of its config"
+    )
     parser.add_argument(
         "--model_config", metavar="FILE", help="config.json of the model, where the Hub is not reached"
     )
-    parser.add_argument("--prompt_length", metavar="N", type=int, default=2048, help="tokens of a long prompt")
+    parser.add_argument(
+        "--prompt_length", metavar="N", type=number_type(int, 1), default=2048, help="tokens of a long prompt"
+    )
+
+
+def _parameters(text: str) -> float:
+    from ..runs.model_shapes import parameters_of
+
+    try:
+        return parameters_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def plan(call: Call) -> None:
@@ -77,7 +94,7 @@ def plan(call: Call) -> None:
     from trl import ModelConfig, get_peft_config
 
     from ..egpo_config import EGPOConfig
-    from ..runs.model_shapes import config_of_file, config_of_size, parameters_of
+    from ..runs.model_shapes import config_of_file, config_of_size
     from ..runs.plan_time import GPUS, describe_time
     from ..runs.planner import describe, make_plan, measure_model
     from ..runs.policy import config_source
@@ -101,13 +118,13 @@ def plan(call: Call) -> None:
         options.use_cpu = True  # the plan is about another machine
         args, model_args = call.build(PlannedConfig, ModelConfig)
         if options.params is not None:
-            config = config_of_size(parameters_of(options.params))
+            config = config_of_size(options.params)
         elif options.model_config is not None:
             config = config_of_file(options.model_config)
         else:
             config = AutoConfig.from_pretrained(config_source(model_args))
         size = measure_model(config, get_peft_config(model_args))
-        planned = make_plan(args, model_args, engine, options.prompt_length)
+        planned = make_plan(args, model_args, config, engine, options.prompt_length)
         memory = options.gpu_memory or (GPUS[options.gpu].memory if options.gpu else 80.0)
         print(describe(size, planned, memory))
         if options.gpu:

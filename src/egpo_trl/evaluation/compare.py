@@ -23,6 +23,7 @@ class Run:
     scores: Mapping[str, Mapping[str, float]]
     digests: Mapping[str, str]
     aggregates: Mapping[str, Mapping[str, float]]
+    folder: Path = Path()
 
 
 def read_run(name: str, folder: str | Path) -> Run:
@@ -48,7 +49,7 @@ def read_run(name: str, folder: str | Path) -> Run:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{place} is broken ({type(error).__name__}: {error}). {again}") from None
     means = {kind: {item: sum(s) / len(s) for item, s in items.items()} for kind, items in scores.items()}
-    return Run(name, suite, means, digests, aggregates)
+    return Run(name, suite, means, digests, aggregates, folder)
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,10 @@ class Comparison:
 
     def markdown(self) -> str:
         """The table as Markdown, with a note on the intervals."""
+        return f"{self.table().markdown()}\n\n{self.note()}\n"
+
+    def note(self) -> str:
+        """What the numbers are."""
         note = (
             "Scores in %, differences in points, with 95 % intervals: Wilson's for scores of 0 or 1, else bootstrap; for "
             "differences the one of Bonett and Price (2012) for paired proportions. The interval of a difference is for "
@@ -118,7 +123,7 @@ class Comparison:
                 f" {self.left_out:,} prompts that not all runs answered are left out; rows that sum up categories keep "
                 "the weights of the first run."
             )
-        return f"{self.table().markdown()}\n\n{note}\n"
+        return note
 
 
 def _difference(cell: Cell) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..reports.before_after import question_of
 from ..sampling.backends import make_sampler
 from ..sampling.completion import digest
 from ..sampling.config import EvaluationConfig
@@ -179,7 +180,10 @@ def _write(
     """Write scores, table and summary, the summary last: a folder that has one is complete."""
     counts = Counter(one.finish_reason for sample in samples for one in sample.completions)
     (output / SUMMARY).unlink(missing_ok=True)
-    write_json_lines(({**asdict(one), "item": digests[one.id]} for one in scored), output / SCORES)
+    asked = {sample.item.id: sample.item.row.get("prompt") for sample in samples}
+    requests = {name: question_of(prompt) for name, prompt in asked.items() if prompt}
+    lines = ({**asdict(one), "item": digests[one.id], "request": requests.get(one.id)} for one in scored)
+    write_json_lines(lines, output / SCORES)
     write_text(f"# {suite.name}\n\n{summary.markdown()}", output / TABLE)
     found = {**belongs_to, **asdict(summary), "finish_reasons": dict(counts), "versions": versions(*_LIBRARIES)}
     write_json(found, output / SUMMARY)

@@ -1,18 +1,23 @@
-"""The end of a run: exact match before and after, sample completions, and where everything is."""
+"""Prints the end of a run: scores before and after, sample completions, and where everything is."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..utils.table import Table
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+DECODINGS = ("greedy", "sampled")
+
 
 def question_of(prompt: Any) -> str:
-    """What the user asks for in a prompt: its last user message."""
+    """What the user asks for in a prompt: its last user message, or without one its last message."""
     if isinstance(prompt, str):
         return prompt
-    return str(next((m["content"] for m in reversed(prompt) if m["role"] == "user"), prompt[-1]["content"]))
+    asked = [message for message in prompt if message.get("role") == "user"] or prompt[-1:]
+    return str(asked[-1].get("content") or "") if asked else ""
 
 
 def pick_samples(before: Mapping[str, Any], after: Mapping[str, Any], count: int = 3) -> list[int]:
@@ -38,27 +43,35 @@ def print_report(
         console.print(f"{name}: {escape(str(path))}", highlight=False, soft_wrap=True)
 
 
+def score_table(before: Mapping[str, Any], after: Mapping[str, Any] | None) -> tuple[str, Table] | None:
+    """Title and table of the scores on held-out rows, in %, of the decodings that were measured."""
+    decodings = [name for name in DECODINGS if name in before and (after is None or name in after)]
+    if not decodings:
+        return None
+    columns = ["rows"]
+    for name in decodings:
+        columns += [f"{name}, before"] if after is None else [f"{name}, before", "after", "gain"]
+    rows = []
+    for kind in before[decodings[0]]["exact_match"]:
+        cells = [kind]
+        for name in decodings:
+            old, new = (100 * half[name]["exact_match"].get(kind, 0.0) for half in (before, after or before))
+            cells += [f"{old:.1f}"] if after is None else [f"{old:.1f}", f"{new:.1f}", f"{new - old:+.1f}"]
+        rows.append(cells)
+    first = before[decodings[0]]
+    criterion = first.get("criterion", "exact match").capitalize()
+    return f"{criterion} on {len(first['completions'])} held-out rows, in %", Table(columns, rows)
+
+
 def _print_comparison(console: "Console", before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    decodings = [name for name in after if name in before]
-    rows = len(after[decodings[0]]["completions"])
-    criterion = after[decodings[0]].get("criterion", "exact match").capitalize()
-    table = Table(title=f"{criterion} on {rows} held-out rows, in %")
-    table.add_column("rows")
-    for decoding in decodings:
-        table.add_column(f"{decoding}\nbefore", justify="right")
-        table.add_column(f"{decoding}\nafter", justify="right")
-        table.add_column("gain", justify="right", style="bold")
-    for kind in after[decodings[0]]["exact_match"]:
-        cells = []
-        for decoding in decodings:
-            old, new = (100 * summary[decoding]["exact_match"][kind] for summary in (before, after))
-            cells += [f"{old:.1f}", f"{new:.1f}", f"{new - old:+.1f}"]
-        table.add_row(kind, *cells, end_section=kind == "all")
-    console.print(table)
-    first = decodings[0]
+    found = score_table(before, after)
+    if found is None:
+        return
+    title, table = found
+    table.print(title, console)
+    first = next(name for name in DECODINGS if name in before and name in after)
     for index in pick_samples(before[first], after[first]):
         old, new = before[first]["completions"][index], after[first]["completions"][index]
         console.print(f"\n[bold]Request:[/bold] {escape(question_of(new['prompt']))}")

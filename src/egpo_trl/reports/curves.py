@@ -25,12 +25,8 @@ def _style(number: int) -> dict[str, Any]:
 
 def bar_style(number: int) -> dict[str, Any]:
     """Colour and hatching of a bar, for people who see no colours and for print in grey."""
-    return {
-        "color": _COLOURS[number % len(_COLOURS)],
-        "hatch": _HATCHES[number % len(_HATCHES)],
-        "edgecolor": "white",
-        "linewidth": 0.4,
-    }
+    hatch = _HATCHES[number % len(_HATCHES)]
+    return {"color": _COLOURS[number % len(_COLOURS)], "hatch": hatch, "edgecolor": "white", "linewidth": 0.4}
 
 
 def plain_text(text: str) -> str:
@@ -102,14 +98,7 @@ def dress_axes(axes: "Axes", title: str, label: str, x_label: str = "step") -> N
 
 
 def curves_figure(runs: Runs, title: str | None = None) -> "Figure":
-    """
-    Figure of the learning curves of one or several runs.
-
-    One run: panels of related metrics, each as logged, faintly, and as its moving average over a tenth of the logs.
-    Several runs: one panel a metric, runs told apart by colour and dash. Several seeds: the mean of their moving averages
-    and a band of one standard deviation over the seeds, at the steps that all of them have reached. Panels that no run
-    has data for are left out.
-    """
+    """Figure of the learning curves of one or several runs, see [`~egpo_trl.reports.panels.make_panels`]."""
     from matplotlib.figure import Figure
 
     several = len(runs) > 1

@@ -1,4 +1,4 @@
-"""What every metric and every reason means, in one line each: for the report of a run and for the reference."""
+"""Explains every metric and every reason in one line, for the report of a run and for the reference."""
 
 from collections.abc import Mapping
 
@@ -79,11 +79,11 @@ REASONS: Mapping[str, str] = {
     "truncated": "cut off by max_completion_length before the calls were complete, or in the middle of a text",
     "no_think_block": "the completion does not start with a think block",
     "unclosed_think_block": "the block is never closed, though the completion ended by itself",
-    "several_think_blocks": "a second block, or a tag inside or behind the first",
+    "several_think_blocks": "a second block, or a tag inside or after the first",
     "unexpected_think_block": "a block although thinking is off",
-    "empty_answer": "nothing behind the block",
+    "empty_answer": "nothing after the block",
     "malformed_call": "broken JSON or Python, a repeated argument, a piece of a call in a text, too deep or too long",
-    "text_beside_calls": "text before, between or behind calls",
+    "text_beside_calls": "text before, between or after calls",
     "call_instead_of_text": "well-formed calls where text was right",
     "text_instead_of_call": "text where calls were right",
     "unknown_function": "a function that the row does not offer",

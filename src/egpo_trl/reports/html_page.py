@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,3 +78,32 @@ def write_page(context: Mapping[str, Any], path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(page_text(context), path)
     return path
+
+
+def page_context(title: str, subtitle: str, **parts: Any) -> dict[str, Any]:
+    """What the template reads; parts that a page does not have are empty."""
+    empty = dict.fromkeys(("tiles", "tables", "sections", "rollouts", "details"), ())
+    words = {"browser": "Rollouts", "when": "when", "order": "step"}
+    return {**empty, **words, "title": title, "subtitle": subtitle, **parts}
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], text_columns: int = 1) -> dict[str, Any]:
+    """A table, its first columns texts and the others numbers."""
+    return {"title": title, "header": header, "rows": rows, "text_columns": text_columns}
+
+
+def section(
+    title: str, charts: Sequence[Any], note: str = "", table: Mapping[str, Any] | None = None, wide: bool = False
+) -> dict[str, Any]:
+    """Charts under a title, with a table below."""
+    return {"title": title, "charts": charts, "note": note, "table": table, "wide": wide}
+
+
+def differing_fields(fields: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A table of the fields in which runs differ, if there are any."""
+    rows = []
+    for name in dict.fromkeys(name for one in fields.values() for name in one):
+        values = [json.dumps(one.get(name), ensure_ascii=False) for one in fields.values()]
+        if len(set(values)) > 1:
+            rows.append([name, *values])
+    return [table("Fields that differ", ["field", *fields], rows, 1 + len(fields))] if rows else []

@@ -7,15 +7,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from .before_after import DECODINGS, score_table
 from .curves import name_runs
 from .glossary import METRICS, REASONS, meaning_of
-from .html_page import write_page
-from .panels import Line, Panel, make_panels, reason_shares
+from .html_page import differing_fields, page_context, section, table, write_page
+from .panels import Line, Runs, make_panels, reason_shares
 from .rollouts import read_rollouts
 from .run_log import LogHistory, read_config, read_log, series
 
-_DECODINGS = ("greedy", "sampled")
 _MOST_POINTS = 1000  # of a line
+_HOW_TO_READ = """Point at a curve to read its values, drag to zoom, click twice to see all, click a name to hide its line.
+Thin: as logged. Thick: moving average over a tenth of the logs. Band: one standard deviation over the seeds."""
 _BUDGET = 900_000  # characters of all rollouts of a page
 
 
@@ -59,7 +61,7 @@ def _read_summary(path: Path) -> dict[str, Any] | None:
         keys = ("exact_match", "reasons", "completions")
         return {
             name: {"criterion": summary[name].get("criterion", "exact match"), **{k: summary[name][k] for k in keys}}
-            for name in _DECODINGS
+            for name in DECODINGS
             if name in summary
         } or None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -92,16 +94,16 @@ def write_html_report(run: str | Path, output: str | Path | None = None) -> Path
 
 def report_context(files: RunFiles, budget: int = _BUDGET) -> dict[str, Any]:
     """What the template of the report shows of a run; the rollouts take at most `budget` characters."""
-    return {
-        "title": f"Run {files.name}",
-        "subtitle": _subtitle(files),
-        "tiles": _tiles(files),
-        "tables": [table for table in (_held_out_table(files),) if table],
-        "charts": [*_charts(make_panels({files.name: files.log})), *_reason_chart(files.log)],
-        "verdicts": _verdict_table(files),
-        "rollouts": files.rollouts(budget),
-        "details": [_metric_table(files.log), *_configuration(files)],
-    }
+    held_out, verdicts = _held_out_table(files), _verdict_section(files)
+    return page_context(
+        f"Run {files.name}",
+        _subtitle(files),
+        tiles=_tiles(files),
+        tables=[held_out] if held_out else [],
+        sections=[_curves({files.name: files.log}), *([verdicts] if verdicts else [])],
+        rollouts=files.rollouts(budget),
+        details=[_metric_table(files.log), *_configuration(files)],
+    )
 
 
 def write_comparison_report(runs: Mapping[str, Sequence[str | Path]], output: str | Path) -> Path:
@@ -111,16 +113,14 @@ def write_comparison_report(runs: Mapping[str, Sequence[str | Path]], output: st
         for name, paths in runs.items()
     }
     files = [one for seeds in settings.values() for one in seeds]
-    context = {
-        "title": " and ".join(settings) if len(settings) < 4 else f"{len(settings)} runs",
-        "subtitle": "Runs side by side",
-        "tiles": [],
-        "tables": [_runs_table(files)],
-        "charts": _charts(make_panels({name: [one.log for one in seeds] for name, seeds in settings.items()})),
-        "verdicts": None,
-        "rollouts": [item for one in files for item in one.rollouts(_BUDGET // len(files))],
-        "details": _differences(files),
-    }
+    context = page_context(
+        " and ".join(settings) if len(settings) < 4 else f"{len(settings)} runs",
+        "Runs side by side",
+        tables=[_runs_table(files)],
+        sections=[_curves({name: [one.log for one in seeds] for name, seeds in settings.items()})],
+        rollouts=[item for one in files for item in one.rollouts(_BUDGET // len(files))],
+        details=differing_fields({one.name: one.fields for one in files}),
+    )
     return write_page(context, Path(output))
 
 
@@ -147,10 +147,6 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     """Means of the first and of the last tenth."""
     count = max(1, len(values) // 10)
     return fmean(values[:count]), fmean(values[-count:])
-
-
-def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], text_columns: int = 1) -> dict[str, Any]:
-    return {"title": title, "header": header, "rows": rows, "text_columns": text_columns}
 
 
 def _method(fields: Mapping[str, Any]) -> str:
@@ -193,48 +189,27 @@ def _tiles(files: RunFiles) -> list[tuple[str, str]]:
 
 
 def _held_out_table(files: RunFiles) -> dict[str, Any] | None:
-    before, after = files.before, files.after
-    if before is None:
-        return None
-    decodings = [name for name in _DECODINGS if name in before and (after is None or name in after)]
-    if not decodings:
-        return None
-    header = ["rows"]
-    for name in decodings:
-        header += [f"{name}, before"] if after is None else [f"{name}, before", "after", "gain"]
-    rows = []
-    for kind in before[decodings[0]]["exact_match"]:
-        cells = [kind]
-        for name in decodings:
-            old = before[name]["exact_match"].get(kind, 0.0)
-            cells.append(_percent(old))
-            if after is not None:
-                new = after[name]["exact_match"].get(kind, 0.0)
-                cells += [_percent(new), f"{100 * (new - old):+.1f}"]
-        rows.append(cells)
-    first = before[decodings[0]]
-    return _table(
-        f"{first['criterion'].capitalize()} on {len(first['completions'])} held-out rows, in %", header, rows
-    )
+    found = score_table(files.before, files.after) if files.before else None
+    return table(found[0], found[1].columns, found[1].rows) if found else None
 
 
 def _runs_table(files: Sequence[RunFiles]) -> dict[str, Any]:
     header = ["run", "method", "steps", "minutes", "reward, last tenth"]
-    header += [f"{name}, {when}, %" for name in _DECODINGS for when in ("before", "after")]
+    header += [f"{name}, {when}, %" for name in DECODINGS for when in ("before", "after")]
     rows = []
     for one in files:
         steps, runtime = _progress(one)
         _, rewards = series(one.log, "reward")
         cells = [one.name, _method(one.fields) if one.config else "", steps]
         cells += ["" if runtime is None else f"{runtime / 60:.1f}", f"{_ends(rewards)[1]:.3f}" if rewards else ""]
-        for name in _DECODINGS:
+        for name in DECODINGS:
             for half in (one.before, one.after):
                 cells.append(_percent(half[name]["exact_match"]["all"]) if half and name in half else "")
         rows.append(cells)
-    return _table("Runs, with scores on held-out rows", header, rows, text_columns=2)
+    return table("Runs, with scores on held-out rows", header, rows, text_columns=2)
 
 
-def _chart(title: str, unit: str, lines: Sequence[Line], section: str = "curves") -> dict[str, Any]:
+def _chart(title: str, unit: str, lines: Sequence[Line], height: int = 220) -> dict[str, Any]:
     """A chart over the steps of all of its lines; where a line has no point, its value is null."""
     thinned = []
     for line in lines:
@@ -250,23 +225,28 @@ def _chart(title: str, unit: str, lines: Sequence[Line], section: str = "curves"
             for key, column in found.items()
         }
         drawn.append({"label": line.label, "style": line.style, **points})
-    return {"title": title, "unit": unit, "section": section, "steps": steps, "lines": drawn}
+    return {"title": title, "unit": unit, "height": height, "steps": steps, "lines": drawn}
 
 
-def _charts(panels: Sequence[Panel]) -> list[dict[str, Any]]:
-    return [_chart(panel.title, panel.unit, panel.lines) for panel in panels]
+def _curves(runs: Runs) -> dict[str, Any]:
+    charts = [_chart(panel.title, panel.unit, panel.lines) for panel in make_panels(runs)]
+    return section(
+        "Learning curves", charts, _HOW_TO_READ if charts else "There is nothing to draw: no run has logged a step."
+    )
 
 
-def _reason_chart(log: LogHistory) -> list[dict[str, Any]]:
-    steps, shares = reason_shares(log)
+def _verdict_section(files: RunFiles) -> dict[str, Any] | None:
+    steps, shares = reason_shares(files.log)
     lines = [Line(name, number, steps, values) for number, (name, values) in enumerate(shares.items())]
-    return [_chart("Share of the rollouts with each verdict", "share", lines, "verdicts")] if steps else []
+    charts = [_chart("Share of the rollouts with each verdict", "share", lines, 260)] if steps else []
+    found = _verdict_table(files)
+    return section("Verdicts", charts, table=found, wide=True) if charts or found else None
 
 
 def _verdict_table(files: RunFiles) -> dict[str, Any] | None:
     summaries = {
         f"{decoding}, {name}": summary[decoding]["reasons"]
-        for decoding in _DECODINGS
+        for decoding in DECODINGS
         for name, summary in (("before", files.before), ("after", files.after))
         if summary is not None and decoding in summary
     }
@@ -278,7 +258,7 @@ def _verdict_table(files: RunFiles) -> dict[str, Any] | None:
         [reason, REASONS.get(reason, ""), *(counts.get(reason, 0) for counts in summaries.values())]
         for reason in order
     ]
-    return _table("", ["verdict on held-out rows", "meaning", *summaries], rows, text_columns=2)
+    return table("", ["verdict on held-out rows", "meaning", *summaries], rows, text_columns=2)
 
 
 def _metric_table(log: LogHistory) -> dict[str, Any]:
@@ -289,7 +269,7 @@ def _metric_table(log: LogHistory) -> dict[str, Any]:
         _, values = series(log, name)
         if values:
             rows.append([name, meaning_of(name) or "", *map(_number, (*_ends(values), min(values), max(values)))])
-    return _table("Metrics", ["metric", "meaning", "first tenth", "last tenth", "lowest", "highest"], rows, 2)
+    return table("Metrics", ["metric", "meaning", "first tenth", "last tenth", "lowest", "highest"], rows, 2)
 
 
 def _configuration(files: RunFiles) -> list[dict[str, Any]]:
@@ -301,22 +281,9 @@ def _configuration(files: RunFiles) -> list[dict[str, Any]]:
 
     def fields(title: str, names: Sequence[str]) -> dict[str, Any]:
         rows = [[name, json.dumps(values.get(name), ensure_ascii=False)] for name in names]
-        return _table(title, ["field", "value"], rows, text_columns=2)
+        return table(title, ["field", "value"], rows, text_columns=2)
 
     return [
         {**fields("Configuration", changed), "note": versions},
         {**fields(f"{len(others)} fields at their defaults", others), "folded": True},
     ]
-
-
-def _differences(files: Sequence[RunFiles]) -> list[dict[str, Any]]:
-    """Fields in which the runs differ."""
-    names = list(dict.fromkeys(name for one in files for name in one.fields))
-    rows = []
-    for name in names:
-        values = [json.dumps(one.fields.get(name), ensure_ascii=False) for one in files]
-        if len(set(values)) > 1:
-            rows.append([name, *values])
-    if not rows:
-        return []
-    return [_table("Fields that differ", ["field", *(one.name for one in files)], rows, text_columns=1 + len(files))]

@@ -23,49 +23,31 @@ class Metric:
 
 # Panels of the picture of one run: title, label of the axis, and the metrics in it. Several runs get a panel a metric.
 PANELS: tuple[tuple[str, str, tuple[Metric, ...]], ...] = (
-    (
-        "Reward",
-        "mean reward",
-        (Metric("reward", "training", "Reward"), Metric("eval_reward", "held out", "Reward, held out")),
-    ),
-    (
-        "Held-out rows",
-        "share",
-        (
-            Metric("eval_exact_match/greedy", "exact match, greedy", "Exact match, greedy"),
-            Metric("eval_exact_match/sampled", "exact match, sampled", "Exact match, sampled"),
-            Metric("eval_strict_success/greedy", "strict success, greedy", "Strict success, greedy"),
-            Metric("eval_strict_success/sampled", "strict success, sampled", "Strict success, sampled"),
-        ),
-    ),
-    (
-        "Entropy",
-        "nats per token",
-        (
-            Metric("egpo/cot_entropy", "chain of thought", "Entropy of the chain of thought"),
-            Metric("egpo/answer_entropy", "answer", "Entropy of the answer"),
-        ),
-    ),
-    (
-        "Length",
-        "tokens",
-        (
-            Metric("completions/mean_length", "completion", "Completion length"),
-            Metric("egpo/cot_length", "chain of thought", "Chain-of-thought length"),
-        ),
-    ),
+    ("Reward", "mean reward", (
+        Metric("reward", "training", "Reward"),
+        Metric("eval_reward", "held out", "Reward, held out"),
+    )),
+    ("Held-out rows", "share", tuple(
+        Metric(f"eval_{key}/{decoding}", f"{name}, {decoding}", f"{name.capitalize()}, {decoding}")
+        for key, name in (("exact_match", "exact match"), ("strict_success", "strict success"))
+        for decoding in ("greedy", "sampled")
+    )),
+    ("Entropy", "nats per token", (
+        Metric("egpo/cot_entropy", "chain of thought", "Entropy of the chain of thought"),
+        Metric("egpo/answer_entropy", "answer", "Entropy of the answer"),
+    )),
+    ("Length", "tokens", (
+        Metric("completions/mean_length", "completion", "Completion length"),
+        Metric("egpo/cot_length", "chain of thought", "Chain-of-thought length"),
+    )),
     ("Entropy bonus", "advantage", (Metric("egpo/bonus", "mean bonus", "Entropy bonus"),)),
-    (
-        "Shares",
-        "share",
-        (
-            Metric("egpo/bonus_clipped_ratio", "bonus clipped", "Bonuses clipped"),
-            Metric("frac_reward_zero_std", "zero-variance groups", "Zero-variance groups"),
-            Metric("egpo/no_cot_ratio", "no chain of thought", "No chain of thought"),
-        ),
-    ),
+    ("Shares", "share", (
+        Metric("egpo/bonus_clipped_ratio", "bonus clipped", "Bonuses clipped"),
+        Metric("frac_reward_zero_std", "zero-variance groups", "Zero-variance groups"),
+        Metric("egpo/no_cot_ratio", "no chain of thought", "No chain of thought"),
+    )),
     ("KL to the reference model", "nats per token", (Metric("kl", "KL", "KL to the reference model"),)),
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,12 +102,7 @@ def _line(seeds: Sequence[LogHistory], metric: str, label: str, style: int) -> L
 
 
 def make_panels(runs: Runs) -> list[Panel]:
-    """
-    Panels of one or several runs; those that no run has data for are left out.
-
-    One run gets panels of related metrics. Several get a panel for each metric, with a line for each run, or for the
-    mean over its seeds.
-    """
+    """Panels that there is data for: of related metrics for one run; one a metric, with a line a run, for several."""
     by_name = {name: seeds_of(logs) for name, logs in runs.items()}
     several = len(by_name) > 1
     panels = []

@@ -62,9 +62,12 @@ def turns_of_tokens(tokens: Sequence[Token], close: str) -> Turns:
     return turns
 
 
+def turns_of_text(text: str, close: str) -> Turns:
+    """Thought and answer of a text without entropies."""
+    return _model_turn([(text, None, ANSWER)], close)
+
+
 def _turns_of_messages(completion: Any, close: str) -> Turns:
-    if isinstance(completion, str):
-        return _model_turn([(completion, None, ANSWER)], close)
     turns: Turns = []
     for message in completion:
         content = str(message.get("content") or "")
@@ -76,7 +79,7 @@ def _turns_of_messages(completion: Any, close: str) -> Turns:
             turns.append(("thought", [(str(thought), None)]))
         if message.get("tool_calls"):
             content += "\n" * bool(content) + json.dumps(message["tool_calls"], ensure_ascii=False, default=str)
-        turns += _model_turn([(content, None, ANSWER)], close)
+        turns += turns_of_text(content, close)
     return turns
 
 
@@ -153,15 +156,16 @@ def _training_items(run: Path, close: str) -> list[dict[str, Any]]:
 def read_rollouts(
     run: Path, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, close: str, budget: int = _BUDGET
 ) -> list[dict[str, Any]]:
-    """
-    Rollouts of a run: held-out completions before and after training, then groups of training rollouts by step.
-
-    Where they would take more than the budget, every second group is left out until they fit.
-    """
+    """Rollouts of a run: held-out completions before and after training, then groups of training rollouts by step."""
     try:
         items = [*_held_out_items(before, after, close), *_training_items(run, close)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"The rollouts in {run} cannot be read: {error!r}. Remove {ROLLOUT_FILE}.") from None
+    return fit(items, budget)
+
+
+def fit(items: list[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
+    """Rollouts that take at most a number of characters: every second group is left out until they do."""
     while sum(len(json.dumps(item)) for item in items) > budget and len(items) > 1:
         groups = list(dict.fromkeys(item["group"] for item in items))
         kept = set(groups[::2] if len(groups) > 1 else ())

@@ -1,4 +1,4 @@
-"""The logs and the configuration that a run leaves behind, read and written."""
+"""Reads and writes the logs and the configuration of a run."""
 
 import json
 import math
@@ -18,7 +18,7 @@ def _find_log(run: Path) -> Path:
         if path.exists():
             return path
     raise FileNotFoundError(
-        f"{run} holds no {LOG_FILE}, no trainer_state.json and no checkpoint with one: has a step been logged?"
+        f"{run} holds no log ({LOG_FILE}, trainer_state.json or a checkpoint with one): has a step been logged?"
     )
 
 
@@ -34,21 +34,9 @@ def parse_lines(text: str) -> list[Any]:
 
 def read_log(run: str | Path) -> list[dict[str, Any]]:
     """
-    Log history of a run, finished or not.
+    Log history of a run, finished or not: of its output folder, a checkpoint, a `log.jsonl` or a `trainer_state.json`.
 
-    Args:
-        run (`str` or `Path`):
-            Output folder of a run, one of its checkpoints, a `log.jsonl` or a `trainer_state.json`. In an output folder
-            the `log.jsonl` that grows with the run is taken, or else the state of the finished run, or else that of the
-            latest checkpoint.
-
-    Returns:
-        `list[dict]`:
-            The logs.
-
-    Raises:
-        FileNotFoundError: If there is no log yet.
-        ValueError: If the file is neither a log nor a trainer state.
+    Raises `FileNotFoundError` if there is no log yet, and `ValueError` if the file is neither.
     """
     path = Path(run)
     if path.is_dir():
@@ -87,4 +75,4 @@ def read_config(run: Path) -> dict[str, Any] | None:
         config = json.loads(path.read_text(encoding="utf-8"))
         return {"changed": list(config["changed"]), "fields": dict(config["fields"]), "versions": config["versions"]}
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no configuration of a run: {error!r}.") from None
+        raise ValueError(f"{path} is not a configuration of a run: {error!r}.") from None

@@ -23,7 +23,7 @@ def parameters_of(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 1e6 <= number <= 2e12:
-        raise ValueError(f"--params {text!r} is not a number of parameters such as 1.7B or 600M.")
+        raise ValueError(f"{text!r} is not a number of parameters such as 1.7B or 600M.")
     return number
 
 
@@ -55,4 +55,4 @@ def config_of_file(path: str | Path) -> Any:
         values = json.loads(file.read_text(encoding="utf-8"))
         return AutoConfig.for_model(values.pop("model_type"), **values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"--model_config {path} is not a config.json of a known model: {error!r}.") from None
+        raise ValueError(f"--model_config {path} is not a config.json of a known model: {error}.") from None

@@ -1,8 +1,14 @@
 """Calculates the memory of a run on each GPU in bytes from the model's config; activations and KV cache are estimates."""
 
+from copy import copy
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ..grpo.packed_forward import PassCost, plan_packs
+from ..grpo.shared_prefix import MAX_PAIRS, pass_cost, reason_against
 from .launch_checks import deepspeed_settings
 
 if TYPE_CHECKING:
@@ -50,13 +56,20 @@ class Plan:
     vllm_share: float
     prompt: int = 0
     group: int = 1
+    sharing: PassCost | None = None  # what a forward pass costs, where the trainer shares prefixes
     token_limit: int | None = None
     step_rollouts: int = 0
 
     def pass_tokens(self, limited: bool = True) -> int:
         """Tokens of a forward pass of the update, or without its limit of a whole micro-batch."""
-        prompts = -(-self.micro_batch // self.group)
-        tokens = self.micro_batch * (self.tokens - self.prompt) + prompts * self.prompt
+        tokens = self.micro_batch * self.tokens
+        if self.sharing is not None:
+            rows = {
+                row: np.repeat([row // self.group, -1 - row], [self.prompt, self.tokens - self.prompt])
+                for row in range(self.micro_batch)
+            }
+            packed = plan_packs(rows, self.sharing, MAX_PAIRS)
+            tokens = tokens if packed is None else len(packed.packs) * packed.width
         return tokens if self.token_limit is None or not limited else min(tokens, max(self.token_limit, self.tokens))
 
 
@@ -99,7 +112,11 @@ def measure_model(config: Any, peft_config: Any = None) -> ModelSize:
 
 
 def make_plan(
-    args: "GRPOConfig", model_args: "ModelConfig", accelerate_config: dict[str, Any], prompt_length: int
+    args: "GRPOConfig",
+    model_args: "ModelConfig",
+    config: Any,
+    accelerate_config: dict[str, Any],
+    prompt_length: int,
 ) -> Plan:
     kind = accelerate_config["distributed_type"]
     deepspeed = deepspeed_settings(accelerate_config.get("deepspeed_config") or {})
@@ -122,10 +139,21 @@ def make_plan(
         vllm=args.vllm_mode if args.use_vllm else "none",
         vllm_share=args.vllm_gpu_memory_utilization,
         prompt=prompt_length,
-        group=args.num_generations if getattr(args, "share_prefixes", "never") == "always" else 1,
+        group=args.num_generations,
+        sharing=_sharing(args, model_args, config),
         token_limit=getattr(args, "max_tokens_per_pass", None),
         step_rollouts=args.per_device_train_batch_size * args.gradient_accumulation_steps,
     )
+
+
+def _sharing(args: Any, model_args: "ModelConfig", config: Any) -> PassCost | None:
+    """What a forward pass costs, if the trainer shares prefixes with this model."""
+    mode = getattr(args, "share_prefixes", "never")
+    policy = SimpleNamespace(config=copy(config))
+    policy.config._attn_implementation = model_args.attn_implementation or "sdpa"  # the default of transformers
+    aux_loss = getattr(config, "output_router_logits", False)
+    shares = mode == "always" or (mode == "auto" and reason_against(args, policy, aux_loss, None) is None)
+    return pass_cost(policy) if shares else None
 
 
 def model_states(size: ModelSize, plan: Plan) -> dict[str, float]:

@@ -17,6 +17,7 @@ def quiet_libraries() -> None:
     """Silence the few messages of the pinned libraries that no user can act on; call it before TRL is imported."""
     # TRL 1.16 uses names that transformers 5.23 is about to rename.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
+    warnings.filterwarnings("ignore", category=FutureWarning, message="`past_key_values` is deprecated")
     # TRL says so of the loop that calls tools; the range of versions in pyproject.toml takes care of it.
     warnings.filterwarnings("ignore", message="You are using 'environment_factory'", category=UserWarning)
     for name in _DROPPED:
