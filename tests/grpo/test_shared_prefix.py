@@ -168,6 +168,26 @@ def test_models(tmp_path, tiny_tokenizer, float64, monkeypatch, name, attention)
     assert (grad - expected_grad).norm() <= 1e-8 * expected_grad.norm()
 
 
+@pytest.mark.parametrize("name", ["qwen3", "mistral sliding", "gemma3"])
+def test_flex_attention_scores(tmp_path, tiny_tokenizer, monkeypatch, name):
+    """Not compiled, and on a CPU it has a forward pass only: this is a pass of the old or the reference policy."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    batch = groups_of_rows(0)
+    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+    results = []
+    for attention, share in (("flex_attention", "always"), ("sdpa", None)):
+        trainer = build(tmp_path, model_of(name, attention).float(), tiny_tokenizer, share)
+        trainer.model.eval()
+        with torch.no_grad():
+            scores = trainer._get_per_token_logps_and_entropies(
+                trainer.model, ids, mask, batch["completion_ids"].shape[1]
+            )
+        results.append(scores[0])
+    valid = batch["completion_mask"].bool()
+    torch.testing.assert_close(results[0][valid], results[1][valid], rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", MUST_FALL_BACK)
 def test_models_that_fall_back(tmp_path, tiny_tokenizer, caplog, name):
     model = transformers.AutoModelForCausalLM.from_config(copy.deepcopy(MUST_FALL_BACK[name]))
