@@ -168,7 +168,7 @@ class CompletionReader:
                 return read_text(text, names)
             return self._read_native(text, names, tools)
         syntax = self.syntax
-        if syntax == "auto":
+        if syntax not in SYNTAX_BY_NAME:  # "auto", or "native" before it is bound
             syntax = "pythonic" if text.lstrip().startswith(("[", "<answer>")) else "hermes"
         read = _read_repeated if len(text) <= _MAX_REPEATED else _read_plain
         answer = read(syntax, text, tuple(names), self.allow_text)

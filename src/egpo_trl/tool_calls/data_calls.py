@@ -46,7 +46,7 @@ def _is_call(lines: list[str], names: Collection[str], is_whole: bool) -> bool:
         return False
     before, following = lines[at][:start], lines[at + 1 :]
     after = lines[at][start + len(name) :].lstrip("\"'`*")  # the quotes around the name are not of an argument
-    is_word = name.isalpha() and name[1:].islower()  # such as `search`, which a text uses as a word
+    is_word = name.isalpha() and name[1:] == name[1:].lower()  # such as `search`, which a text uses as a word
     is_labelled = _OPENS.search(before) is not None and (not is_word or _CALL_WORD.search(before) is not None)
     if before.strip() in ("|", ".") or not (_MARKS.match(before) or is_labelled) or _SENTENCE_GOES_ON.match(after):
         return False
