@@ -16,9 +16,10 @@ _MARKS = re.compile(rf"[\W_]{{0,16}}(?:{_VERB}[\W_]{{1,4}})?\Z", re.IGNORECASE)
 _OPENS = re.compile(r"[:=/\\@$!|({\[<\"'`\u00ab\u3010]\W{0,4}\Z")
 _LABEL = re.compile(r"\W{0,8}(?:tool|function|action|call)(?!s\b)\w{0,12}\W{1,8}\Z", re.IGNORECASE)
 _SENTENCE_GOES_ON = re.compile(
-    r"[`*_\"'\u2019\u201d)\],]{0,3}\s[^\W\d_]+(?!\w*\s{0,4}[:=]\s{0,4}\S)|[^\n]*\w[.!?]\W{0,3}\Z|\W{0,8}\?(?!\w)"
+    r"[`*_\"'\u2019\u201d)\],.!;]{0,3}\s[^\W\d_]+(?!\w*\s{0,4}[:=]\s{0,4}\S)|[^\n]*\w[.!?]\W{0,3}\Z|\W{0,8}\?(?!\w)"
 )
 _PAIR = re.compile(r"\W{0,16}\w[\w .'-]{0,40}[\"'`*\s]{0,4}(?:[:=|]|->)")
+_VALUE = re.compile(r"\W{0,4}?[:|=]\W{0,8}\w")
 _ARGUMENTS = re.compile(r"[\"'`]|\w[ \t]{0,4}[:=]|-\w|[{(\[]\s{0,4}\w|\?\w|\|\s{0,4}\w")
 _DESCRIBES = re.compile(
     r"\W{0,16}(?:descri|purpose|reason|note|return|summary|usage|required|beschreib|\u63cf\u8ff0|\u8bf4\u660e)",
@@ -59,7 +60,7 @@ def _is_call(lines: list[str], names: Collection[str], is_whole: bool) -> bool:
     has_arguments = bool(following) or _ARGUMENTS.search(after) is not None
     if is_whole and not has_arguments:
         is_value = _LABEL.match(before) is not None or before.strip() in ("{{", "{%")
-        return at == 0 and (is_value or (not is_word and _LETTERS.search(after) is not None))
+        return at == 0 and (is_value or (not is_word and _VALUE.match(after) is not None))
     # in a longer text, a list that describes a function and its parameters is not a call
     return is_whole or not all(map(_LIST_ITEM.match, following)) or _ARGUMENTS.search(after) is not None
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .calls import MAX_CALLS, MAX_CHARACTERS, Answer, State, ToolCall, check_value, load_json
-from .fragments import has_fragment, read_text
+from .fragments import has_fragment, is_blank
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -121,7 +121,7 @@ class NativeReader:
             if sides.count("start") != sides.count("end"):
                 return Answer(State.MALFORMED, reason="malformed_call")
             return Answer(State.CALL, tuple(calls))
-        return read_text(plain, function_names)
+        return Answer(State.MALFORMED, reason="empty_answer") if is_blank(plain) else Answer(State.TEXT)
 
     def _regions(self, text: str, prefix: str, tools: Any) -> list[tuple[str, str, Any]]:
         """Field, text and value of each region in order; none where transformers cannot parse the completion."""
