@@ -1,11 +1,12 @@
 """The syntax of Llama 3.1 and xLAM: one bare JSON object `{"name": …, "parameters": {…}}`, or several.
 
 Meta's page "Llama 3.1: prompt format" puts `<|python_tag|>` before calls of built-in tools, `tool.call(query="…")`. The
-models write it before JSON too, and `; ` between two calls.
+models write it before JSON too, which may then have a key `"type": "function"`, and `; ` between two calls.
 """
 
 import re
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from ..calls import MAX_CALLS, Answer, InvalidJSON, State, ToolCall, call_from_object, decode_json
 from ..fragments import has_fragment, read_text
@@ -39,7 +40,7 @@ def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: 
         while following is not None and len(calls) <= MAX_CALLS:
             value, end = decode_json(text, following)
             items = value if isinstance(value, list) and value else [value]
-            calls += [call_from_object(item, _ARGUMENT_KEYS) for item in items]
+            calls += [call_from_object(_without_type(item), _ARGUMENT_KEYS) for item in items]
             following = _after_semicolon(text, end)
     except (InvalidJSON, ValueError):
         return _MALFORMED if tag else answer or read_text(text, function_names, "json")
@@ -49,6 +50,12 @@ def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: 
     if beside.strip() and not (allow_text and not has_fragment(beside, function_names, "json")):
         return Answer(State.MALFORMED, reason="text_beside_calls")
     return Answer(State.CALL, tuple(calls))
+
+
+def _without_type(item: Any) -> Any:
+    """A call without the `"type": "function"` that Llama 3.1 copies from the list of functions."""
+    is_typed = isinstance(item, dict) and item.get("type") == "function"
+    return {key: value for key, value in item.items() if key != "type"} if is_typed else item
 
 
 def _read_builtin(text: str) -> Answer:
