@@ -12,7 +12,7 @@ from trl import GRPOTrainer
 from trl.kernels import chunked_logprob
 
 from egpo_trl import EGPOConfig, EGPOTrainer
-from egpo_trl.grpo import packed_forward
+from egpo_trl.grpo import pack_attention, packed_forward
 from egpo_trl.grpo.lean_trainer import LeanGRPOTrainer
 from egpo_trl.grpo.live_rows import prompt_groups, sort_micro_batches
 from egpo_trl.grpo.packed_forward import PassCost, plan_packs
@@ -57,7 +57,11 @@ ALWAYS_PACK = PassCost(token=1.0, pair=0.0)
 
 @pytest.fixture
 def float64(monkeypatch):
-    """The head and what models upcast to float32 are computed in float64, whose rounding hides nothing."""
+    """
+    The head and what models upcast to float32 are computed in float64, whose rounding hides nothing. Attention is computed
+    in blocks that these short packs fill.
+    """
+    monkeypatch.setattr(pack_attention, "BLOCK", 16)
     for model in MODELS.values():
         module = __import__(type(model).__module__.replace("configuration_", "modeling_"), fromlist=["torch"])
         monkeypatch.setattr(module, "torch", Float64Torch())
