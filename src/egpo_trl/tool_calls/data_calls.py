@@ -25,7 +25,9 @@ _DESCRIBES = re.compile(
     r"\W{0,16}(?:descri|purpose|reason|note|return|summary|usage|required|beschreib|\u63cf\u8ff0|\u8bf4\u660e)",
     re.IGNORECASE,
 )
-_CALL_WORD = re.compile(r"tool|function|action|call|name|command|://|\u5de5\u5177|\u884c\u52a8", re.IGNORECASE)
+_CALL_WORD = re.compile(
+    r"tool|function|action|call|command|arg|param|input|://|\u5de5\u5177|\u884c\u52a8", re.IGNORECASE
+)
 _LIST_ITEM = re.compile(r"\s{0,16}(?:[-*\u2022]|\d+[.)])\s")
 
 
@@ -48,7 +50,9 @@ def _is_call(lines: list[str], names: Collection[str], is_whole: bool) -> bool:
     before, following = lines[at][:start], lines[at + 1 :]
     after = lines[at][start + len(name) :].lstrip("\"'`*")  # the quotes around the name are not of an argument
     is_word = name.isalpha() and name[1:] == name[1:].lower()  # such as `search`, which a text uses as a word
-    is_labelled = _OPENS.search(before) is not None and (not is_word or _CALL_WORD.search(before) is not None)
+    if is_word and (at or not _MARKS.match(before)) and not any(map(_CALL_WORD.search, lines)):
+        return False
+    is_labelled = _OPENS.search(before) is not None
     if before.strip() in ("|", ".") or not (_MARKS.match(before) or is_labelled) or _SENTENCE_GOES_ON.match(after):
         return False
     if len(_LETTERS.findall(_STRINGS.sub(" ", after))) > 2 and (is_word or not _PAIR.match(after)):
