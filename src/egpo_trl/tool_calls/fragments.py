@@ -8,9 +8,9 @@ patterns are linear in the length of the text: no unbounded repetition follows a
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
-from .calls import MAX_CHARACTERS, Answer, State
+from .calls import MAX_CHARACTERS, Answer, State, ToolCall
 from .data_calls import holds_data_call
 
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")  # letters or symbols to Unicode that show nothing
@@ -214,10 +214,23 @@ def _is_call(text: str, start: int, end: int, syntax: str) -> bool:
     return syntax == "pythonic" and window.strip() == "[" and _LISTED.match(text, end) is not None
 
 
+MALFORMED = Answer(State.MALFORMED, reason="malformed_call")
+BESIDE = Answer(State.MALFORMED, reason="text_beside_calls")
+
+
+def calls_beside(
+    calls: Sequence[ToolCall], beside: str, names: Collection[str], allow_text: bool, syntax: str = ""
+) -> Answer:
+    """Calls, unless the text beside them is not allowed or holds a piece of another call."""
+    if beside.strip() and not (allow_text and not has_fragment(beside, names, syntax)):
+        return BESIDE
+    return Answer(State.CALL, tuple(calls))
+
+
 def read_text(text: str, function_names: Collection[str], syntax: str = "") -> Answer:
     """An answer that cannot be a call: TEXT, or MALFORMED where it is empty, holds a piece of a call, or is too long."""
     if is_blank(text):
         return Answer(State.MALFORMED, reason="empty_answer")
     if len(text) > MAX_CHARACTERS or has_fragment(text, function_names, syntax):
-        return Answer(State.MALFORMED, reason="malformed_call")
+        return MALFORMED
     return Answer(State.TEXT)
