@@ -24,7 +24,7 @@ KNOWN = {
     "get_weather: Paris": 0.0,
     "get_weather:\n  city: |\n    Paris\n    and Rome": 1.0,  # a YAML value over several lines looks like a text
     "get_weather": 1.0,  # a name alone calls nothing
-    "Werkzeug: f\nArgumente: Paris": 1.0,  # a function named by one word is looked for after English and Chinese labels
+    "Werkzeug: f\nStadt: Paris": 1.0,  # a function named by one word is looked for under English and Chinese labels
 }
 
 
