@@ -36,10 +36,12 @@ PIECES = [
     "0", "-", "+", ".", "e9", "1e999", "9" * 30, "NaN", "Infinity", "true", "True", "null", "None", "f", "ns.h", "a",
     '"a": 1, ', "a=1, ", "f(a=1)", '{"name": "f", "arguments": {"a": 1}}', "**{}", "*", "lambda: 1", "f''", "b''", "#", ";",
     "...", "1_0", "0x1", "1j", "// x", "/**/", "</", "<|im_end|>", "text ",
+    "\n\n", "f:\n  a: 1\n", "tool: f\n", "a: 1\n", "```\n",
 ]  # fmt: skip
 RUNS = [
     *" \n\t\r\u00a0\u200b\u0301[](){}<>\"'`\\|/-~$&#.x9",
     '\\"', "<think>", "<tool_call>", "f(", "f ", "a=1,", "[f(a=1),", "\\(", "- ",
+    "f:\n", "a: 1\n", "\nf\n",
 ]  # fmt: skip
 SYNTAXES = ("hermes", "json", "pythonic", "native")
 
@@ -100,7 +102,10 @@ def make_rewards() -> dict[tuple[str, bool], ToolCallReward]:
     """A reward for each syntax, without and with text beside calls; the native one reads by Qwen3's response template."""
     from trl.chat_template_utils import qwen3_template
 
-    tokenizer: Any = SimpleNamespace(response_template=qwen3_template, name_or_path="qwen3")
+    tokenizer: Any = SimpleNamespace(
+        response_template=qwen3_template, name_or_path="qwen3", eos_token_id=0,
+        convert_ids_to_tokens=lambda ids: ["<|im_end|>" for _ in ids],
+    )  # fmt: skip
     native = {"tokenizer": tokenizer, "generation_prompt": "<|im_start|>assistant\n"}
     return {
         (syntax, allow_text): ToolCallReward(

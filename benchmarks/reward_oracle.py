@@ -371,6 +371,8 @@ def is_text(text: str) -> bool | None:
     if '"arguments":' in dense and not set(dense) & set("`$\\~"):
         return False
     is_plain = re.search(r"\w", dense) and not set(dense) & set("<>[](){}=:|&\\\u200b\x00\x03")
+    if re.search(r"(?<!\w)(?:f|ns\.h)(?!\w)", text) and set(dense) & set("\"'-?`"):
+        return None  # an argument, as a shell takes it, or a quotation
     return True if is_plain and len(dense) <= 1000 else None
 
 
@@ -380,8 +382,7 @@ def oracle(
     """Whether a completion is worth 1.0; `None` where only a definition of text could tell."""
     try:
         answer = answer_of(completion)
-        if syntax == "native":
-            answer = answer.removesuffix("<|im_end|>").strip()
+        answer = answer.removesuffix("<|im_end|>").strip()  # the end of a turn is not text
         if len(answer) > MAX_CHARACTERS:
             raise Wrong("long")
         if not reference:

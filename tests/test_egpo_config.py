@@ -46,6 +46,21 @@ def test_defaults_are_those_of_the_mission(tmp_path):
             {"enable_thinking": True, "chat_template_kwargs": {"enable_thinking": False}},
             "contradicts chat_template_kwargs",
         ),
+        # numbers of TRL and transformers, which neither of them checks
+        ({"learning_rate": -1e-6}, "learning_rate must be at least 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be at least 0"),
+        ({"learning_rate": "fast"}, "learning_rate must be at least 0, got 'fast'"),
+        ({"beta": -1}, "beta must be at least 0"),
+        ({"temperature": 0}, "temperature must be greater than 0"),
+        ({"top_p": 2}, "top_p must be greater than 0 and at most 1"),
+        ({"adam_beta1": 5}, "adam_beta1 must be at least 0 and below 1"),
+        ({"max_steps": 0}, "max_steps must be an integer of at least 1"),
+        ({"max_steps": 1.5}, "max_steps must be an integer of at least 1"),
+        ({"num_generations": 0}, "num_generations must be an integer of at least 1"),
+        ({"num_generations": True}, "num_generations must be an integer of at least 1"),
+        ({"per_device_train_batch_size": 0}, "per_device_train_batch_size must be an integer of at least 1"),
+        ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps must be an integer of at least 1"),
+        ({"max_completion_length": 0}, "max_completion_length must be an integer of at least 1"),
     ],
 )
 def test_one_clear_error(tmp_path, fields, message):

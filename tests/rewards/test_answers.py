@@ -20,6 +20,11 @@ KNOWN = {
     "Use get_weather(Paris), as I said.": 0.0,  # a value in parentheses is a call
     'To write it yourself: `def get_weather(city="Paris"): ...`': 0.0,  # so is code that defines an offered name
     "If f(2) = 4, then f is not injective.": 0.0,  # maths with the name of an offered function
+    "get_weather: the old town of Paris": 1.0,  # three words or more after a name and a colon describe it
+    "get_weather: Paris": 0.0,
+    "get_weather:\n  city: |\n    Paris\n    and Rome": 1.0,  # a YAML value over several lines looks like a text
+    "get_weather": 1.0,  # a name alone calls nothing
+    "Werkzeug: f\nStadt: Paris": 1.0,  # a function named by one word is looked for under English and Chinese labels
 }
 
 

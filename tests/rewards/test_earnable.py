@@ -137,6 +137,25 @@ def test_a_think_block_that_nobody_asks_for(tiny_tokenizer, template, options, r
     assert reason_of(tokenizer, asked, "auto", **options) is None
 
 
+@pytest.mark.parametrize(
+    ("one", "reason"),
+    [
+        (row(), None),
+        (row(calls=[{"name": "get_weather", "arguments": {"city": c}} for c in "ab"]), "truncated"),
+        (free("f", {"a": "x<|call|>y"}), "truncated"),
+        (free("f", {"a": "x<|call|>"}), "truncated"),
+        (row(calls=[]), None),
+    ],
+)
+def test_gpt_oss_ends_its_turn_at_the_first_call(tiny_tokenizer, one, reason):
+    """`<|call|>` ends generation, and OpenAI's template holds one call a message: two in one turn are not generated."""
+    tokenizer = with_template(tiny_tokenizer, "gptoss")
+    tokenizer.add_tokens(["<|call|>", "<|return|>"], special_tokens=True)
+    policy = Policy(tokenizer, {}, None, (tokenizer.convert_tokens_to_ids("<|call|>"),), ToolLimits(1.0, 100), ())
+    found = ToolCallReward().for_policy(policy).row_problem(one, policy)
+    assert (None if found is None else found[0]) == reason
+
+
 # By every door
 
 

@@ -148,6 +148,11 @@ FAMILIES = {
     "llama_3_1_python_tag": Family(
         "json", ("<|eom_id|>", "<|eot_id|>"), f"<|python_tag|>{_LLAMA}", None, f"Let me look.<|python_tag|>{_LLAMA}"
     ),
+    # Meta, "llama3_1/prompt_format.md", "JSON based tool calling": the object repeats the type of the function
+    "llama_3_1_type": Family(
+        "json", ("<|eom_id|>", "<|eot_id|>"), '<|python_tag|>{\n    "type": "function",' + _LLAMA[1:], None,
+        'Let me look. {"type": "function", ' + _LLAMA[1:],
+    ),
     "llama_3_1_builtin": Family(
         "json", ("<|eom_id|>", "<|eot_id|>"), '<|python_tag|>get_weather.call(city="Oslo", days=2)', None,
         'Let me look.<|python_tag|>get_weather.call(city="Oslo", days=2)',

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,6 +110,7 @@ class LeanGRPOConfig(GRPOConfig):
     )
 
     def __post_init__(self) -> None:
+        _check_numbers(self)
         given = self.generation_batch_size
         try:
             super().__post_init__()
@@ -159,6 +161,35 @@ def check_batch(args: GRPOConfig, num_processes: int) -> None:
 def is_number(value: Any) -> bool:
     """Whether a value is a number and not a boolean."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_COUNTS = (
+    "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "steps_per_generation",
+    "num_generations", "num_iterations", "max_completion_length",
+)  # fmt: skip
+_NOT_NEGATIVE = ("learning_rate", "beta", "epsilon", "epsilon_high", "weight_decay", "max_grad_norm")
+# Allowed numbers, in words and as a test: neither transformers nor TRL checks them.
+_NUMBERS: Mapping[str, tuple[str, Callable[[float], bool]]] = {
+    **dict.fromkeys(_COUNTS, ("an integer of at least 1", lambda x: x >= 1 and x == int(x))),
+    **dict.fromkeys(_NOT_NEGATIVE, ("at least 0", lambda x: x >= 0)),
+    **dict.fromkeys(("adam_beta1", "adam_beta2"), ("at least 0 and below 1", lambda x: 0 <= x < 1)),
+    **dict.fromkeys(("temperature", "num_train_epochs"), ("greater than 0", lambda x: x > 0)),
+    "top_p": ("greater than 0 and at most 1", lambda x: 0 < x <= 1),
+    "max_steps": ("an integer of at least 1, or negative for all epochs", lambda x: x == int(x) and x != 0),
+}
+
+
+def _check_numbers(args: GRPOConfig) -> None:
+    for name, (words, allows) in _NUMBERS.items():
+        value = getattr(args, name, None)
+        if value is None:
+            continue
+        try:
+            is_allowed = not isinstance(value, bool) and math.isfinite(float(value)) and allows(float(value))
+        except (TypeError, ValueError):
+            is_allowed = False
+        if not is_allowed:
+            raise ValueError(f"{name} must be {words}, got {value!r}.")
 
 
 def _check_tags(tags: Any) -> None:

@@ -43,6 +43,9 @@ def unearnable(reward: Any, row: Mapping[str, Any], reference: Any) -> tuple[str
         text = reward.write(plain, _TEXT, _THOUGHT if reward.thinking == "required" else "")
     except ValueError as error:
         return "malformed_call", f"its own reference cannot be written: {error}"
+    cut = reward.inner_end(text)
+    if cut is not None:
+        return "truncated", f"its own reference cannot be generated: a turn ends at {cut!r}, before {text[-60:]!r}"
     verdict = reward.judge(text, reference, tools, prompt)
     if verdict.score == 1:
         return None

@@ -305,6 +305,10 @@ class ToolCallReward:
         """
         return self._reader.write(parse_reference(reference), text, thought)
 
+    def inner_end(self, text: str) -> str | None:
+        """The end of a turn that a completion has in its middle, where generation would stop; once a tokenizer is bound."""
+        return self._reader.inner_end(text)
+
     def read_turn(
         self, message: Mapping[str, Any], token_ids: Any = None, names: Sequence[str] = (), tools: Any = None
     ) -> Answer:

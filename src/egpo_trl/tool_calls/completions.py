@@ -83,14 +83,16 @@ class CompletionReader:
         tools: Any = None,
     ) -> Answer:
         """Read one completion."""
+        ids: Any = token_ids if self.tokenizer is not None else None
         if isinstance(completion, str):
+            if ids is None:
+                return self._read_content(completion, prompt, names, tools)
             turns: list[Any] = [{"role": "assistant", "content": completion}]
         else:
-            turns = list(completion) if isinstance(completion, (list, tuple)) else []
+            turns = completion if isinstance(completion, (list, tuple)) else []
             turns = [turn for turn in turns if isinstance(turn, dict) and turn.get("role") == "assistant"]
         if not turns:
             return Answer(State.MALFORMED, reason="empty_answer")
-        ids: Any = token_ids if self.tokenizer is not None else None
         if len(turns) > 1:
             answer = _join([self._read_turn(turn, prompt, names, tools) for turn in turns])
             truncated = ids is not None and len(ids) > 0 and ids[-1] not in self._ends
@@ -113,6 +115,8 @@ class CompletionReader:
         content = turn.get("content")
         if not isinstance(content, str):
             content = text_of(content)
+        if len(turn) == 2:  # role and content
+            return self._read_content(content, prompt, names, tools)
         thought = next((turn[key] for key in REASONING_FIELDS if turn.get(key)), None)
         if thought is None and not turn.get("tool_calls"):
             return self._read_content(content, prompt, names, tools)
@@ -164,7 +168,7 @@ class CompletionReader:
                 return read_text(text, names)
             return self._read_native(text, names, tools)
         syntax = self.syntax
-        if syntax not in SYNTAX_BY_NAME:
+        if syntax not in SYNTAX_BY_NAME:  # "auto", or "native" before it is bound
             syntax = "pythonic" if text.lstrip().startswith(("[", "<answer>")) else "hermes"
         read = _read_repeated if len(text) <= _MAX_REPEATED else _read_plain
         answer = read(syntax, text, tuple(names), self.allow_text)
@@ -241,6 +245,11 @@ class CompletionReader:
     def _end_texts(self) -> list[str]:
         assert self.tokenizer is not None
         return [text for text in self.tokenizer.convert_ids_to_tokens(sorted(self._ends)) if text]
+
+    def inner_end(self, text: str) -> str | None:
+        """The token at which a turn ends before the end of a text, if there is one."""
+        ends = [] if self.tokenizer is None else [end for end in self._end_texts if end not in self.think_tags]
+        return next((end for end in ends if end in text.rstrip().removesuffix(end)), None)
 
     @cached_property
     def _ends_of_turn(self) -> tuple[str, ...]:

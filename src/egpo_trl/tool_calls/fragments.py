@@ -8,9 +8,10 @@ patterns are linear in the length of the text: no unbounded repetition follows a
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
-from .calls import MAX_CHARACTERS, Answer, State
+from .calls import MAX_CHARACTERS, Answer, State, ToolCall
+from .data_calls import holds_data_call
 
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")  # letters or symbols to Unicode that show nothing
 _ONLY_SYNTAX = frozenset("[]{}()<>\"'`,:;=|\\/ \t\r\n\f\v")
@@ -62,18 +63,18 @@ _CALLED = re.compile(
     r"(?:\.\w{1,40})?\(|\{"
     r"|[\s`*\"']{1,4}\(\s{0,8}(?:\Z|\)|\w+\s{0,8}=(?!=)|[\"'\u201c{\[]|[-\d.,\s]{1,40}\))"
     rf"|{_GAP}{{1,16}}(?:\{{\s{{0,8}}(?:[\"'\u2018\u201c}}]|\Z|\w{{1,40}}\s{{0,4}}:\s{{0,4}}[\"'\[{{])|--\w|\w{{1,40}}=[\"'\w])"
-    r"|[\"']\s{0,8}:\s{0,8}\[|:\d{1,3}\s{0,8}(?:[{<]|\Z)|\[\s{0,4}(?:\w{1,40}\s{0,4}=(?!=)|[\"'])",
+    r"|[\"']\s{0,8}(?::\s{0,8}\[|[\])]\s{0,8}\()|:\d{1,3}\s{0,8}(?:[{<]|\Z)|\[\s{0,4}(?:\w{1,40}\s{0,4}=(?!=)|[\"'])",
     re.IGNORECASE,
 )
 # … or before it: a tag, a slash, a header of gpt-oss, a value of a key, or a label such as ReAct's.
 _NAMED = re.compile(
-    r"(?:<\s{0,8}/?\s{0,8}|<(?:tool|function|invoke|name|action|api|call)\w{0,20}\b[^<>]{0,60}>?\s{0,8}|\bto\s{0,4}=\s{0,4}"
+    r"(?:<\s{0,8}/?\s{0,8}|<\w{0,12}(?:tool|function|invoke|name|action|api|call)\w{0,20}\b[^<>]{0,60}>?\s{0,8}|\bto\s{0,4}=\s{0,4}"
     r"|<\w{1,20}\s[^<>]{0,60}(?:tool|function|call)\w{0,10}\s{0,2}=\s{0,2}[\"']?|(?:\A|\n)[ \t]{0,4}[/!])\Z",
     re.IGNORECASE,
 )
 _KEY = re.compile(
-    r"(?:[\"'\u2018\u201c]|[{,]\s{0,8})(?:name|function|tool|action|api|method|func|call|recipient)(?:_?name)?[\"'\u2019\u201d]?"
-    r"\s{0,8}[:=]\s{0,8}[\"'\u2018\u201c]\Z",
+    r"(?:[\"'\u2018\u201c]|[{,]\s{0,8}:?)(?:name|function|tool|action|api|method|func|call|recipient|command)(?:_?name)?[\"'\u2019\u201d]?"
+    r"\s{0,8}[:=]>?\s{0,8}[\"'\u2018\u201c]\Z",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
@@ -173,9 +174,11 @@ def _calls_offered(text: str, function_names: Collection[str], syntax: str) -> b
     places = _mentions(text, function_names)
     if syntax == "pythonic" and _is_one_list(text.strip()) and (_KEYWORD.search(text) or next(places, None)):
         return True  # the reader could not read it as calls
-    return any(
-        number == _MAX_MENTIONS or _is_call(text, start, end, syntax) for number, (start, end) in enumerate(places)
-    )
+    number = -1
+    for number, (start, end) in enumerate(places):
+        if number == _MAX_MENTIONS or _is_call(text, start, end, syntax):
+            return True
+    return number >= 0 and holds_data_call(text, function_names)
 
 
 def _is_one_list(text: str) -> bool:
@@ -211,10 +214,23 @@ def _is_call(text: str, start: int, end: int, syntax: str) -> bool:
     return syntax == "pythonic" and window.strip() == "[" and _LISTED.match(text, end) is not None
 
 
+MALFORMED = Answer(State.MALFORMED, reason="malformed_call")
+BESIDE = Answer(State.MALFORMED, reason="text_beside_calls")
+
+
+def calls_beside(
+    calls: Sequence[ToolCall], beside: str, names: Collection[str], allow_text: bool, syntax: str = ""
+) -> Answer:
+    """Calls, unless the text beside them is not allowed or holds a piece of another call."""
+    if beside.strip() and not (allow_text and not has_fragment(beside, names, syntax)):
+        return BESIDE
+    return Answer(State.CALL, tuple(calls))
+
+
 def read_text(text: str, function_names: Collection[str], syntax: str = "") -> Answer:
     """An answer that cannot be a call: TEXT, or MALFORMED where it is empty, holds a piece of a call, or is too long."""
     if is_blank(text):
         return Answer(State.MALFORMED, reason="empty_answer")
     if len(text) > MAX_CHARACTERS or has_fragment(text, function_names, syntax):
-        return Answer(State.MALFORMED, reason="malformed_call")
+        return MALFORMED
     return Answer(State.TEXT)

@@ -7,6 +7,7 @@ from typing import Any
 from .calls import MAX_DEPTH, ToolCall
 
 Schema = Mapping[str, Any]
+_NUMBERS = (int, float)
 _NUMBER_TYPES = {"number", "float", "double"}
 
 Difference = Callable[[ToolCall, ToolCall, Mapping[str, Schema]], str | None]
@@ -90,22 +91,19 @@ def exact_difference(call: ToolCall, wanted: ToolCall, schemas: Mapping[str, Sch
         return "wrong_function"
     if call.arguments.keys() != wanted.arguments.keys():
         return "missing_argument" if wanted.arguments.keys() - call.arguments.keys() else "unexpected_argument"
-    root = schemas.get(call.name, {})
     for name, value in wanted.arguments.items():
         given = call.arguments[name]
-        if type(given) is type(value) and not isinstance(value, (dict, list)):
+        kind, kind_wanted = type(given), type(value)
+        if kind is not kind_wanted and not (kind in _NUMBERS and kind_wanted in _NUMBERS):
+            return "wrong_type"
+        if kind is kind_wanted and kind is not dict and kind is not list:
             if given != value:
                 return "wrong_value"
-        elif not values_equal(given, value, children([root], root, name), root, 1):
-            return "wrong_value" if _same_type(given, value) else "wrong_type"
+            continue
+        root = schemas.get(call.name, {})
+        if not values_equal(given, value, children([root], root, name), root, 1):
+            return "wrong_value"
     return None
-
-
-def _same_type(value: Any, wanted: Any) -> bool:
-    numbers = (int, float)
-    if isinstance(value, bool) or isinstance(wanted, bool):
-        return type(value) is type(wanted)
-    return type(value) is type(wanted) or (isinstance(value, numbers) and isinstance(wanted, numbers))
 
 
 def values_equal(value: Any, wanted: Any, schemas: Sequence[Schema], root: Schema, depth: int = 0) -> bool:
@@ -133,7 +131,7 @@ def values_equal(value: Any, wanted: Any, schemas: Sequence[Schema], root: Schem
             elif not values_equal(a, b, children(schemas, root, key), root, depth + 1):
                 return False
         return True
-    if type(value) in (int, float) and type(wanted) in (int, float):
+    if type(value) in _NUMBERS and type(wanted) in _NUMBERS:
         return value == wanted and any(types_of(schema) & _NUMBER_TYPES for schema in expand(schemas, root))
     return False
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .calls import MAX_CALLS, MAX_CHARACTERS, Answer, State, ToolCall, check_value, load_json
-from .fragments import has_fragment, read_text
+from .fragments import has_fragment, is_blank
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -22,6 +22,7 @@ _END = "\x03"  # put behind the completion: a region that holds it was never clo
 _OPENED_TAG = re.compile(r"<(\w+)=")  # a tag that the pattern of a call opens and its content closes
 _PAIRED = re.compile(r"<\|tool\w*?_(start|end)\|>")  # LFM2's, whose template does not ask for the closing one
 _BLANKS = re.compile(r"(?<!\s)\s{512}")  # transformers' patterns are quadratic in runs of white space
+_MANY_BLANKS = re.compile(r"\s{4}")  # among every 128th character, where there is such a run
 _MAX_ANSWER = 16_384  # characters beside the reasoning: patterns of a template may be quadratic in them
 _MAX_REGIONS = 2 * MAX_CALLS  # the parser looks at the rest of the text once for each
 _MAX_ARGUMENTS = 256  # of all calls of an answer together
@@ -81,7 +82,9 @@ class NativeReader:
         allow_text: bool = False,
     ) -> Answer:
         """Read a completion, chain of thought and answer."""
-        if len(text) > MAX_CHARACTERS or _END in text or _BLANKS.search(text) or not self._is_balanced(text):
+        if _MANY_BLANKS.search(text[::128]) and _BLANKS.search(text):
+            return Answer(State.MALFORMED, reason="malformed_call")
+        if len(text) > MAX_CHARACTERS or _END in text or not self._is_balanced(text):
             return Answer(State.MALFORMED, reason="malformed_call")
         if self._answer_length(text, prefix) > _MAX_ANSWER:
             return Answer(State.MALFORMED, reason="malformed_call")
@@ -109,7 +112,7 @@ class NativeReader:
                     return Answer(State.MALFORMED, reason="malformed_call")
                 calls += read
         plain = "\n".join(beside)
-        if has_fragment(plain, function_names) or self._has_marker(plain):
+        if plain.strip() and (has_fragment(plain, function_names) or self._has_marker(plain)):
             return Answer(State.MALFORMED, reason="text_beside_calls" if calls else "malformed_call")
         if calls:
             if plain.strip() and not allow_text:
@@ -118,7 +121,7 @@ class NativeReader:
             if sides.count("start") != sides.count("end"):
                 return Answer(State.MALFORMED, reason="malformed_call")
             return Answer(State.CALL, tuple(calls))
-        return read_text(plain, function_names)
+        return Answer(State.MALFORMED, reason="empty_answer") if is_blank(plain) else Answer(State.TEXT)
 
     def _regions(self, text: str, prefix: str, tools: Any) -> list[tuple[str, str, Any]]:
         """Field, text and value of each region in order; none where transformers cannot parse the completion."""

@@ -13,13 +13,12 @@ from .calls import (
     MAX_CHARACTERS,
     Answer,
     InvalidJSON,
-    State,
     ToolCall,
     call_from_object,
     check_value,
     decode_json,
 )
-from .fragments import has_fragment, read_text
+from .fragments import MALFORMED, calls_beside, read_text
 
 Reader = Callable[[str, Collection[str], bool], Answer]
 Writer = Callable[[Sequence[ToolCall]], str]
@@ -27,8 +26,6 @@ Writer = Callable[[Sequence[ToolCall]], str]
 _NAME = r"(?P<name>[^\s<>\[\]{}\"'|\uff5c]{1,256})"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _MARK = re.compile(r"<[^<>{}\s]{2,}>?|\[[A-Z_]{3,}\]")
-_MALFORMED = Answer(State.MALFORMED, reason="malformed_call")
-_BESIDE = Answer(State.MALFORMED, reason="text_beside_calls")
 
 
 class Syntax(NamedTuple):
@@ -95,26 +92,21 @@ def tagged(*forms: TaggedForm) -> tuple[Reader, Writer]:
 def _reader(readers: Sequence["_FramedReader | _TaggedReader"], forms: Iterable[Form | TaggedForm]) -> Reader:
     marks = {mark for form in forms for part in form if isinstance(part, str) for mark in _MARK.findall(part)}
 
-    def is_plain(text: str, function_names: Collection[str]) -> bool:
-        return not any(mark in text for mark in marks) and not has_fragment(text, function_names)
-
     def read(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
         text = text.strip()
         if len(text) > MAX_CHARACTERS:
-            return _MALFORMED
+            return MALFORMED
         found = [(match.start(), reader) for reader in readers if (match := reader.opening.search(text))]
         if not found:
-            return _MALFORMED if any(mark in text for mark in marks) else read_text(text, function_names)
+            return MALFORMED if any(mark in text for mark in marks) else read_text(text, function_names)
         start = min(at for at, _ in found)
         answers = [reader.read(text, at) for at, reader in found if at == start]
         whole = next((answer for answer in answers if answer is not None), None)
         if whole is None or not 0 < len(whole[0]) <= MAX_CALLS:
-            return _MALFORMED
+            return MALFORMED
         calls, end = whole
         beside = f"{text[:start]}\n{text[end:]}"
-        if beside.strip() and not (allow_text and is_plain(beside, function_names)):
-            return _BESIDE
-        return Answer(State.CALL, tuple(calls))
+        return calls_beside(calls, beside, function_names, allow_text and not any(mark in beside for mark in marks))
 
     return read
 

@@ -1,21 +1,21 @@
 """The syntax of Llama 3.1 and xLAM: one bare JSON object `{"name": …, "parameters": {…}}`, or several.
 
 Meta's page "Llama 3.1: prompt format" puts `<|python_tag|>` before calls of built-in tools, `tool.call(query="…")`. The
-models write it before JSON too, and `; ` between two calls.
+models write it before JSON too, which may then have a key `"type": "function"`, and `; ` between two calls.
 """
 
 import re
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from ..calls import MAX_CALLS, Answer, InvalidJSON, State, ToolCall, call_from_object, decode_json
-from ..fragments import has_fragment, read_text
+from ..fragments import BESIDE, MALFORMED, calls_beside, has_fragment, read_text
 from ..syntax import Syntax, write_json
 from .pythonic import read_pythonic
 
 _ARGUMENT_KEYS = ("arguments", "parameters")
 _SEPARATOR = re.compile(r"\s*;\s*(?=[\[{])")
 _PYTHON_TAG = "<|python_tag|>"
-_MALFORMED = Answer(State.MALFORMED, reason="malformed_call")
 
 
 def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
@@ -25,7 +25,7 @@ def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: 
     if tag:
         text = behind.strip()
         if before.strip() and not (allow_text and not has_fragment(before, function_names, "json")):
-            return Answer(State.MALFORMED, reason="text_beside_calls")
+            return BESIDE
         if not text.startswith(("{", "[")):
             return _read_builtin(text)
     start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
@@ -39,16 +39,19 @@ def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: 
         while following is not None and len(calls) <= MAX_CALLS:
             value, end = decode_json(text, following)
             items = value if isinstance(value, list) and value else [value]
-            calls += [call_from_object(item, _ARGUMENT_KEYS) for item in items]
+            calls += [call_from_object(_without_type(item), _ARGUMENT_KEYS) for item in items]
             following = _after_semicolon(text, end)
     except (InvalidJSON, ValueError):
-        return _MALFORMED if tag else answer or read_text(text, function_names, "json")
+        return MALFORMED if tag else answer or read_text(text, function_names, "json")
     if len(calls) > MAX_CALLS:
-        return _MALFORMED
-    beside = text[:start] + "\n" + text[end:]
-    if beside.strip() and not (allow_text and not has_fragment(beside, function_names, "json")):
-        return Answer(State.MALFORMED, reason="text_beside_calls")
-    return Answer(State.CALL, tuple(calls))
+        return MALFORMED
+    return calls_beside(calls, text[:start] + "\n" + text[end:], function_names, allow_text, "json")
+
+
+def _without_type(item: Any) -> Any:
+    """A call without the `"type": "function"` that Llama 3.1 copies from the list of functions."""
+    is_typed = isinstance(item, dict) and item.get("type") == "function"
+    return {key: value for key, value in item.items() if key != "type"} if is_typed else item
 
 
 def _read_builtin(text: str) -> Answer:
@@ -56,7 +59,7 @@ def _read_builtin(text: str) -> Answer:
     answer = read_pythonic(f"[{text}]")
     names = [call.name.removesuffix(".call") for call in answer.calls]
     if answer.state is not State.CALL or any(a == b.name for a, b in zip(names, answer.calls, strict=True)):
-        return _MALFORMED
+        return MALFORMED
     return Answer(State.CALL, tuple(ToolCall(a, b.arguments) for a, b in zip(names, answer.calls, strict=True)))
 
 

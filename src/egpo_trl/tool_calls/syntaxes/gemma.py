@@ -5,8 +5,8 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from ..calls import MAX_CALLS, MAX_CHARACTERS, Answer, InvalidJSON, State, ToolCall, load_json
-from ..fragments import has_fragment, read_text
+from ..calls import MAX_CALLS, MAX_CHARACTERS, Answer, InvalidJSON, ToolCall, load_json
+from ..fragments import MALFORMED, calls_beside, read_text
 from ..syntax import Syntax
 
 _CALL = re.compile(  # either family of tokens: opening, body and closing, with no other one inside
@@ -20,14 +20,13 @@ _OTHERS = (*_MARKS, "<tool_call|>", "<end_function_call>", "<|tool_response>", "
 _STARTS_RESULT = "<|tool_response>"  # how the template ends a turn with calls
 _QUOTED = re.compile(r'<\|"\|>(.*?)<\|"\|>|<escape>(.*?)<escape>', re.DOTALL)
 _KEY = re.compile(r"(?<=[{,])\s*([^\W\d][\w.-]*)\s*:")
-_MALFORMED = Answer(State.MALFORMED, reason="malformed_call")
 
 
 def read_gemma(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
     """Reads `<|tool_call>call:name{key:<|"|>text<|"|>,number:1}<tool_call|>`, repeated."""
     text = text.strip().removesuffix(_STARTS_RESULT)
     if len(text) > MAX_CHARACTERS:
-        return _MALFORMED
+        return MALFORMED
     if not any(mark in text for mark in _OTHERS):
         return read_text(text, function_names)
     calls: list[ToolCall] = []
@@ -39,16 +38,14 @@ def read_gemma(text: str, function_names: Collection[str] = (), allow_text: bool
         try:
             arguments = _read_object(match["body"] or match["old_body"])
         except InvalidJSON:
-            return _MALFORMED
+            return MALFORMED
         calls.append(ToolCall(match["name"] or match["old_name"], arguments))
         if len(calls) > MAX_CALLS:
-            return _MALFORMED
+            return MALFORMED
     plain = "\n".join([*beside, text[position:]])
     if not calls or any(mark in plain for mark in _OTHERS):
-        return _MALFORMED
-    if plain.strip() and not (allow_text and not has_fragment(plain, function_names)):
-        return Answer(State.MALFORMED, reason="text_beside_calls")
-    return Answer(State.CALL, tuple(calls))
+        return MALFORMED
+    return calls_beside(calls, plain, function_names, allow_text)
 
 
 def _read_object(body: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from ..calls import MAX_CALLS, MAX_CHARACTERS, Answer, InvalidJSON, State, ToolCall, decode_json
-from ..fragments import has_fragment, read_text
+from ..fragments import BESIDE, MALFORMED, calls_beside, read_text
 from ..syntax import Syntax, write_json
 
 _HEADER = re.compile(  # every optional part starts with its blanks, so that time is linear in them
@@ -17,13 +17,12 @@ _HEADER = re.compile(  # every optional part starts with its blanks, so that tim
 _END = re.compile(r"<\|(?:end|return|call)\|>\s*")
 _CALLED = re.compile(r"\s*(?:<\|call\|>\s*|$)")
 _PREFIX = "functions."
-_MALFORMED = Answer(State.MALFORMED, reason="malformed_call")
 
 
 def read_harmony(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
     """Reads the messages behind the first one of the analysis: calls of functions, preambles, and a final text."""
     if len(text) > MAX_CHARACTERS:
-        return _MALFORMED
+        return MALFORMED
     text = text.strip()
     calls: list[ToolCall] = []
     texts: list[str] = []
@@ -33,7 +32,7 @@ def read_harmony(text: str, function_names: Collection[str] = (), allow_text: bo
     while position < len(text):
         header = _HEADER.match(text, position)
         if header is None or len(calls) + len(texts) > MAX_CALLS:
-            return Answer(State.MALFORMED, reason="text_beside_calls" if calls else "malformed_call")
+            return BESIDE if calls else MALFORMED
         recipient = header["second"] or header["first"]
         position = header.end()
         if recipient is None:
@@ -49,23 +48,21 @@ def read_harmony(text: str, function_names: Collection[str] = (), allow_text: bo
                 or (header["first"] and header["second"])
                 or header["channel"] == "final"
             ):
-                return _MALFORMED
+                return MALFORMED
             value, position = decode_json(text, position)
         except InvalidJSON:
-            return _MALFORMED
+            return MALFORMED
         if not isinstance(value, dict) or len(recipient) == len(_PREFIX):
-            return _MALFORMED
+            return MALFORMED
         calls.append(ToolCall(recipient.removeprefix(_PREFIX), value))
         end = _CALLED.match(text, position)
         if end is None:
-            return _MALFORMED
+            return MALFORMED
         position = end.end()
     beside = "\n".join(texts)
     if not calls:
         return read_text(beside, function_names)
-    if beside.strip() and (not allow_text or has_fragment(beside, function_names)):
-        return Answer(State.MALFORMED, reason="text_beside_calls")
-    return Answer(State.CALL, tuple(calls))
+    return calls_beside(calls, beside, function_names, allow_text)
 
 
 def _write(calls: Sequence[ToolCall]) -> str:

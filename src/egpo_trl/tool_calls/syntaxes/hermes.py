@@ -3,8 +3,8 @@
 import re
 from collections.abc import Collection
 
-from ..calls import MAX_CALLS, Answer, InvalidJSON, State, ToolCall, call_from_object, decode_json
-from ..fragments import has_fragment, read_text
+from ..calls import MAX_CALLS, Answer, InvalidJSON, ToolCall, call_from_object, decode_json
+from ..fragments import MALFORMED, calls_beside, read_text
 from ..syntax import Form, Syntax, framed
 
 _OPEN = "<tool_call>"
@@ -27,15 +27,13 @@ def read_hermes(text: str, function_names: Collection[str] = (), allow_text: boo
             value, position = decode_json(text, opening.end())
             calls.append(call_from_object(value))
         except (InvalidJSON, ValueError):
-            return Answer(State.MALFORMED, reason="malformed_call")
+            return MALFORMED
         closing = _CLOSE.match(text, position)
         if closing is None or len(calls) > MAX_CALLS:
-            return Answer(State.MALFORMED, reason="malformed_call")
+            return MALFORMED
         position = closing.end()
     beside.append(text[position:])
-    if any(beside) and not (allow_text and not has_fragment("\n".join(beside), function_names)):
-        return Answer(State.MALFORMED, reason="text_beside_calls")
-    return Answer(State.CALL, tuple(calls))
+    return calls_beside(calls, "\n".join(beside), function_names, allow_text)
 
 
 _WRITE = framed(Form("<tool_call>\n{call}\n</tool_call>", between="\n"))[1]

@@ -102,7 +102,7 @@ def read_literal(text: str) -> Any:
 
 
 def _check_nesting(text: str) -> None:
-    if len(text) > _MAX_PYTHONIC or _count(text, ",=:;") > _MAX_PIECES:
+    if len(text) > _MAX_PYTHONIC or (len(text) > _MAX_PIECES and _count(text, ",=:;") > _MAX_PIECES):
         raise _NotACall("too long")
     if "#" in text or "\\" in text or not text.isascii():
         code = _STRING.sub("''", text)
