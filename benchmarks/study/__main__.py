@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from .runner import RESULTS, WORK, do_one, print_status, run_all
+from .runner import RESULTS, STOP, WORK, do_one, print_status, run_all
 from .store import Store
 
 
@@ -42,9 +42,14 @@ def main(argv: list[str] | None = None) -> int:
     else:
         from .one_run import train_and_measure
         from .order import Run
+        from .warm_starts import WarmStartError
 
         fields, rate, seconds = json.loads(arguments.run)
-        return do_one(Run(**fields), rate, seconds, store, train_and_measure)
+        try:
+            return do_one(Run(**fields), rate, seconds, store, train_and_measure)
+        except WarmStartError as error:
+            print(error)
+            return STOP
     return 0
 
 

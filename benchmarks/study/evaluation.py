@@ -18,7 +18,7 @@ BATCH = 160
 SEED = 12345
 
 
-def _scores(
+def scores(
     task: Task, model: Any, tokenizer: Any, rows: Sequence[Mapping[str, Any]], temperature: float
 ) -> list[float]:
     sampling = {"temperature": temperature, "batch_size": BATCH, "seed": SEED}
@@ -37,10 +37,10 @@ def measure(task: Task, model: Any, tokenizer: Any, rows: Sequence[Mapping[str, 
     """The metrics of a policy, as shares."""
     repeated = [row for row in rows for _ in range(task.samples)]
     with shared_prefill(model):
-        scores = torch.tensor(_scores(task, model, tokenizer, repeated, 1.0)).view(len(rows), task.samples)
-        greedy = _scores(task, model, tokenizer, rows, 0.0)
+        sampled = torch.tensor(scores(task, model, tokenizer, repeated, 1.0)).view(len(rows), task.samples)
+        greedy = scores(task, model, tokenizer, rows, 0.0)
     return {
-        "exact_t1": round(scores.mean().item(), 5),
-        "pass_at_k": round(scores.amax(dim=1).mean().item(), 5),
+        "exact_t1": round(sampled.mean().item(), 5),
+        "pass_at_k": round(sampled.amax(dim=1).mean().item(), 5),
         "greedy": round(sum(greedy) / len(greedy), 5),
     }

@@ -208,6 +208,6 @@ def _warm_starts(study: Study) -> str:
     rows = []
     for row in study.warm_starts:
         scores = [points(100 * float(row[key])) for key in ("exact_t1", "greedy", "pass_at_k")]
-        rows.append([f"`{row['task']}`", row["warm_start"], f"`{row['weights']}`", *scores])
-    header = ["task", "warm start", "SHA-256 of the weights", "exact match, %", "greedy, %", "pass@k, %"]
+        rows.append([f"`{row['task']}`", row["warm_start"], row["seed"], f"`{row['weights']}`", *scores])
+    header = ["task", "warm start", "seed", "SHA-256 of the weights", "exact match, %", "greedy, %", "pass@k, %"]
     return "## Where the runs start\n\n" + table(header, rows)

@@ -25,6 +25,7 @@ from .tasks import ROOT
 RESULTS = ROOT / "benchmarks" / "study" / "results"
 WORK = ROOT / "benchmarks" / "study" / "work"
 BUSY = 75  # exit status of a process whose run another process has
+STOP = 76  # of one that says that no run can start
 TRIES = 2
 PAUSE = 2.0  # seconds between looks at the processes
 
@@ -130,6 +131,8 @@ def _loop(store: Store, jobs: int, most: int | None, command: Callable[..., list
             del running[name]
             if status == BUSY or status < 0:  # killed from outside, or done elsewhere: again, a little later
                 blocked[name] = time.monotonic() + 20 * PAUSE
+            elif status == STOP:
+                raise SystemExit(f"study: {_last_line(store, name, status)}")
             elif status:
                 failures[name] += 1
                 print(f"{_now()} {name} failed, see {_log(store, name)}", flush=True)
@@ -174,11 +177,15 @@ def _start(store: Store, run: Run, rows: dict[str, Any], command: Callable[..., 
         return subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
 
 
+def _last_line(store: Store, name: str, status: int) -> str:
+    lines = _log(store, name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1][:200] if lines else f"exit status {status}"
+
+
 def _give_up(store: Store, run: Run, status: int) -> None:
     """Record a run that failed twice."""
-    log = _log(store, run.name)
-    last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or [f"exit status {status}"]
-    row = {"run": run.name, **asdict(run), "commit": commit(), "finished_at": _now(), "error": last[0][:200]}
+    row = {"run": run.name, **asdict(run), "commit": commit(), "finished_at": _now()}
+    row["error"] = _last_line(store, run.name, status)
     write_json({"row": row, "curves": {}}, store.file_of(run.name))
 
 

@@ -15,7 +15,7 @@ COLUMNS = (
     "evaluation_seconds", "wall_seconds", "weights", "commit", "versions", "machine", "finished_at", "error",
 )  # fmt: skip
 CURVE_COLUMNS = ("run", "reward", "cot_entropy", "cot_length")
-WARM_START_COLUMNS = ("task", "warm_start", "weights", "build_seconds", "exact_t1", "pass_at_k", "greedy")
+WARM_START_COLUMNS = ("task", "warm_start", "seed", "weights", "build_seconds", "exact_t1", "pass_at_k", "greedy")
 Row = dict[str, Any]
 
 

@@ -36,7 +36,15 @@ def made_up(folder: Path, most: int, effect: float = 0.05) -> Path:
         {"run": name, "reward": "0.1 0.2", "cot_entropy": "1 2", "cot_length": "3 4"}
         for name, row in rows.items() if row["arm"] != "sft"
     ]  # fmt: skip
-    start = {"task": MAIN, "warm_start": 0, "weights": "00ff", "exact_t1": 0.4, "pass_at_k": 0.9, "greedy": 0.6}
+    start = {
+        "task": MAIN,
+        "warm_start": 0,
+        "seed": 0,
+        "weights": "00ff",
+        "exact_t1": 0.4,
+        "pass_at_k": 0.9,
+        "greedy": 0.6,
+    }
     folder.mkdir()
     write_csv(folder / "runs.csv", COLUMNS, list(rows.values()))
     write_csv(folder / "curves.csv", CURVE_COLUMNS, curves)
