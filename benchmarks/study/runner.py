@@ -17,7 +17,7 @@ from typing import Any
 
 from egpo_trl.utils.files import write_json
 
-from .design import BASE
+from .design import BASE, SUPERVISED
 from .order import Run, base_of, chosen_value, known_runs, total_runs, waiting_runs
 from .store import Store
 from .tasks import ROOT
@@ -84,7 +84,8 @@ def do_one(run: Run, rate: float, sft_seconds: float, store: Store, train: Calla
             return 0
         now, begin = commit(), time.monotonic()
         metrics, curves = train(run, rate, sft_seconds, store.work)
-        row = {"run": run.name, **asdict(run), "learning_rate": rate, **metrics}
+        used = run.value if run.arm == SUPERVISED else rate
+        row = {"run": run.name, **asdict(run), "learning_rate": used, **metrics}
         row |= {"wall_seconds": round(time.monotonic() - begin, 1), "commit": now, "versions": versions()}
         row |= {"machine": machine(), "finished_at": _now()}
         write_json({"row": row, "curves": curves}, file)

@@ -79,6 +79,6 @@ _TASKS = (
     Task("multi_turn", multi_turn_world.make_scenarios, _right_rollouts, steps=30, prompts=8, max_completion_length=208,
          tool_rounds=6, samples=4),
     Task("sparse", world.make_queries, _right_answers, steps=40, prompts=16, max_completion_length=112),
-    Task("distractors", distractors.make_queries, _right_searches, steps=30, prompts=8, max_completion_length=192),
+    Task("distractors", distractors.make_queries, _right_searches, steps=30, prompts=8, max_completion_length=256),
 )  # fmt: skip
 TASKS = {task.name: task for task in _TASKS}

@@ -43,16 +43,16 @@ class Further(NamedTuple):
     manner: Manner
     batch_size: int
     is_done: Callable[[float], bool]
+    look: int  # steps between looks at that share
     steps: int  # at most
 
 
 _SELDOM_RIGHT = Manner({"bind": 0.04, "list": 0.06, "guess": 0.9}, {"bind": 0.5, "list": 0.8, "guess": 0.99})
 FURTHER = {
-    "sparse": Further(demonstrate, _SELDOM_RIGHT, 32, lambda share: share <= 0.11, 500),
-    "distractors": Further(distractors.demonstrate_search, Manner(), 16, lambda share: share >= 0.35, 2000),
+    "sparse": Further(demonstrate, _SELDOM_RIGHT, 32, lambda share: share <= 0.11, 25, 500),
+    "distractors": Further(distractors.demonstrate_search, Manner(), 16, lambda share: share >= 0.35, 100, 4000),
 }
 FURTHER_RATE = 5e-4
-LOOK = 25  # steps between looks at the share of right samples
 LOOK_ROWS = 128
 
 
@@ -69,7 +69,7 @@ def _further(task: Task, seed: int, model: Any, tokenizer: Any) -> None:
             yield batch, FURTHER_RATE * min(1.0, (step + 1) / 20)
 
     for step, loss in fit(model, batches()):
-        if step % LOOK == LOOK - 1:
+        if step % further.look == further.look - 1:
             share = sum(scores(task, model, tokenizer, rows, 1.0)) / len(rows)
             print(f"{task.name} {seed} step {step} loss {loss:.3f} right {share:.3f}", flush=True)
             if further.is_done(share):
