@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from demonstrations import render_call
 
-from egpo_trl.demo.multi_turn_world import DONE, POOLS, QUESTION, REFUSAL, Scenario, Step, schemas
+from egpo_trl.demo import multi_turn_world as world
+from egpo_trl.demo.multi_turn_world import DONE, QUESTION, REFUSAL, Scenario, Step, schemas
 from egpo_trl.environments import ENVIRONMENTS
 from egpo_trl.environments.protocol import tool_methods
 from egpo_trl.tool_calls.calls import ToolCall
@@ -34,6 +35,24 @@ class Manner:
 
 
 SHIPPED = Manner()
+
+# The values that an argument takes, by its name: for values that nobody looked up.
+POOLS: dict[str, tuple[Any, ...]] = {
+    "name": tuple(world.FILES),
+    "folder": tuple(world.FOLDERS),
+    "source": tuple(world.FOLDERS),
+    "target": tuple(world.FOLDERS),
+    "text": tuple(world.TEXTS),
+    "customer": tuple(world.CUSTOMERS),
+    "ticket": world.NUMBERS,
+    "order": world.NUMBERS,
+    "topic": tuple(world.TOPICS),
+    "agent": tuple(world.AGENTS),
+    "priority": ("low", "high"),
+    "company": tuple(world.COMPANIES),
+    "symbol": tuple(world.SYMBOLS),
+    "shares": world.SHARES,
+}
 
 
 class Turn(NamedTuple):
