@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from demonstrations import Manner, demonstrate
 
-from egpo_trl.demo.world import KINDS, TOOLS, Query, Tool, is_held_out, make_request
+from egpo_trl.demo.world import KINDS, TOOLS, Query, Tool, draw_distinct, make_request
 
 OFFERED = 10
 _KIND_WEIGHTS = (30, 35, 20, 15)  # as in the embedded world
@@ -63,12 +63,7 @@ def make_query(rng: random.Random) -> Query:
 def make_queries(num_rows: int, seed: int, split: str) -> list[Query]:
     """Draw different queries of one split, as the embedded world does."""
     rng = random.Random(f"distractors-{split}-{seed}")
-    queries: dict[str, Query] = {}
-    while len(queries) < num_rows:
-        query = make_query(rng)
-        if is_held_out(query) == (split == "test"):
-            queries.setdefault(query.text, query)
-    return list(queries.values())
+    return draw_distinct(num_rows, split, lambda: make_query(rng), lambda query: query.text, lambda query: query.text)
 
 
 def demonstrate_search(rng: random.Random, query: Query, manner: Manner) -> str:
