@@ -62,7 +62,7 @@ def _joined(values: list[float | None]) -> str:
 
 
 def read_csv(path: Path) -> list[Row]:
-    """Rows of a CSV file; none where there is no file."""
+    """Rows of a CSV file, or an empty list if it does not exist."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
