@@ -1,6 +1,9 @@
 """The design that docs/study_plan.md freezes: arms with the values to tune, tasks with their warm starts and pairs."""
 
+from pathlib import Path
 from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
 
 
 class Knob(NamedTuple):

@@ -8,14 +8,13 @@ from egpo_trl.utils.files import write_text
 
 from . import analysis
 from .analysis import Study, read_study
-from .design import ARMS, BASE, MAIN, TASKS
+from .design import ARMS, BASE, MAIN, ROOT, TASKS
 from .figures import draw_figures
 from .order import is_good, total_runs
 from .statistics import MARGIN, detectable
 from .tables import number, points, signed, table
 from .text import INTRODUCTION, LIMITS, METHOD, NOTHING_YET
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "study.md"
 IMAGES = ROOT / "docs" / "images"
 

@@ -17,10 +17,9 @@ from typing import Any
 
 from egpo_trl.utils.files import write_json
 
-from .design import BASE, SUPERVISED
+from .design import BASE, ROOT, SUPERVISED
 from .order import Run, base_of, chosen_value, known_runs, total_runs, waiting_runs
 from .store import Store
-from .tasks import ROOT
 
 RESULTS = ROOT / "benchmarks" / "study" / "results"
 WORK = ROOT / "benchmarks" / "study" / "work"

@@ -4,19 +4,19 @@ import random
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from .design import ROOT
+
 sys.path.insert(0, str(ROOT / "scripts" / "demo_policy"))  # its modules import each other by their plain names
 
-import demonstrations  # noqa: E402
-import multi_turn_demonstrations  # noqa: E402
-from warm_start import Example, encode_queries, encode_scenarios  # noqa: E402
+import demonstrations
+import multi_turn_demonstrations
+from warm_start import Example, encode_queries, encode_scenarios
 
-from egpo_trl.demo import multi_turn_world, world  # noqa: E402
+from egpo_trl.demo import multi_turn_world, world
 
-from . import distractors  # noqa: E402
+from . import distractors
 
 HELD_OUT_SEED = 7
 
