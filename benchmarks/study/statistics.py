@@ -1,7 +1,7 @@
 """The statistics of the plan, as pure functions on numpy arrays. Scores and differences are in points."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,20 +98,20 @@ def detectable(deviation: float, pairs: int, power: float = 0.8) -> float:
     return (t_quantile(0.025, pairs - 1) + z) * deviation / math.sqrt(pairs)
 
 
-# Description as in rliable: score matrices of shape (runs, tasks)
+# Description as in rliable: score matrices of shape (..., runs, tasks)
 
 
-def iqm(scores: Array) -> float:
-    """Mean of the middle half of all scores; of n, int(n / 4) are cut on each side."""
-    values = np.sort(scores, axis=None)
-    cut = len(values) // 4
-    return float(values[cut : len(values) - cut].mean())
+def iqm(scores: Array) -> Any:
+    """Mean of the middle half of all scores of a matrix; of n, int(n / 4) are cut on each side."""
+    values = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)
+    cut = values.shape[-1] // 4
+    return values[..., cut : values.shape[-1] - cut].mean(axis=-1)
 
 
-def improvement(x: Array, y: Array) -> float:
-    """Probability that a run of x is better than one of y, equals counting half, mean over tasks; (runs, tasks) each."""
-    wins = [np.mean((a[:, None] > b) + 0.5 * (a[:, None] == b)) for a, b in zip(x.T, y.T, strict=True)]
-    return float(np.mean(wins))
+def improvement(x: Array, y: Array) -> Any:
+    """Probability that a run of x is better than one of y, mean over tasks; equals count half."""
+    left, right = x[..., :, None, :], y[..., None, :, :]
+    return ((left > right) + 0.5 * (left == right)).mean(axis=(-3, -2, -1))
 
 
 def profile(scores: Array, thresholds: Array) -> Array:
@@ -120,21 +120,17 @@ def profile(scores: Array, thresholds: Array) -> Array:
 
 
 def bootstrap(
-    matrices: Sequence[Array], statistic: Any, resamples: int = RESAMPLES, seed: int = 0
+    matrices: Sequence[Array], statistic: Callable[..., Any], resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
     """
     95 % percentile interval of a statistic of score matrices of shape (runs, tasks), whose runs are pairs: the same
     runs are drawn for all matrices, anew for each task.
     """
-    rng = np.random.default_rng(seed)
     runs, tasks = matrices[0].shape
-    columns = np.arange(tasks)
-    values = []
-    for _ in range(resamples):
-        drawn = rng.integers(runs, size=(runs, tasks))
-        values.append(statistic(*(matrix[drawn, columns] for matrix in matrices)))
-    low, high = np.percentile(np.asarray(values), [2.5, 97.5], axis=0)
-    return low, high
+    drawn = np.random.default_rng(seed).integers(runs, size=(resamples, runs, tasks))
+    values = statistic(*(matrix[drawn, np.arange(tasks)] for matrix in matrices))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
 
 
 # The comparison of arms
