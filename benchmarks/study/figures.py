@@ -82,6 +82,8 @@ def _profiles(study: Study) -> Any:
     figure, axes = _axes(6.4, 3.2)
     for arm, shares in analysis.profiles(study).items():
         axes.step(THRESHOLDS, shares, where="post", color=COLORS[arm], linewidth=1.2, label=arm)
+    scores = np.stack(list(analysis.over_tasks(study)[2].values()))
+    axes.set_xlim(scores.min() - 3, scores.max() + 3)
     axes.set_xlabel("exact match, %")
     axes.set_ylabel("share of runs above it")
     axes.legend(frameon=False, fontsize=8)
