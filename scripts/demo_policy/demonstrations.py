@@ -7,12 +7,26 @@ policy that imitates them has something to find out: thinking in the first style
 
 import json
 import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from egpo_trl.demo.world import NO_TOOL_ANSWER, Query, Request, Tool
 
-STYLES = {"bind": 0.2, "list": 0.45, "guess": 0.35}  # style -> share of the demonstrations
-_ERRORS = {"bind": 0.02, "list": 0.15, "guess": 0.6}  # style -> share of calls with an error beyond the style's own
+
+@dataclass(frozen=True)
+class Manner:
+    """How good demonstrations are: the share of each style, and of calls with an error beyond the style's own."""
+
+    styles: Mapping[str, float] = field(default_factory=lambda: {"bind": 0.2, "list": 0.45, "guess": 0.35})
+    errors: Mapping[str, float] = field(default_factory=lambda: {"bind": 0.02, "list": 0.15, "guess": 0.6})
+
+    def draw(self, rng: random.Random) -> str:
+        """A style."""
+        return rng.choices(list(self.styles), list(self.styles.values()))[0]
+
+
+SHIPPED = Manner()
 
 
 def _dumps(value: Any) -> str:
@@ -59,22 +73,10 @@ def _thought(style: str, request: Request, arguments: dict[str, Any]) -> str:
     return f"call {name}: {bound}"
 
 
-def demonstrate(rng: random.Random, query: Query) -> str:
-    """
-    A completion for a query, in a style drawn by [`STYLES`].
-
-    Args:
-        rng (`random.Random`):
-            Source of randomness.
-        query ([`Query`]):
-            The query.
-
-    Returns:
-        `str`:
-            Chain of thought and answer, without the end-of-turn token.
-    """
-    style = rng.choices(list(STYLES), list(STYLES.values()))[0]
-    if not query.requests and (style == "bind" or rng.random() > _ERRORS[style]):
+def demonstrate(rng: random.Random, query: Query, manner: Manner = SHIPPED) -> str:
+    """Chain of thought and answer for a query, without the end-of-turn token."""
+    style = manner.draw(rng)
+    if not query.requests and (style == "bind" or rng.random() > manner.errors[style]):
         thought = {"bind": "no tool can do that", "list": "nothing to list", "guess": "maybe nothing"}[style]
         return f"<think>{thought}</think>\n\n{NO_TOOL_ANSWER}"
     requests = list(query.requests)
@@ -85,7 +87,7 @@ def demonstrate(rng: random.Random, query: Query) -> str:
     thoughts, calls = [], []
     for request in requests:
         arguments = _listed(request) if style == "list" else dict(request.arguments)
-        if rng.random() < _ERRORS[style]:
+        if rng.random() < manner.errors[style]:
             arguments = _with_error(rng, arguments, request.tool)
         thoughts.append(_thought(style, request, arguments))
         calls.append(render_call(request.tool.name, arguments))

@@ -7,6 +7,8 @@ something to find out: looking things up and writing them down pays.
 
 import json
 import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from demonstrations import render_call
@@ -17,10 +19,22 @@ from egpo_trl.environments import ENVIRONMENTS
 from egpo_trl.environments.protocol import tool_methods
 from egpo_trl.tool_calls.calls import ToolCall
 
-STYLES = {"careful": 0.3, "quick": 0.45, "guess": 0.25}  # style -> share of the demonstrations
-_SLIPS = {"careful": 0.02, "quick": 0.1, "guess": 0.15}  # share of steps with a wrong value
-_STOPS = {"careful": 0.01, "quick": 0.08, "guess": 0.1}  # share of steps after which the work stops too early
-_ACTS = {"careful": 0.05, "quick": 0.3, "guess": 0.7}  # share of calls where a question or a refusal is right
+
+def _by_style(careful: float, quick: float, guess: float) -> Any:
+    return field(default_factory=lambda: {"careful": careful, "quick": quick, "guess": guess})
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How good demonstrations are: the share of each style, and by style the shares of errors."""
+
+    styles: Mapping[str, float] = _by_style(0.3, 0.45, 0.25)
+    slips: Mapping[str, float] = _by_style(0.02, 0.1, 0.15)  # of steps with a wrong value
+    stops: Mapping[str, float] = _by_style(0.01, 0.08, 0.1)  # of steps after which the work stops too early
+    acts: Mapping[str, float] = _by_style(0.05, 0.3, 0.7)  # of calls where a question or a refusal is right
+
+
+SHIPPED = Manner()
 
 # The values that an argument takes, by its name: for values that nobody looked up.
 POOLS: dict[str, tuple[Any, ...]] = {
@@ -91,24 +105,12 @@ def _thought(style: str, step: Step, result: str) -> str:
     return f"{learned}so {step.tool}: {_bound(step)}"
 
 
-def demonstrate(rng: random.Random, scenario: Scenario) -> list[Turn]:
-    """
-    A whole rollout for a scenario, its calls executed in an environment, in a style drawn by [`STYLES`].
-
-    Args:
-        rng (`random.Random`):
-            Source of randomness.
-        scenario ([`Scenario`]):
-            The scenario.
-
-    Returns:
-        `list[Turn]`:
-            Turns of the assistant; the last one is text.
-    """
-    style = rng.choices(list(STYLES), list(STYLES.values()))[0]
+def demonstrate(rng: random.Random, scenario: Scenario, manner: Manner = SHIPPED) -> list[Turn]:
+    """A whole rollout for a scenario, its calls executed in an environment; the last turn is text."""
+    style = rng.choices(list(manner.styles), list(manner.styles.values()))[0]
     steps = list(scenario.steps)
     if not steps:
-        steps = _needless(rng, scenario) if rng.random() < _ACTS[style] else []
+        steps = _needless(rng, scenario) if rng.random() < manner.acts[style] else []
     elif style == "guess" and len(steps) > 1 and rng.random() < 0.6:
         steps = _guessed(rng, scenario)
     environment = ENVIRONMENTS[scenario.environment]()
@@ -117,9 +119,9 @@ def demonstrate(rng: random.Random, scenario: Scenario) -> list[Turn]:
     turns: list[Turn] = []
     result = ""
     for step in steps:
-        if turns and rng.random() < _STOPS[style]:
+        if turns and rng.random() < manner.stops[style]:
             break
-        if rng.random() < _SLIPS[style]:
+        if rng.random() < manner.slips[style]:
             step = _with_slip(rng, step)
         text = f"<think>{_thought(style, step, result)}</think>\n\n{render_call(step.tool, step.arguments)}"
         result = tools[step.tool](**step.arguments)

@@ -9,20 +9,21 @@ rebuild the checkpoints that ship in this package, on CPU, from seeds alone.
 import argparse
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from demonstrations import demonstrate
+from multi_turn_demonstrations import Turn
 from multi_turn_demonstrations import demonstrate as demonstrate_rollout
 from multi_turn_tokenizer import build_multi_turn_tokenizer
 from tokenizer import build_tokenizer
 from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
 
-from egpo_trl.demo.multi_turn_world import make_scenarios
-from egpo_trl.demo.world import make_queries
+from egpo_trl.demo.multi_turn_world import Scenario, make_scenarios
+from egpo_trl.demo.world import Query, make_queries
 from egpo_trl.environments.trajectories import step_messages
 from egpo_trl.evaluation.rollouts import tool_suffix_ids
 from egpo_trl.sampling.generate import render_prompt
@@ -67,25 +68,36 @@ class Example(NamedTuple):
         return Example(self.ids + ids, self.written + [written] * len(ids))
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, rng: random.Random) -> list[Example]:
+def encode_queries(
+    tokenizer: PreTrainedTokenizerBase,
+    rng: random.Random,
+    queries: Iterable[Query],
+    write: Callable[[random.Random, Query], str] = demonstrate,
+) -> list[Example]:
     """Training conversations of the single-turn world."""
     examples = []
-    for query in make_queries(TRAIN_QUERIES, seed=1, split="train"):
+    for query in queries:
         prompt_ids = render_prompt(tokenizer, query.row(""))
-        answer_ids = tokenizer.encode(demonstrate(rng, query) + str(tokenizer.eos_token))
+        answer_ids = tokenizer.encode(write(rng, query) + str(tokenizer.eos_token))
         examples.append(Example([], []).added(prompt_ids, False).added(answer_ids, True))
     return examples
 
 
-def _encode_multi_turn(tokenizer: PreTrainedTokenizerBase, rng: random.Random) -> list[Example]:
+def encode_scenarios(
+    tokenizer: PreTrainedTokenizerBase,
+    rng: random.Random,
+    scenarios: Iterable[Scenario],
+    write: Callable[[random.Random, Scenario], list[Turn]] = demonstrate_rollout,
+    stepwise_share: float = STEPWISE_SHARE,
+) -> list[Example]:
     """Training conversations of the multi-turn world: most as TRL's tool loop gives them, some step by step."""
     suffix_ids = lru_cache(maxsize=None)(
         lambda name, result: tool_suffix_ids(tokenizer, [{"role": "tool", "name": name, "content": result}])
     )
     examples = []
-    for scenario in make_scenarios(TRAIN_QUERIES, seed=1, split="train"):
-        row, turns = scenario.row(""), demonstrate_rollout(rng, scenario)
-        if rng.random() < STEPWISE_SHARE:  # one step, with the history as prompt and without its thoughts
+    for scenario in scenarios:
+        row, turns = scenario.row(""), write(rng, scenario)
+        if rng.random() < stepwise_share:  # one step, with the history as prompt and without its thoughts
             at = rng.randrange(len(turns))
             for turn in turns[:at]:
                 assert turn.call is not None
@@ -111,12 +123,20 @@ class World(NamedTuple):
 
 
 WORLDS = {
-    "single-turn": World(build_tokenizer, _encode, steps=1400, batch_size=48, num_lengths=1),
-    "multi-turn": World(build_multi_turn_tokenizer, _encode_multi_turn, steps=1200, batch_size=32, num_lengths=4),
-}
+    "single-turn": World(
+        build_tokenizer,
+        lambda tokenizer, rng: encode_queries(tokenizer, rng, make_queries(TRAIN_QUERIES, seed=1, split="train")),
+        steps=1400, batch_size=48, num_lengths=1,
+    ),
+    "multi-turn": World(
+        build_multi_turn_tokenizer,
+        lambda tokenizer, rng: encode_scenarios(tokenizer, rng, make_scenarios(TRAIN_QUERIES, seed=1, split="train")),
+        steps=1200, batch_size=32, num_lengths=4,
+    ),
+}  # fmt: skip
 
 
-def _draw(rng: random.Random, examples: list[Example], size: int, num_lengths: int) -> list[Example]:
+def draw(rng: random.Random, examples: list[Example], size: int, num_lengths: int) -> list[Example]:
     """Some examples of similar length."""
     drawn = rng.sample(examples, size * num_lengths)
     if num_lengths == 1:
@@ -125,7 +145,7 @@ def _draw(rng: random.Random, examples: list[Example], size: int, num_lengths: i
     return sorted(drawn, key=lambda example: len(example.ids))[begin : begin + size]
 
 
-def _batch(examples: list[Example], pad_id: int) -> dict[str, torch.Tensor]:
+def make_batch(examples: list[Example], pad_id: int) -> dict[str, torch.Tensor]:
     width = max(len(example.ids) for example in examples)
     input_ids = torch.full((len(examples), width), pad_id)
     written = torch.zeros((len(examples), width), dtype=torch.bool)
@@ -151,66 +171,60 @@ def _copy_batch(rng: random.Random, ids: list[int], batch_size: int = 64) -> dic
     return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
 
 
-def warm_start(
-    steps: int | None = None,
-    copy_steps: int = 500,
-    learning_rate: float = 2e-3,
-    seed: int = 0,
-    world: str = "single-turn",
-    report: Callable[[str], None] = print,
-) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase]:
-    """
-    Train the tiny policy to copy, then to imitate the demonstrations.
-
-    Args:
-        steps (`int`, *optional*):
-            Optimizer steps on demonstrations; by default those of the world.
-        copy_steps (`int`, *optional*, defaults to `500`):
-            Optimizer steps on repeated random tokens before them. Without these the policy needs several times as many
-            demonstrations before it copies a value from the query into a call.
-        learning_rate (`float`, *optional*, defaults to `2e-3`):
-            Learning rate of the copying, and peak of the cosine schedule of the imitation.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the weights, the demonstrations and the order of the batches.
-        world (`str`, *optional*, defaults to `"single-turn"`):
-            World whose demonstrations are imitated, `"single-turn"` or `"multi-turn"`.
-        report (`Callable`, *optional*):
-            Called with a line of progress now and then.
-
-    Returns:
-        `tuple`:
-            The policy and its tokenizer.
-    """
-    torch.manual_seed(seed)
-    rng = random.Random(seed)
-    source = WORLDS[world]
-    steps = source.steps if steps is None else steps
-    tokenizer = source.build_tokenizer()
-    model = build_model(tokenizer)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    ids = [token_id for token_id in range(len(tokenizer)) if token_id not in tokenizer.all_special_ids]
-    examples: list[Example] = []
-    total = copy_steps + steps
+def fit(
+    model: Qwen3ForCausalLM, batches: Iterable[tuple[dict[str, torch.Tensor], float]]
+) -> Iterator[tuple[int, float]]:
+    """Train on batches, each with its learning rate, and yield step and loss."""
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
     model.train()
-    for step in range(total):
-        scale = min(1.0, (step + 1) / 50)
-        if step > copy_steps:
-            scale *= 0.5 * (1 + math.cos(math.pi * step / total))
+    for step, (batch, learning_rate) in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate * scale
-        if step < copy_steps:
-            batch = _copy_batch(rng, ids)
-        else:
-            examples = examples or source.encode(tokenizer, rng)
-            drawn = _draw(rng, examples, source.batch_size, source.num_lengths)
-            batch = _batch(drawn, tokenizer.pad_token_id)
+            group["lr"] = learning_rate
         loss = model(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        yield step, loss.item()
+    model.eval()
+
+
+def warm_start(
+    source: World,
+    copy_steps: int = 500,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+    report: Callable[[str], None] = print,
+) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase]:
+    """
+    Train the tiny policy to copy repeated random tokens, then to imitate the demonstrations.
+
+    Without the copying it needs several times as many demonstrations before it copies a value from the query into a call.
+    The learning rate is that of the copying, and the peak of a cosine for the imitation.
+    """
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    tokenizer = source.build_tokenizer()
+    model = build_model(tokenizer)
+    ids = [token_id for token_id in range(len(tokenizer)) if token_id not in tokenizer.all_special_ids]
+    total = copy_steps + source.steps
+
+    def batches() -> Iterator[tuple[dict[str, torch.Tensor], float]]:
+        examples: list[Example] = []
+        for step in range(total):
+            scale = min(1.0, (step + 1) / 50)
+            if step > copy_steps:
+                scale *= 0.5 * (1 + math.cos(math.pi * step / total))
+            if step < copy_steps:
+                yield _copy_batch(rng, ids), learning_rate * scale
+                continue
+            examples = examples or source.encode(tokenizer, rng)
+            drawn = draw(rng, examples, source.batch_size, source.num_lengths)
+            yield make_batch(drawn, tokenizer.pad_token_id), learning_rate * scale
+
+    for step, loss in fit(model, batches()):
         if step % 50 == 0 or step == total - 1:
-            report(f"step {step}/{total}  loss {loss.item():.3f}")
+            report(f"step {step}/{total}  loss {loss:.3f}")
     return model.eval(), tokenizer
 
 
@@ -223,12 +237,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--world", default="single-turn", choices=WORLDS, help="world to imitate")
     arguments = parser.parse_args(argv)
+    source = WORLDS[arguments.world]
+    source = source if arguments.steps is None else source._replace(steps=arguments.steps)
     model, tokenizer = warm_start(
-        arguments.steps,
-        arguments.copy_steps,
-        seed=arguments.seed,
-        world=arguments.world,
-        report=lambda line: print(line, flush=True),
+        source, arguments.copy_steps, seed=arguments.seed, report=lambda line: print(line, flush=True)
     )
     model.to(torch.bfloat16).save_pretrained(arguments.output_dir)
     tokenizer.save_pretrained(arguments.output_dir)

@@ -9,7 +9,7 @@ from collections import Counter
 
 import jsonschema
 import pytest
-from multi_turn_demonstrations import STYLES, demonstrate
+from multi_turn_demonstrations import SHIPPED, demonstrate
 
 from egpo_trl import ToolCallReward, TrajectoryReward
 from egpo_trl.demo.multi_turn_world import DONE, KINDS, NUM_OFFERED, make_rows, make_scenarios
@@ -103,6 +103,6 @@ def test_demonstrations_are_executed_and_not_always_right():
         verdict = reward.judge(messages, row, environment)
         scores[verdict.score] += 1
         reasons[verdict.reason] += 1
-    assert len(STYLES) == 3
+    assert len(SHIPPED.styles) == 3
     assert 0.4 < scores[1.0] / 600 < 0.8
     assert not {"no_think_block", "malformed_call", "unfinished", "unknown_function"} & set(reasons)

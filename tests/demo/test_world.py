@@ -8,7 +8,7 @@ from collections import Counter
 
 import jsonschema
 import pytest
-from demonstrations import STYLES, demonstrate, render_call
+from demonstrations import SHIPPED, demonstrate, render_call
 
 from egpo_trl import ToolCallReward
 from egpo_trl.demo.world import KINDS, TOOLS, make_queries, make_rows
@@ -67,5 +67,5 @@ def test_perfect_answers_are_right_and_demonstrations_are_not_always():
         perfect = f"<think>so</think>\n\n{calls or 'No listed tool fits this request.'}"
         assert reward.judge(perfect, row["reference"], row["tools"]).score == 1.0
         right[reward.judge(demonstrate(rng, query), row["reference"], row["tools"]).score] += 1
-    assert len(STYLES) == 3
+    assert len(SHIPPED.styles) == 3
     assert 0.4 < right[1.0] / 600 < 0.8
