@@ -26,6 +26,10 @@ class SFTScriptArguments(RowsArguments):
     thought_column: str | None = field(
         default=None, metadata={"help": "Column with a chain of thought for the answer."}
     )
+    write_thoughts: bool = field(
+        default=False,
+        metadata={"help": "Write a thought that names the functions and values of the answer, where a row has none."},
+    )
     no_call_text: str | None = field(
         default=None, metadata={"help": "Answer where text is right and the row has no text of its own."}
     )
@@ -71,6 +75,7 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
         PromptRenderer(tokenizer, script.prompt_style, chat_template_kwargs=kwargs),
         thought_column=script.thought_column,
         no_call_text=script.no_call_text or (NO_TOOL_ANSWER if script.dataset_name == DEMO else NO_CALL_TEXT),
+        write_thoughts=script.write_thoughts,
     )
     checks: list[Check] = [schema_problem, *_target_checks(conversations, script.bad_rows)]
     train = conversations.dataset(rows, script.dataset_name, checks, script.bad_rows)
