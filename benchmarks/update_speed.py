@@ -1,6 +1,6 @@
 """Forward and backward pass of an optimizer step beside stock TRL, over prompt lengths and shares of dead groups.
 
-    python benchmarks/update_speed.py --output docs/images/update_speed.png
+    python benchmarks/update_speed.py   # about an hour; shapes that are in benchmarks/update_speed.csv are not timed again
 
 The shapes are those of function calling: long prompts, groups of 8 rollouts of one prompt, completions lognormal around 100
 tokens, and groups whose rewards are all equal. Both trainers split, and ours sorts, the same generation batch in
@@ -14,6 +14,7 @@ a step on a few tokens, which pays for everything that happens once.
 
 import argparse
 import contextlib
+import csv
 import ctypes
 import itertools
 import multiprocessing
@@ -39,6 +40,8 @@ SHARES = (0.0, 0.5)
 PROMPTS = (36, 100, 300, 600, 1200, 2400)
 STOCK, OURS, CONTROL = "GRPOTrainer", "EGPOTrainer", "GRPOTrainer again"
 M_MMAP_THRESHOLD = -3  # of glibc's mallopt
+RESULTS = Path(__file__).with_suffix(".csv")
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "update_speed.png"
 
 
 def build(name: str, options: argparse.Namespace) -> GRPOTrainer:
@@ -147,27 +150,28 @@ def head_on_completions() -> Iterator[None]:
         yield
 
 
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
+def plot(rows: list[dict[str, float]], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4))
-    for share in dict.fromkeys(row["share"] for row in rows):
-        cells = [row for row in rows if row["share"] == share]
+    for share in sorted({row["dead"] for row in rows}):
+        cells = sorted((row for row in rows if row["dead"] == share), key=lambda row: row["prompt"])
         lengths = [row["prompt"] for row in cells]
         label = f"{share:.0%} of the groups dead"
-        left.plot(lengths, [1 / row["cpu"] for row in cells], marker="o", label=label)
-        right.plot(lengths, [row["memory"] for row in cells], marker="o", label=label)
+        left.plot(lengths, [1 / row["ratio"] for row in cells], marker="o", label=label)
+        right.plot(lengths, [row["ours_mib"] / row["stock_mib"] for row in cells], marker="o", label=label)
         for row in cells:
-            left.annotate(f"{1 / row['cpu']:.1f}", (row["prompt"], 1 / row["cpu"]), fontsize=8, xytext=(0, 5),
+            left.annotate(f"{1 / row['ratio']:.1f}", (row["prompt"], 1 / row["ratio"]), fontsize=8, xytext=(0, 5),
                           textcoords="offset points", ha="center")  # fmt: skip
+    lengths = sorted({row["prompt"] for row in rows})
     for axes, title in ((left, "Speed-up, forward + backward (× stock TRL)"), (right, "Peak memory (× stock TRL)")):
         axes.axhline(1.0, color="0.4", linewidth=0.8, linestyle="--")
         axes.set_title(title, fontsize=10)
         axes.set_xscale("log")
-        axes.set_xticks(lengths, [str(length) for length in lengths])
+        axes.set_xticks(lengths, [f"{length:.0f}" for length in lengths])
         axes.minorticks_off()
         axes.set_xlabel("tokens of the prompt")
         axes.set_ylim(bottom=0)
@@ -178,9 +182,60 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
+def measure(
+    trainers: dict[str, GRPOTrainer], prompt: int, share: float, options: argparse.Namespace
+) -> dict[str, float]:
+    """One shape: CPU seconds of a step, ratios to stock, and the MiB that a step needs."""
+    batch = make_batch(prompt, share, options)
+    step(trainers[OURS], batch)  # pays for the check of the packing
+    peak = {name: peak_memory(trainers[name], batch) for name in (STOCK, OURS)}
+    cpu: dict[str, list[float]] = {name: [] for name in trainers}
+    for repeat in range(options.repeats):
+        for name in list(trainers) if repeat % 2 else list(trainers)[::-1]:
+            cpu[name].append(step(trainers[name], batch)[1])
+    with head_on_completions():
+        compact = step(trainers[OURS], batch)[1] / step(trainers[STOCK], batch)[1]
+    stock, ours = (statistics.median(cpu[name]) for name in (STOCK, OURS))
+    ratio, again = (
+        statistics.median(a / b for a, b in zip(cpu[name], cpu[STOCK], strict=True)) for name in (OURS, CONTROL)
+    )
+    return {
+        "prompt": prompt, "dead": share, "stock_s": round(stock, 2), "ours_s": round(ours, 2), "ratio": round(ratio, 3),
+        "stock_again": round(again, 3), "ratio_head_on_completions": round(compact, 3),
+        "stock_mib": round(peak[STOCK]), "ours_mib": round(peak[OURS]),
+    }  # fmt: skip
+
+
+def read_results(path: Path) -> list[dict[str, float]]:
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def print_table(rows: list[dict[str, float]]) -> None:
+    names = (
+        "prompt",
+        "dead",
+        "stock s",
+        "ours s",
+        "ratio",
+        "stock again",
+        "head on completions",
+        "speed-up",
+        "memory",
+    )
+    print("|", " | ".join(names), "|\n|" + "---|" * len(names))
+    for row in sorted(rows, key=lambda row: (row["prompt"], row["dead"])):
+        ratios = (row["ratio"], row["stock_again"], row["ratio_head_on_completions"])
+        seconds = f"{row['stock_s']:.2f} | {row['ours_s']:.2f} | " + " | ".join(f"{ratio:.3f}" for ratio in ratios)
+        gain = f"{1 / row['ratio']:.1f} | {row['ours_mib'] / row['stock_mib']:.2f}"
+        print(f"| {row['prompt']:,.0f} | {row['dead']:.0%} | {seconds} | {gain} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--prompts", type=int, nargs="+", default=PROMPTS, help="mean tokens of the prompts")
     parser.add_argument("--length", type=int, default=100, help="median tokens of the completions")
     parser.add_argument("--spread", type=float, default=0.4, help="standard deviation of their logarithm")
@@ -188,34 +243,26 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--vocab_size", type=int, default=8192)
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="shares of dead groups")
-    parser.add_argument("--output", type=Path, help="picture to draw")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="CSV of the shapes that have been timed")
+    parser.add_argument("--picture", type=Path, default=PICTURE, help="picture to draw from it")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    trainers = {name: build(name, options) for name in (STOCK, OURS, CONTROL)}
-    results = []
-    print("| prompt | dead groups | stock s | ours s | CPU time ratio | stock again | head on completions | speed-up | "
-          "stock MiB | ours MiB | memory ratio |\n|" + "---|" * 11)  # fmt: skip
-    for prompt, share in itertools.product(options.prompts, options.shares):
-        batch = make_batch(prompt, share, options)
-        step(trainers[OURS], batch)  # pays for the check of the packing
-        peak = {name: peak_memory(trainers[name], batch) for name in (STOCK, OURS)}
-        cpu: dict[str, list[float]] = {name: [] for name in trainers}
-        for repeat in range(options.repeats):
-            for name in list(trainers) if repeat % 2 else list(trainers)[::-1]:
-                cpu[name].append(step(trainers[name], batch)[1])
-        with head_on_completions():
-            compact = step(trainers[OURS], batch)[1] / step(trainers[STOCK], batch)[1]
-
-        def ratio(name: str, cpu: dict[str, list[float]] = cpu) -> float:
-            return statistics.median(a / b for a, b in zip(cpu[name], cpu[STOCK], strict=True))
-
-        stock, ours = (statistics.median(cpu[name]) for name in (STOCK, OURS))
-        results.append({"prompt": prompt, "share": share, "cpu": ratio(OURS), "memory": peak[OURS] / peak[STOCK]})
-        print(f"| {prompt} | {share:.0%} | {stock:.2f} | {ours:.2f} | {ratio(OURS):.3f} | {ratio(CONTROL):.3f} | "
-              f"{compact:.3f} | {1 / ratio(OURS):.1f} | {peak[STOCK]:.0f} | {peak[OURS]:.0f} | "
-              f"{peak[OURS] / peak[STOCK]:.2f} |", flush=True)  # fmt: skip
-    if options.output:
-        plot(results, options.output)
+    rows = read_results(options.results)
+    timed = {(row["prompt"], row["dead"]) for row in rows}
+    wanted = [shape for shape in itertools.product(options.prompts, options.shares) if shape not in timed]
+    trainers = {name: build(name, options) for name in (STOCK, OURS, CONTROL)} if wanted else {}
+    for prompt, share in wanted:
+        row = measure(trainers, prompt, share, options)
+        is_new = not options.results.exists()
+        with options.results.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+        rows.append(row)
+        print(row, flush=True)
+    print_table(rows)
+    plot(rows, options.picture)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,6 @@ CATEGORIES = (
     "live_simple",
     "live_multiple",
     "live_irrelevance",
-    "multi_turn_base",
 )
 
 
