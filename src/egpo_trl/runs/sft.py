@@ -78,6 +78,8 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
         write_thoughts=script.write_thoughts,
     )
     checks: list[Check] = [schema_problem, *_target_checks(conversations, script.bad_rows)]
+    if args.max_length is not None and not args.packing:
+        checks.append(_LengthCheck(conversations, args.max_length))
     train = conversations.dataset(rows, script.dataset_name, checks, script.bad_rows)
     interrupt = InterruptCallback()
     trainer = Trainer(args=args, train_dataset=train, callbacks=[interrupt], **policy_arguments(model_args, args))
@@ -100,6 +102,23 @@ def _target_checks(conversations: "Conversations", bad_rows: str) -> list[Check]
         if bad_rows == "keep":
             return []
         raise ValueError(f"{error} To train all the same, set bad_rows: 'keep'.") from None
+
+
+@dataclass(frozen=True)
+class _LengthCheck:
+    """Finds rows that TRL would cut: they would be trained on without a part of the prompt or of the answer."""
+
+    conversations: "Conversations"
+    max_length: int
+
+    def __call__(self, row: Mapping[str, Any]) -> Problem | None:
+        renderer = self.conversations.renderer
+        assert renderer is not None
+        target = renderer.tokenizer(self.conversations.target(row), add_special_tokens=False)["input_ids"]
+        length = len(renderer(row)) + len(target)
+        if length <= self.max_length:
+            return None
+        return Problem("too_long", f"it has {length} tokens, and max_length {self.max_length} would cut it")
 
 
 class _TargetCheck:
