@@ -285,8 +285,7 @@ def test_sft_refuses_rows_that_would_be_cut(tmp_path, style):
     """TRL cuts at `max_length` without a word."""
     rows = [row_of("user"), row_of("call")]
     options = ["--prompt_style", style, "--max_length", "64"]
-    with pytest.raises(SystemExit, match=r"2 of 2 rows .*2 too_long
-.*tokens, and max_length 64 would cut it"):
+    with pytest.raises(SystemExit, match=r"2 of 2 rows .*2 too_long\n.*tokens, and max_length 64 would cut it"):
         sft(tmp_path, "qwen2_5", rows, *options)
     assert sft(tmp_path, "qwen2_5", rows, *options[:-1], "1000") > 0
 
