@@ -26,17 +26,8 @@ class ForwardWork(NamedTuple):
 
 def token_spans(attention_mask: torch.Tensor, logits_to_keep: int) -> torch.Tensor:
     """
-    Columns that each row needs: of its left-padded prompt from the right, of its right-padded completion from the left.
-
-    Args:
-        attention_mask (`torch.Tensor`):
-            Mask of prompts and completions, shape (B, P + T).
-        logits_to_keep (`int`):
-            Number of completion columns T.
-
-    Returns:
-        `torch.Tensor`:
-            Integers of shape (B, 2): prompt columns and completion columns.
+    Columns (B, 2) that each row needs: of its left-padded prompt from the right, of its right-padded completion from the
+    left. The mask is (B, P + T), with `logits_to_keep` = T.
     """
     mask = attention_mask.bool().long()
     prompt_mask, completion_mask = mask[:, :-logits_to_keep], mask[:, -logits_to_keep:]
@@ -68,35 +59,13 @@ def compact_forward(
     """
     Run `forward` on the live rows, each call on the columns that its rows need, and put the results into place.
 
+    `input_ids` and `attention_mask` are (B, P + T), with `logits_to_keep` = T; `live` (B,) marks the rows to compute, by
+    default all. `shared_forward` replaces `forward` where it finds a prefix worth sharing. The results have the shapes
+    of the whole batch and are 0 where nothing was computed, as [`~trl.GRPOTrainer`] has them at padding.
+
     The number of calls depends on the number of rows only, so it is the same on every process. A call without a live
     row runs on a single prompt and completion token, which keeps the output connected to every parameter, with gradient
     0, as distributed training requires.
-
-    Args:
-        forward (`Callable`):
-            Takes input ids, attention mask and the number of completion columns; returns log-probabilities and
-            entropies of shape (B, T) and an auxiliary loss, the last two possibly `None`.
-        input_ids (`torch.Tensor`):
-            Left-padded prompts followed by right-padded completions, shape (B, P + T).
-        attention_mask (`torch.Tensor`):
-            1 at tokens, 0 at padding, shape (B, P + T).
-        logits_to_keep (`int`):
-            Number of completion columns T.
-        options ([`UpdateOptions`]):
-            What may be left out.
-        live (`torch.Tensor`, *optional*):
-            Boolean mask of the rows to compute, shape (B,). By default all.
-        batch_size (`int`, *optional*):
-            Most rows for one call. By default one call takes all.
-        pad_to_multiple_of (`int`, *optional*):
-            The numbers of prompt and completion columns stay multiples of this.
-        shared_forward (`Callable`, *optional*):
-            Runs instead of `forward` where it finds a prefix worth sharing.
-
-    Returns:
-        `tuple`:
-            What `forward` returns, for the whole batch: log-probabilities and entropies are 0 where nothing was
-            computed, as [`~trl.GRPOTrainer`] has them at padding. Then the [`ForwardWork`].
     """
     num_rows, width = input_ids.shape
     prompt_width = width - logits_to_keep

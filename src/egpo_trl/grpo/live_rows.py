@@ -10,34 +10,15 @@ Row = TypeVar("Row")
 
 
 def loss_mask(inputs: dict[str, Any]) -> torch.Tensor:
-    """
-    Tokens that the policy generated and that enter the loss.
-
-    Args:
-        inputs (`dict`):
-            Batch of [`~trl.GRPOTrainer`].
-
-    Returns:
-        `torch.Tensor`:
-            1 at such tokens, shape (B, T).
-    """
+    """1 at tokens that the policy generated and that enter the loss, shape (B, T)."""
     mask: torch.Tensor = inputs["completion_mask"] * inputs.get("tool_mask", 1)
     return mask
 
 
 def live_rows(advantages: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """
-    Rows with a policy gradient: the advantage is not 0 and at least one token enters the loss.
-
-    Args:
-        advantages (`torch.Tensor`):
-            Advantages, shape (B,) or (B, T).
-        mask (`torch.Tensor`):
-            [`loss_mask`] of the rows, shape (B, T).
-
-    Returns:
-        `torch.Tensor`:
-            Boolean mask, shape (B,).
+    Mask (B,) of the rows with a policy gradient: advantages, (B,) or (B, T), that are not all 0, and at least one token
+    in the [`loss_mask`] (B, T).
     """
     per_row = advantages.unsqueeze(1) if advantages.dim() == 1 else advantages
     return (per_row != 0).any(dim=1) & mask.bool().any(dim=1)
@@ -48,21 +29,11 @@ _STORED_LOGPS = ("old_per_token_logps", "ref_per_token_logps", "sampling_per_tok
 
 def blank_rows(inputs: dict[str, Any], dropped: torch.Tensor) -> dict[str, torch.Tensor]:
     """
-    A batch in which dropped rows are on-policy: stored log-probabilities 0, as the forward pass leaves them, and vLLM's
-    importance ratios 1.
+    New entries of a batch that make its dropped rows, mask (B,), on-policy: stored log-probabilities 0, as the forward
+    pass leaves them, and vLLM's importance ratios 1.
 
-    The ratio between the policy and any other one is then 1 in these rows; a ratio between 0 and a stored
-    log-probability could overflow, and infinity times an advantage of 0 is not a number.
-
-    Args:
-        inputs (`dict`):
-            Batch of [`~trl.GRPOTrainer`]; not changed.
-        dropped (`torch.Tensor`):
-            Boolean mask of the dropped rows, shape (B,).
-
-    Returns:
-        `dict[str, torch.Tensor]`:
-            New values of those entries that the batch has.
+    The ratio between the policy and any other one is then 1 in these rows. A ratio between 0 and a stored
+    log-probability could overflow, and infinity times an advantage of 0 is NaN.
     """
     values = {**dict.fromkeys(_STORED_LOGPS, 0.0), "importance_sampling_ratio": 1.0}
     return {
@@ -74,20 +45,8 @@ def blank_rows(inputs: dict[str, Any], dropped: torch.Tensor) -> dict[str, torch
 
 def check_scored(inputs: dict[str, Any], live: torch.Tensor, logps: torch.Tensor) -> None:
     """
-    Check that the old and reference policy have scored the rows that enter the loss.
-
-    Both passes leave out rows without an advantage, with not a number in their place.
-
-    Args:
-        inputs (`dict`):
-            Batch of [`~trl.GRPOTrainer`].
-        live (`torch.Tensor`):
-            Boolean mask of the rows that enter the loss, shape (B,).
-        logps (`torch.Tensor`):
-            Log-probabilities under the policy, shape (B, T).
-
-    Raises:
-        RuntimeError: If a row was left out and has an advantage now.
+    Raise a `RuntimeError` if the old or the reference policy has not scored a row that enters the loss: both leave out
+    rows without an advantage, with NaN in their place. `live` is (B,), `logps` of the policy (B, T).
     """
     mask = inputs["completion_mask"].bool() & live.unsqueeze(1) & ~logps.isnan()  # a diverged policy is another matter
     for name in ("old_per_token_logps", "ref_per_token_logps"):
