@@ -98,14 +98,15 @@ def evaluation(out: Path, policy: str, model: Path, suite: str, name: str, *opti
     return Stage(folder.name, folder / "summary.json", command)
 
 
-def measured(out: Path, policy: str, model: Path) -> list[Stage]:
-    """Greedy strict success on the rows of other fields of use, and at temperature 1 with four samples each."""
-    rows = ["--dataset_name", str(out / "test_rows.jsonl")]
-    samples = ["--temperature", "1", "--num_samples", "4"]
-    return [
-        evaluation(out, policy, model, "rows", "greedy", *rows),
-        evaluation(out, policy, model, "rows", "sampled", *rows, *samples),
-    ]
+def greedy(out: Path, policy: str, model: Path) -> Stage:
+    """Strict success on the rows of other fields of use."""
+    return evaluation(out, policy, model, "rows", "greedy", "--dataset_name", str(out / "test_rows.jsonl"))
+
+
+def sampled(out: Path, policy: str, model: Path, rows: Path, name: str) -> Stage:
+    """Strict success at temperature 1, with four samples of each row."""
+    options = ["--temperature", "1", "--num_samples", "4", "--bad_rows", "drop"]
+    return evaluation(out, policy, model, "rows", name, "--dataset_name", str(rows), *options)
 
 
 def training(out: Path, name: str, command: str, rows: Path, model: Path, *options: str, **kwargs: Any) -> Stage:
@@ -130,36 +131,43 @@ def stages(
             f"convert {kind}", rows, ["convert", str(easy), *catalogue, *share, "--output", str(rows)],
             lambda source=data / f"{file}.jsonl", target=easy: keep_easy(source, target),
         )  # fmt: skip
+
+    def bfcl(name: str, policy: Path) -> Stage:
+        entries = ["--categories", BFCL, "--max_per_category", str(per_category)]
+        return evaluation(out, name, policy, "bfcl", "bfcl", *entries)
+
     limit = [] if steps is None else ["--max_steps", str(steps)]
     sft, rl_rows = out / "sft", out / "rl_rows.jsonl"
     yield training(out, "sft", "sft", out / "sft_rows.jsonl", model, *limit)
-    yield from measured(out, "sft", sft)
-    sampling = ["--temperature", "1", "--num_samples", "8", "--bad_rows", "drop"]
-    chosen = evaluation(out, "sft", sft, "rows", "rl_rows", "--dataset_name", str(rl_rows), *sampling)
+    yield greedy(out, "sft", sft)
+    yield bfcl("sft", sft)
+    yield greedy(out, "base", model)
+    chosen = sampled(out, "sft", sft, rl_rows, "rl_rows")
     yield chosen
-    yield measured(out, "base", model)[0]
     live = out / "live_rows.jsonl"
-    policies = {"base": model, "sft": sft}
+    policies = {"sft": sft}
     for seed in seeds:
         for arm, scale in ARMS.items():
             name = f"{arm}-{seed}"
-            options = ["--validation_share", "0", "--egpo_lambda", scale, "--seed", str(seed), *limit]
+            held_out = ["--validation_dataset_name", str(out / "test_rows.jsonl")]  # so that no row is held back
+            options = [*held_out, "--egpo_lambda", scale, "--seed", str(seed), *limit]
             yield training(
                 out, name, "train", live, sft, *options,
                 prepare=lambda: keep_sometimes_right(rl_rows, chosen.result.with_name("scores.jsonl"), live),
             )  # fmt: skip
-            yield from measured(out, name, out / name)
+            yield greedy(out, name, out / name)
             policies[name] = out / name
     both = out / "both_rows.jsonl"
     yield training(
         out, "sft_both", "sft", both, model, *limit, prepare=lambda: join([out / "sft_rows.jsonl", rl_rows], both)
     )
+    yield greedy(out, "sft_both", out / "sft_both")
     policies["sft_both"] = out / "sft_both"
-    yield from measured(out, "sft_both", out / "sft_both")
     for name, policy in policies.items():
-        yield evaluation(
-            out, name, policy, "bfcl", "bfcl", "--categories", BFCL, "--max_per_category", str(per_category)
-        )  # fmt: skip
+        yield sampled(out, name, policy, out / "test_rows.jsonl", "sampled")
+    for name, policy in {"base": model, **policies}.items():
+        if name != "sft":
+            yield bfcl(name, policy)
 
 
 def run(options: argparse.Namespace) -> None:
