@@ -3,6 +3,7 @@
     python benchmarks/real_model.py run --data FOLDER --model FOLDER        # continues where it was ended
     python benchmarks/real_model.py status
     python benchmarks/real_model.py collect                                 # writes benchmarks/real_model/*.csv
+    python benchmarks/real_model.py table                                   # the scores in them, as in docs/real_model.md
 
 FOLDER of the data holds Seal-Tools' dev, test_in_domain, test_out_domain and tool.jsonl; that of the model any copy of
 HuggingFaceTB/SmolLM2-135M-Instruct. A stage whose result exists is left out; a training continues its last checkpoint. Arms
@@ -268,9 +269,41 @@ def collect(options: argparse.Namespace) -> None:
         write_csv(options.results / "costs.csv", rounded)
 
 
+COLUMNS = {  # of the table: evaluation and category
+    "test rows, greedy": ("greedy", "all"), "test rows, temperature 1": ("sampled", "all"),
+    "BFCL simple": ("bfcl", "simple_python"), "BFCL multiple": ("bfcl", "multiple"),
+    "BFCL irrelevance": ("bfcl", "irrelevance"),
+}  # fmt: skip
+
+
+def table(options: argparse.Namespace) -> None:
+    """Print the scores in summaries.csv as Markdown, in % with 95 % intervals over the prompts, and means of the arms."""
+    with (options.results / "summaries.csv").open(encoding="utf-8") as file:
+        found = {(one["policy"], one["evaluation"], one["category"]): one for one in csv.DictReader(file)}
+    policies = list(dict.fromkeys(policy for policy, evaluation, _ in found if evaluation in ("greedy", "bfcl")))
+    shown = {title: key for title, key in COLUMNS.items() if any((policy, *key) in found for policy in policies)}
+    print("| policy |" + "".join(f" {title} |" for title in shown) + "\n|---|" + "---:|" * len(shown))
+    for policy in policies:
+        cells = []
+        for key in shown.values():
+            one = found.get((policy, *key))
+            score, low, high = (100 * float(one[name]) for name in ("score", "low", "high")) if one else (0, 0, 0)
+            cells.append(f"{score:.1f} ({low:.1f} to {high:.1f})" if one else "")
+        print(f"| {policy} | " + " | ".join(cells) + " |")
+    for arm in ARMS:
+        seeds = [policy for policy in policies if policy.startswith(f"{arm}-")]
+        if len(seeds) > 1:
+            scores = [
+                [float(found[(seed, *key)]["score"]) for seed in seeds if (seed, *key) in found]
+                for key in shown.values()
+            ]
+            cells = [f"{100 * sum(one) / len(one):.1f}" if len(one) == len(seeds) else "" for one in scores]
+            print(f"| **{arm}, mean of {len(seeds)}** | " + " | ".join(cells) + " |")
+
+
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("run", "status", "collect"))
+    parser.add_argument("command", choices=("run", "status", "collect", "table"))
     parser.add_argument("--data", type=Path, default=Path("seal_tools"), help="folder with the files of Seal-Tools")
     parser.add_argument("--model", type=Path, default=Path("SmolLM2-135M-Instruct"), help="folder of the model")
     parser.add_argument("--output_dir", type=Path, default=Path("runs/smollm2"))
@@ -281,7 +314,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--per_category", type=int, default=50, help="entries of each BFCL category")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the CSV files")
     options = parser.parse_args(words)
-    {"run": run, "status": status, "collect": collect}[options.command](options)
+    {"run": run, "status": status, "collect": collect, "table": table}[options.command](options)
 
 
 if __name__ == "__main__":

@@ -101,3 +101,12 @@ def test_all_stages(tmp_path, data, monkeypatch, capsys):
     assert {row["evaluation"] for row in summaries} == {"greedy", "sampled", "rl_rows", "bfcl"}
     with (tmp_path / "results" / "curves.csv").open() as file:
         assert {row["run"] for row in csv.DictReader(file)} == {"sft", "egpo-0", "grpo-0", "sft_both"}
+
+
+def test_the_table_of_the_page(capsys):
+    """`docs/real_model.md` shows what the CSV says."""
+    real_model.main(["table"])
+    page = (real_model.REPOSITORY / "docs" / "real_model.md").read_text()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 3
+    assert [line for line in lines if line not in page] == []
