@@ -12,7 +12,7 @@ from trl import GRPOTrainer
 from trl.kernels import chunked_logprob
 
 from egpo_trl import EGPOConfig, EGPOTrainer
-from egpo_trl.grpo import packed_forward
+from egpo_trl.grpo import pack_attention, packed_forward
 from egpo_trl.grpo.lean_trainer import LeanGRPOTrainer
 from egpo_trl.grpo.live_rows import prompt_groups, sort_micro_batches
 from egpo_trl.grpo.packed_forward import PassCost, plan_packs
@@ -57,7 +57,11 @@ ALWAYS_PACK = PassCost(token=1.0, pair=0.0)
 
 @pytest.fixture
 def float64(monkeypatch):
-    """The head and what models upcast to float32 are computed in float64, whose rounding hides nothing."""
+    """
+    The head and what models upcast to float32 are computed in float64, whose rounding hides nothing. Attention is computed
+    in blocks that these short packs fill.
+    """
+    monkeypatch.setattr(pack_attention, "BLOCK", 16)
     for model in MODELS.values():
         module = __import__(type(model).__module__.replace("configuration_", "modeling_"), fromlist=["torch"])
         monkeypatch.setattr(module, "torch", Float64Torch())
@@ -166,6 +170,26 @@ def test_models(tmp_path, tiny_tokenizer, float64, monkeypatch, name, attention)
     (loss, grad), (expected_loss, expected_grad) = gradients(ours, batch), gradients(stock, batch)
     torch.testing.assert_close(loss, expected_loss, rtol=1e-9, atol=1e-12)
     assert (grad - expected_grad).norm() <= 1e-8 * expected_grad.norm()
+
+
+@pytest.mark.parametrize("name", ["qwen3", "mistral sliding", "gemma3"])
+def test_flex_attention_scores(tmp_path, tiny_tokenizer, monkeypatch, name):
+    """Not compiled, and on a CPU it has a forward pass only: this is a pass of the old or the reference policy."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    batch = groups_of_rows(0)
+    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+    results = []
+    for attention, share in (("flex_attention", "always"), ("sdpa", None)):
+        trainer = build(tmp_path, model_of(name, attention).float(), tiny_tokenizer, share)
+        trainer.model.eval()
+        with torch.no_grad():
+            scores = trainer._get_per_token_logps_and_entropies(
+                trainer.model, ids, mask, batch["completion_ids"].shape[1]
+            )
+        results.append(scores[0])
+    valid = batch["completion_mask"].bool()
+    torch.testing.assert_close(results[0][valid], results[1][valid], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", MUST_FALL_BACK)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers.masking_utils import create_causal_mask
 
+from .pack_attention import mark_causal
 from .prefix_tree import Pack, Tokens, build_pack, sort_rows, split_into_runs
 
 # Takes input ids, positions, masks and labels of packs; returns an output with `log_probs` and `entropy`, shape (K, N).
@@ -90,13 +91,14 @@ def attention_masks(config: Any, packs: Sequence[Pack], width: int, dtype: torch
     def mask(kind: str) -> Any:
         window = text.sliding_window if kind == "sliding_attention" else None
         like = torch.empty(len(packs), width, 0, dtype=dtype, device=device)
-        return create_causal_mask(
+        made = create_causal_mask(
             text,
             inputs_embeds=like,
             attention_mask=None,
             past_key_values=None,
             and_mask_function=partial(sees, window),
         )
+        return mark_causal(made)
 
     kinds = layer_kinds(text)
     return {kind: mask(kind) for kind in kinds} if len(kinds) > 1 else mask(kinds[0])

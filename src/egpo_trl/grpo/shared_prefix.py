@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from .pack_attention import use_blocks
 from .packed_forward import PassCost, Plan, plan_packs, row_tokens, run_packed
 from .prefix_tree import build_pack, sort_rows
 from .update_options import sees_relative_positions
@@ -63,6 +64,7 @@ class SharedPrefixes:
         self._config, self._dtype, self._accelerator = model.config, model.dtype, accelerator
         self._cost = pass_cost(model)
         self.is_checked = False
+        use_blocks()
 
     def forward(
         self,
