@@ -240,7 +240,7 @@ def collect(options: argparse.Namespace) -> None:
             policy, _, name = stage.name.rpartition("-")
             summary = json.loads(stage.result.read_text())
             for row in summary["rows"]:
-                values = {key: round(row[key], 4) for key in ("score", "low", "high")}
+                values = {key: round(row[key], 6) for key in ("score", "low", "high")}
                 summaries.append(
                     {"policy": policy, "evaluation": name, "category": row["category"], "n": row["n"], **values}
                 )
@@ -280,7 +280,8 @@ def table(options: argparse.Namespace) -> None:
     """Print the scores in summaries.csv as Markdown, in % with 95 % intervals over the prompts, and means of the arms."""
     with (options.results / "summaries.csv").open(encoding="utf-8") as file:
         found = {(one["policy"], one["evaluation"], one["category"]): one for one in csv.DictReader(file)}
-    policies = list(dict.fromkeys(policy for policy, evaluation, _ in found if evaluation in ("greedy", "bfcl")))
+    named = dict.fromkeys(policy for policy, evaluation, _ in found if evaluation in ("greedy", "bfcl"))
+    policies = sorted(named, key=lambda policy: policy != "base")  # it comes first; the order of the others stays
     shown = {title: key for title, key in COLUMNS.items() if any((policy, *key) in found for policy in policies)}
     print("| policy |" + "".join(f" {title} |" for title in shown) + "\n|---|" + "---:|" * len(shown))
     for policy in policies:

@@ -100,7 +100,7 @@ def test_all_stages(tmp_path, data, monkeypatch, capsys):
     assert {row["policy"] for row in summaries} == {"base", "sft", "egpo-0", "grpo-0", "sft_both"}
     assert {row["evaluation"] for row in summaries} == {"greedy", "sampled", "rl_rows", "bfcl"}
     with (tmp_path / "results" / "curves.csv").open() as file:
-        assert {row["run"] for row in csv.DictReader(file)} == {"sft", "egpo-0", "grpo-0", "sft_both"}
+        assert {row["run"] for row in csv.DictReader(file)} == {"egpo-0", "grpo-0"}  # SFT logs every fifth step
 
 
 def test_the_table_of_the_page(capsys):
@@ -108,5 +108,5 @@ def test_the_table_of_the_page(capsys):
     real_model.main(["table"])
     page = (real_model.REPOSITORY / "docs" / "real_model.md").read_text()
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) > 3
+    assert len(lines) >= 4
     assert [line for line in lines if line not in page] == []
