@@ -1,8 +1,7 @@
 """Refreshes the excerpts of the source in the documentation: `python docs/generate_excerpts.py`.
 
 An excerpt is a block of Python below a line `<!-- excerpt: PATH NAME -->`, PATH of a source file and NAME of a function,
-class or method in it. It holds that definition as it stands in the file, without its docstring; a test fails when it
-does not.
+class or method in it. It holds that definition without its docstring; a test compares it with the source.
 """
 
 import ast
@@ -16,7 +15,7 @@ _EXCERPT = re.compile(r"(<!-- excerpt: (\S+) (\S+) -->\n)(?:```python\n.*?^```\n
 
 def excerpt(path: Path, name: str) -> str:
     """
-    A definition as it stands in a file, without its docstring.
+    Source of a definition in a file, without its docstring.
 
     Args:
         path (`Path`):
@@ -29,7 +28,7 @@ def excerpt(path: Path, name: str) -> str:
             Dedented source.
 
     Raises:
-        ValueError: If the file has no such definition.
+        ValueError: If the file does not define it.
     """
     text = path.read_text(encoding="utf-8")
     node: ast.AST = ast.parse(text)

@@ -124,7 +124,7 @@ def render() -> str:
             _fields(kind),
         ]
     parts.append("## Metrics\n")
-    parts.append("Evaluation logs them with the prefix `eval_`. `*` stands for any name.\n")
+    parts.append("Evaluation logs them with the prefix `eval_`. `*` matches any name.\n")
     parts.append(_table(["metric", "meaning"], ([f"`{name}`", _line(text)] for name, text in METRICS.items())))
     parts.append("## Reasons\n")
     parts.append(_table(["reason", "meaning"], ([f"`{name}`", _line(text)] for name, text in REASONS.items())))

@@ -1,7 +1,7 @@
 """Converts the pages for the site: they are plain Markdown that reads well on GitHub too.
 
 Equations (```` ```math ```` blocks and $`…`$) become MathML, which browsers show without a script. Links to files outside
-docs/ lead into the repository, or become their text while it has no address. Pages that the navigation in mkdocs.yml does
+docs/ lead into the repository, or become their text while it lacks an address. Pages that the navigation in mkdocs.yml does
 not name are added to its guides.
 """
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from demonstrations import render_call
 
-from egpo_trl.demo.multi_turn_world import DONE, POOLS, QUESTION, REFUSAL, Scenario, Step, schemas
+from egpo_trl.demo import multi_turn_world as world
+from egpo_trl.demo.multi_turn_world import DONE, QUESTION, REFUSAL, Scenario, Step, schemas
 from egpo_trl.environments import ENVIRONMENTS
 from egpo_trl.environments.protocol import tool_methods
 from egpo_trl.tool_calls.calls import ToolCall
@@ -20,6 +21,24 @@ STYLES = {"careful": 0.3, "quick": 0.45, "guess": 0.25}  # style -> share of the
 _SLIPS = {"careful": 0.02, "quick": 0.1, "guess": 0.15}  # share of steps with a wrong value
 _STOPS = {"careful": 0.01, "quick": 0.08, "guess": 0.1}  # share of steps after which the work stops too early
 _ACTS = {"careful": 0.05, "quick": 0.3, "guess": 0.7}  # share of calls where a question or a refusal is right
+
+# The values that an argument takes, by its name: for values that nobody looked up.
+POOLS: dict[str, tuple[Any, ...]] = {
+    "name": tuple(world.FILES),
+    "folder": tuple(world.FOLDERS),
+    "source": tuple(world.FOLDERS),
+    "target": tuple(world.FOLDERS),
+    "text": tuple(world.TEXTS),
+    "customer": tuple(world.CUSTOMERS),
+    "ticket": world.NUMBERS,
+    "order": world.NUMBERS,
+    "topic": tuple(world.TOPICS),
+    "agent": tuple(world.AGENTS),
+    "priority": ("low", "high"),
+    "company": tuple(world.COMPANIES),
+    "symbol": tuple(world.SYMBOLS),
+    "shares": world.SHARES,
+}
 
 
 class Turn(NamedTuple):

@@ -13,7 +13,7 @@ from egpo_trl.cleaning import CleaningConfig, CleaningStopped, Reply, clean
 from egpo_trl.data.loading import load_rows
 from egpo_trl.data.rows import check_rows
 from egpo_trl.demo.world import make_rows
-from egpo_trl.sampling.errors import EndpointUnavailable, RejectedRequest, TransientEndpointError
+from egpo_trl.sampling.errors import EndpointError, EndpointUnavailable, RejectedRequest
 from tests.cleaning.world_judge import ScriptedJudge, Truth, corrupted_rows, no_unknown_function, verdict_text
 
 
@@ -249,7 +249,9 @@ def test_whether_a_call_is_needed(tmp_path):
 
 
 def test_the_ast_evaluation_of_the_package_is_the_default(tmp_path, monkeypatch):
-    module = SimpleNamespace(evaluate_row=lambda row: "unwanted" if row["kind"] == "no tool" else None)
+    module = SimpleNamespace(
+        evaluate_row=lambda row, call_needed=None: "unwanted" if row["kind"] == "no tool" else None
+    )
     monkeypatch.setitem(sys.modules, "egpo_trl.data.ast_evaluation", module)
     rows, _ = corrupted_rows(12)
     dropped = run(tmp_path, rows, evaluate_row=None).counts["ast"]["dropped"]
@@ -306,7 +308,7 @@ class BrokenJudge(ScriptedJudge):
 @pytest.mark.parametrize(
     "failure",
     [
-        TransientEndpointError("503"),
+        EndpointError("503"),
         RejectedRequest("400"),
         EndpointUnavailable("401"),
         RuntimeError("bug"),

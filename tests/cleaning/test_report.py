@@ -63,7 +63,7 @@ def test_samples_are_few_and_the_same_each_time(number):
         samples = Samples()
         for index in range(number):
             samples.add("ast", "wrong_type", {"id": index})
-        return [sample["row"]["id"] for sample in samples.of("ast", "wrong_type")]
+        return [sample["row"]["id"] for sample in samples.groups["ast", "wrong_type"]]
 
     assert drawn() == drawn()
     assert len(set(drawn())) == min(number, 5)

@@ -3,7 +3,7 @@
 import pytest
 
 from egpo_trl.evaluation.records import Item
-from egpo_trl.evaluation.subsets import check_subset, choose, choose_items
+from egpo_trl.evaluation.subsets import choose, choose_items
 
 ITEMS = [Item(f"{c}{i}", c, {"text": "x" * ((7 * i) % 10)}) for c, n in (("a", 10), ("b", 2)) for i in range(n)]
 
@@ -35,9 +35,3 @@ def test_a_subset_of_one_category():
 
 def test_characters_are_counted_not_escapes():
     assert choose(["四个汉字", "eight ch"], 1, "shortest") == ["四个汉字"]
-
-
-@pytest.mark.parametrize(("most", "subset", "message"), [(0, "even", "at least 1"), (1, "first", "one of")])
-def test_options_that_name_no_subset(most, subset, message):
-    with pytest.raises(ValueError, match=message):
-        check_subset(most, subset)

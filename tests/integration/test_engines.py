@@ -1,6 +1,6 @@
 """Two real processes on CPU (gloo) under each shipped engine: they run, equal one process, save and resume.
 
-`docs/scaling.md` shows the results as a table; `-k "resumes and zero3"` selects one cell of it.
+`docs/tested.md` shows the results as a table; `-k "resumes and zero3"` selects one cell of it.
 """
 
 import json

@@ -6,7 +6,7 @@ import pytest
 
 from egpo_trl.sampling.config import EndpointConfig
 from egpo_trl.sampling.endpoint import EndpointClient
-from egpo_trl.sampling.errors import EndpointUnavailable, RejectedRequest, TransientEndpointError
+from egpo_trl.sampling.errors import EndpointError, EndpointUnavailable, RejectedRequest
 from egpo_trl.sampling.limits import Limits
 from tests.cleaning.judge_server import JudgeServer
 from tests.cleaning.world_judge import Truth
@@ -57,11 +57,11 @@ def test_failures_that_may_pass_are_sent_again_and_counted(fault):
 @pytest.mark.parametrize(
     ("fault", "kind", "message"),
     [
-        ("500", TransientEndpointError, "status 500"),
+        ("500", EndpointError, "status 500"),
         ("429", EndpointUnavailable, "The server is busy"),
-        ("closed", TransientEndpointError, "connection failed"),
-        ("non-JSON body", TransientEndpointError, "connection failed: the body is not a completion"),
-        ("drip", TransientEndpointError, "no answer within 1 s"),
+        ("closed", EndpointError, "connection failed"),
+        ("non-JSON body", EndpointError, "connection failed: the body is not a completion"),
+        ("drip", EndpointError, "no answer within 1 s"),
     ],
 )
 def test_retries_end(fault, kind, message):

@@ -31,15 +31,6 @@ def test_sampling_is_seeded_and_leaves_the_random_state_alone(tiny_tokenizer):
     assert model.training
 
 
-def test_progress_counts_every_prompt(tiny_tokenizer):
-    prompts = [render_prompt(tiny_tokenizer, row) for row in make_rows(5)]
-    seen: list[int] = []
-    sample_completions(
-        tiny_model(tiny_tokenizer), tiny_tokenizer, prompts, max_new_tokens=1, batch_size=2, progress=seen.append
-    )
-    assert seen == [2, 2, 1]
-
-
 def test_the_prompt_is_the_one_of_training(tmp_path, tiny_tokenizer):
     """Token for token what EGPOTrainer renders."""
     from egpo_trl import EGPOTrainer

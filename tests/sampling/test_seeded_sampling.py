@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from egpo_trl.demo.world import make_rows
-from egpo_trl.sampling.generate import plan_batches, render_prompt, stream_completions
-from egpo_trl.sampling.seeded_sampling import SeededSampling
+from egpo_trl.sampling.generate import SeededSampling, plan_batches, render_prompt, stream_completions
 from tests.tiny import tiny_model
 
 

@@ -5,30 +5,33 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from egpo_trl.utils.files import WholeFile, checksum, whole, write_json, write_text
+from egpo_trl.utils.files import checksum, whole, write_json, write_rows, write_text
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet"])
 def test_rows(tmp_path, name):
     rows = [{"prompt": [{"role": "user", "content": f"{n}"}], "answer": None, "id": str(n)} for n in range(2500)]
-    with WholeFile(tmp_path / name) as file:
+
+    def stream():
         for row in rows:
-            file.write(row)
+            yield row
             assert not (tmp_path / name).exists()
-    assert file.rows == 2500
+
+    write_rows(stream(), tmp_path / name)
     text = (tmp_path / name).read_text() if name.endswith("jsonl") else ""
     found = [json.loads(line) for line in text.splitlines()] or pq.read_table(tmp_path / name).to_pylist()
     assert [row["id"] for row in found] == [row["id"] for row in rows]
-    with WholeFile(tmp_path / f"empty-{name}"):
-        pass
+    write_rows([], tmp_path / f"empty-{name}")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f"empty-{name}"])
 
 
 def fail_while_writing(path):
-    with WholeFile(path) as file:
+    def rows():
         for number in range(1200):
-            file.write({"prompt": "x", "answer": None, "n": number})
+            yield {"prompt": "x", "answer": None, "n": number}
         raise KeyError
+
+    write_rows(rows(), path)
 
 
 def fail_while_writing_text(path):
@@ -48,13 +51,9 @@ def test_an_error_leaves_what_was_there(tmp_path, name, fail):
 
 
 def test_rows_that_parquet_cannot_hold(tmp_path):
-    def write():
-        with WholeFile(tmp_path / "rows.parquet") as file:
-            file.write({"prompt": "x", "answer": None})
-            file.write({"prompt": "x", "answer": None, "more": 1})
-
+    rows = [{"prompt": "x", "answer": None}, {"prompt": "x", "answer": None, "more": 1}]
     with pytest.raises(ValueError, match=r"rows differ in form .*column 'more'.*use jsonl"):
-        write()
+        write_rows(rows, tmp_path / "rows.parquet")
     assert not list(tmp_path.iterdir())
 
 

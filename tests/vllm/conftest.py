@@ -1,5 +1,6 @@
 """Tests with vLLM itself, built for CPUs; `make test-vllm` builds the environment. Elsewhere nothing is collected."""
 
+import gc
 import importlib.util
 import os
 from pathlib import Path
@@ -31,3 +32,22 @@ def reloadable_weights():
     from tests.vllm.launch import keep_weights_reloadable
 
     keep_weights_reloadable()
+
+
+@pytest.fixture(autouse=True)
+def engines_end(monkeypatch):
+    """Free the engines that a test has started in this process, each of which keeps a gigabyte and more."""
+    from vllm import LLM
+
+    started = []
+    init = LLM.__init__
+
+    def record(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        started.append(self)
+
+    monkeypatch.setattr(LLM, "__init__", record)
+    yield
+    while started:
+        started.pop().llm_engine.engine_core.shutdown()
+    gc.collect()

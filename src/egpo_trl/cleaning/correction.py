@@ -1,13 +1,16 @@
 """Judges one row: evaluates and corrects it until it is right or the last regeneration failed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..sampling.limits import Limits
 from ..tool_calls.calls import parse_row_tools, parse_tools
-from .asking import Interviewer, NoVerdict
 from .candidates import Candidate, from_row, from_value
+from .config import CleaningConfig
+from .judges import EndpointJudge, Judge
 from .prompts import JudgePrompts
+from .verdicts import InvalidVerdict, Verdict, parse_verdict
 
 NOT_CORRECTED = "not_corrected"  # the last correction allowed was judged wrong as well
 NO_CORRECTION = "no_correction"  # the judge says that there is no right answer
@@ -36,21 +39,41 @@ def final_candidate(row: Mapping[str, Any], record: Record) -> Candidate:
     return from_value(corrections[-1]) if corrections else from_row(row)
 
 
+@dataclass(frozen=True)
+class Interviewer:
+    """Puts questions to a judge, and counts every request in `limits`."""
+
+    judge: Judge
+    prompts: JudgePrompts
+    config: CleaningConfig
+    limits: Limits
+
+    async def ask(
+        self, messages: Sequence[Mapping[str, str]], judged: Candidate, names: Collection[str] = ()
+    ) -> Verdict:
+        """The verdict on a candidate, asked for again with another seed after a reply that is not one."""
+        for attempt in range(self.config.max_retries + 1):
+            if not isinstance(self.judge, EndpointJudge):  # whose client counts the requests that it sends
+                await self.limits.take()
+            reply = await self.judge.ask(messages, self.config.judge_seed + attempt)
+            self.limits.tokens += reply.tokens
+            try:
+                return parse_verdict(reply.text, judged, names)
+            except InvalidVerdict as error:
+                problem = error
+        raise problem
+
+
 async def evaluate(
-    row: Mapping[str, Any],
-    record: Record,
-    interviewer: Interviewer,
-    prompts: JudgePrompts,
-    max_regenerations: int,
-    save: Callable[[Record], None],
+    row: Mapping[str, Any], record: Record, interviewer: Interviewer, save: Callable[[Record], None]
 ) -> None:
     """Evaluate a row until its record has an outcome; `save` is called after each verdict, before the next question."""
     names = parse_tools(parse_row_tools(row.get("tools"))).keys()
     while record.outcome is None:
         candidate = final_candidate(row, record)
         try:
-            verdict = await interviewer.ask(prompts.render(row, candidate), candidate, names)
-        except NoVerdict as error:
+            verdict = await interviewer.ask(interviewer.prompts.render(row, candidate), candidate, names)
+        except InvalidVerdict as error:
             drop(record, INVALID_VERDICT, str(error))
             save(record)
             return
@@ -67,7 +90,7 @@ async def evaluate(
             record.outcome = "corrected" if attempt else "kept"
         elif verdict.corrected is None:
             record.outcome, record.reason = "dropped", NO_CORRECTION
-        elif attempt >= max_regenerations:
+        elif attempt >= interviewer.config.max_regenerations:
             record.outcome, record.reason = "dropped", NOT_CORRECTED
         save(record)
 

@@ -1,14 +1,13 @@
 """The protocol of judges, and two of them: an endpoint and a model in this process."""
 
 import asyncio
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..sampling.completion import Completion
-from ..sampling.endpoint import EndpointClient
+from ..sampling.endpoint import EndpointClient, first_choice
 from ..sampling.errors import RejectedRequest
 from ..sampling.limits import Limits
 from ..sampling.sampler import Request, Sampler
@@ -20,8 +19,6 @@ _CHARACTERS_PER_TOKEN = 3  # for servers that do not count: a low number, so tha
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply of the judge."""
-
     text: str
     tokens: int = 0
 
@@ -83,7 +80,6 @@ class EndpointJudge:
         return _identity(self._config, "structured_output")
 
     async def ask(self, messages: Sequence[Mapping[str, str]], seed: int) -> Reply:
-        """Ask the endpoint; see [`Judge`]."""
         text, counted = await self._client.complete(**self._fields, messages=list(messages), seed=seed)
         if counted is None:
             characters = sum(len(message["content"]) for message in messages) + len(text)
@@ -91,7 +87,6 @@ class EndpointJudge:
         return Reply(text, counted)
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.close()
 
 
@@ -104,19 +99,13 @@ def response_format(kind: str) -> dict[str, Any] | None:
 
 def read_reply(body: bytes) -> tuple[str, int | None]:
     """Text of a chat completion and its tokens, where the server counts them; raises `ValueError` for a broken body."""
-    try:
-        value = json.loads(body)
-        text = value["choices"][0]["message"]["content"]
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
-        raise ValueError("the body is not JSON") from None
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise ValueError("the body is not a chat completion") from None
-    if not isinstance(text, str):
+    choice, count = first_choice(body)
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise ValueError("the body is not a chat completion")
+    if not isinstance(message.get("content"), str):
         raise ValueError("the completion has no text")
-    usage = value.get("usage")
-    counted = usage.get("total_tokens") if isinstance(usage, dict) else None
-    is_count = isinstance(counted, int) and not isinstance(counted, bool) and counted >= 0
-    return text, counted if is_count else None
+    return message["content"], count("total_tokens")
 
 
 class LocalJudge:
@@ -129,7 +118,6 @@ class LocalJudge:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What the verdicts depend on."""
         return _identity(self._config)
 
     async def ask(self, messages: Sequence[Mapping[str, str]], seed: int) -> Reply:
@@ -166,7 +154,6 @@ class LocalJudge:
                     future.set_result(found[index])
 
     async def close(self) -> None:
-        """Wait for the batch in hand, and release the model."""
         if self._worker is not None:
             await self._worker
         self._sampler.close()

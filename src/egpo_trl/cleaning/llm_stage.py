@@ -3,18 +3,13 @@
 import asyncio
 import concurrent.futures
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from ..sampling.errors import BudgetSpent, EndpointError, EndpointUnavailable
-from ..sampling.limits import Limits
 from ..utils.journal import Journal
-from .asking import Interviewer
-from .config import CleaningConfig
-from .correction import JUDGE_FAILED, Record, drop, evaluate
-from .judges import Judge
-from .prompts import JudgePrompts
+from .correction import JUDGE_FAILED, Interviewer, Record, drop, evaluate
 from .survey import Survey
 
 
@@ -22,54 +17,35 @@ class CleaningStopped(RuntimeError):
     """A run that ended before all rows were judged; running it again continues it."""
 
 
-def _due(rows: Iterable[Mapping[str, Any]], unfit: bytes, journal: Journal) -> Iterator[tuple[int, Any]]:
-    for index, row in enumerate(rows):
-        if not unfit[index] and not is_finished(journal.get(index)):
-            yield index, row
-
-
 def is_finished(record: Mapping[str, Any] | None) -> bool:
-    """Whether the record of a row says its outcome."""
     return record is not None and record["outcome"] is not None
 
 
-def run_llm_stage(
-    rows: Iterable[Mapping[str, Any]],
-    surveyed: Survey,
-    journal: Journal,
-    judge: Judge,
-    prompts: JudgePrompts,
-    config: CleaningConfig,
-    limits: Limits,
-    on_finished: Callable[[], None] = lambda: None,
-) -> None:
-    """
-    Judge all rows whose outcome is not in the journal; closes the judge at the end.
-
-    Raises [`CleaningStopped`] if the budget is spent or the judge fails for good.
-    """
-    work = _judge_all(rows, surveyed, journal, judge, prompts, config, limits, on_finished)
+def run_to_end(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine, also from a notebook, whose loop is busy with this very call."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         asyncio.run(work)
-    else:  # called in a notebook, whose loop is busy with this very call
+    else:
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, work).result()
 
 
-async def _judge_all(
+async def judge_all(
     rows: Iterable[Mapping[str, Any]],
     surveyed: Survey,
     journal: Journal,
-    judge: Judge,
-    prompts: JudgePrompts,
-    config: CleaningConfig,
-    limits: Limits,
+    interviewer: Interviewer,
     on_finished: Callable[[], None],
 ) -> None:
-    interviewer = Interviewer(judge, config.judge_seed, config.max_retries, limits)
-    due = _due(rows, surveyed.unfit, journal)
+    """Judge all rows whose outcome is not in the journal; raises [`CleaningStopped`] if that cannot be finished."""
+    config, limits = interviewer.config, interviewer.limits
+    due = (
+        (index, row)
+        for index, row in enumerate(rows)
+        if surveyed.unfit[index] is None and not is_finished(journal.get(index))
+    )
     problems: list[Exception] = []
 
     def save(record: Record) -> None:
@@ -84,7 +60,7 @@ async def _judge_all(
             known = journal.get(index) or {"row": index, "id": None if row_id is None else str(row_id)}
             record = Record(**known)
             try:
-                await evaluate(row, record, interviewer, prompts, config.max_regenerations, save)
+                await evaluate(row, record, interviewer, save)
             except EndpointError as error:
                 if config.on_judge_failure == "stop" or isinstance(error, EndpointUnavailable):
                     problems.append(_stopped(f"row {index} (id {row_id!r}): {error}", error))
@@ -108,7 +84,7 @@ async def _judge_all(
     try:
         await asyncio.gather(*(work() for _ in range(config.concurrency)))
     finally:
-        await judge.close()
+        await interviewer.judge.close()
     if problems:
         done = f"{sum(map(is_finished, journal)):,} of {surveyed.fit:,} rows are judged"
         if isinstance(problems[0], CleaningStopped):

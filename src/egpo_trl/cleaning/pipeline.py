@@ -1,8 +1,8 @@
 """The cleaning pipeline of the paper: rows in, LLM evaluation, AST evaluation, rows out with a manifest."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from importlib import import_module
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,22 @@ from ..data.loading import load_rows
 from ..sampling.backends import make_sampler
 from ..sampling.config import SamplingConfig
 from ..sampling.limits import Limits
-from ..utils.files import WholeFile, checksum, with_answer, write_json
+from ..utils.files import checksum, whole, with_answer, write_json, write_rows
 from ..utils.journal import Journal
 from ..utils.progress import progress_bar
 from ..utils.versions import versions
 from .candidates import from_row
 from .config import CleaningConfig
-from .correction import Record, final_candidate
-from .counts import StageCount, counts_table
+from .correction import Interviewer, Record, final_candidate
 from .judges import EndpointJudge, Judge, LocalJudge
-from .llm_stage import CleaningStopped, is_finished, run_llm_stage
+from .llm_stage import CleaningStopped, is_finished, judge_all, run_to_end
 from .prompts import load_prompts
-from .report import Samples, write_report
-from .selection import Row, RowEvaluation, Selection, call_is_needed, check_call_needed
-from .survey import MALFORMED, Survey, malformation, survey
+from .report import Samples, StageCount, counts_table, write_report
+from .survey import Row, Survey, call_is_needed, survey
 
 __all__ = ["CleaningReport", "CleaningStopped", "clean"]
 
+RowEvaluation = Callable[[Row], str | None]
 JOURNAL = "journal.jsonl"
 _TITLES = {
     "input": "Input",
@@ -51,22 +50,19 @@ class CleaningReport:
     report: Path
 
     def print(self, console: Console | None = None) -> None:
-        """Print the counts after each stage, and where the files are."""
         console = console or Console()
-        console.print(counts_table(self.counts, _TITLES))
+        counts_table(self.counts, _TITLES).print("Rows after each stage", console)
         for name in ("rows", "dropped", "manifest", "report"):
             console.print(f"{name}: {getattr(self, name)}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _default_evaluation(call_needed: str | None = None) -> RowEvaluation:
-    evaluation: Callable[..., str | None] = import_module("..data.ast_evaluation", __package__).evaluate_row
-    if call_needed is None:
-        return evaluation
-    return lambda row: evaluation(row, call_needed=call_is_needed(row, call_needed))
+    from ..data.ast_evaluation import evaluate_row
+
+    return lambda row: evaluate_row(row, call_is_needed(row, call_needed))
 
 
 def make_judge(config: CleaningConfig, limits: Limits) -> Judge:
-    """The judge that a configuration names."""
     if config.judge_model is None:
         raise ValueError("judge_model must name the model that judges, or set judge_backend to none.")
     if config.judge_backend == "openai":
@@ -127,17 +123,15 @@ def clean(
     if iter(rows) is rows:
         raise ValueError("rows are read several times: pass a list or a data set, not a generator.")
     if evaluate_row is not None and config.call_needed is not None:
-        raise ValueError("call_needed is looked at by the packaged AST evaluation, not by one of your own.")
+        raise ValueError("call_needed is read by the packaged AST evaluation, not by one of your own.")
     if config.ast_evaluation and evaluate_row is None:
         evaluate_row = _default_evaluation(config.call_needed)
     with_llm = judge is not None or config.judge_backend != "none"
     folder = Path(config.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    selection = Selection(config)
-    surveyed = survey(rows, selection.checks)
-    if not surveyed.rows:
+    surveyed = survey(rows, config)
+    if not surveyed.unfit:
         raise ValueError(f"dataset_name: {config.dataset_name} has no rows.")
-    check_call_needed(rows, config.call_needed)
     evaluation = evaluate_row if config.ast_evaluation else None
     if not with_llm:
         if (folder / JOURNAL).exists():
@@ -145,7 +139,7 @@ def clean(
                 f"output_dir: {folder} holds the verdicts of a judge ({JOURNAL}), and judge_backend 'none' would replace "
                 "its result. Name another output_dir, restore the judge, or move the journal away."
             )
-        return _write(config, rows, surveyed, selection, None, evaluation, {})
+        return _write(config, rows, surveyed, None, evaluation, {})
     prompts = load_prompts(config.system_prompt_file, config.user_prompt_file)
     limits = Limits(config.requests_per_minute, config.max_requests, config.max_total_tokens)
     judge = judge or make_judge(config, limits)
@@ -161,8 +155,9 @@ def clean(
         done = sum(map(is_finished, journal))
         with progress_bar(show_progress) as progress:
             task = progress.add_task("LLM evaluation", total=surveyed.fit, completed=done)
-            run_llm_stage(rows, surveyed, journal, judge, prompts, config, limits, lambda: progress.advance(task))
-        return _write(config, rows, surveyed, selection, journal, evaluation, belongs_to)
+            interviewer = Interviewer(judge, prompts, config, limits)
+            run_to_end(judge_all(rows, surveyed, journal, interviewer, lambda: progress.advance(task)))
+        return _write(config, rows, surveyed, journal, evaluation, belongs_to)
 
 
 def _spent(journal: Journal) -> tuple[int, int]:
@@ -175,7 +170,6 @@ def _write(
     config: CleaningConfig,
     rows: Iterable[Row],
     surveyed: Survey,
-    selection: Selection,
     journal: Journal | None,
     evaluate_row: RowEvaluation | None,
     belongs_to: Mapping[str, Any],
@@ -184,29 +178,22 @@ def _write(
     folder = Path(config.output_dir)
     manifest = folder / "manifest.json"
     manifest.unlink(missing_ok=True)  # it describes the other files, which are about to change
-    features = with_answer(getattr(rows, "features", None))
-    stages = {name: StageCount(name) for name in _TITLES}
+    stages = {name: StageCount() for name in _TITLES}
     samples = Samples()
-    with (
-        WholeFile(folder / f"rows.{config.output_format}", features) as kept,
-        WholeFile(folder / "dropped.jsonl") as dropped,
-    ):
+    kept, dropped = folder / f"rows.{config.output_format}", folder / "dropped.jsonl"
 
-        def drop(stage: str, reason: str, detail: str | None, row: Row) -> None:
-            stages[stage].dropped[reason] += 1
-            dropped.write({**row, "stage": stage, "reason": reason, "detail": detail})
-            samples.add(stage, reason, row, detail=detail)
+    def drop(stage: str, reason: str, detail: str | None, row: Row) -> None:
+        stages[stage].dropped[reason] += 1
+        dropped_file.write(json.dumps({**row, "stage": stage, "reason": reason, "detail": detail}, default=str) + "\n")
+        samples.add(stage, reason, row, detail=detail)
 
+    def kept_rows() -> Iterator[Row]:
         for index, row in enumerate(rows):
             stages["input"].rows += 1
-            problem = malformation(row, index) if surveyed.unfit[index] == MALFORMED else None
-            if problem is not None:
-                drop("form", problem[0], problem[1], row)
-                continue
-            stages["form"].rows += 1
-            unwanted = surveyed.reason(index)
-            if unwanted is not None:
-                drop("selection", unwanted, selection.detail(row), row)
+            unfit = surveyed.unfit[index]
+            stages["form"].rows += unfit is None or unfit[0] != "form"
+            if unfit is not None:
+                drop(*unfit, row)
                 continue
             stages["selection"].rows += 1
             known = None if journal is None else journal.get(index)
@@ -227,10 +214,13 @@ def _write(
                 drop("ast", reason, getattr(reason, "detail", None), row)
                 continue
             stages["ast"].rows += 1
-            kept.write(row)
             samples.add("kept", "kept", row)
+            yield row
+
+    with whole(dropped) as partial, partial.open("w", encoding="utf-8") as dropped_file:
+        write_rows(kept_rows(), kept, with_answer(getattr(rows, "features", None)))
     used = {
-        "selection": bool(selection.checks),
+        "selection": config.drop_duplicates or config.benchmark_questions is not None,
         "llm": journal is not None,
         "ast": evaluate_row is not None,
     }
@@ -240,14 +230,18 @@ def _write(
     write_json(
         {
             "format": 1,
-            "input": {"dataset_name": config.dataset_name, "rows": surveyed.rows, "sha256": surveyed.fingerprint},
+            "input": {
+                "dataset_name": config.dataset_name,
+                "rows": len(surveyed.unfit),
+                "sha256": surveyed.fingerprint,
+            },
             "verdicts": dict(belongs_to),
-            "config": config.as_dict(),
+            "config": asdict(config),
             "versions": versions(*_VERSIONS),
             "counts": counts,
             "usage": None if journal is None else dict(zip(("requests", "tokens"), _spent(journal), strict=True)),
-            "output": {path.name: checksum(path) for path in (kept.path, dropped.path)},
+            "output": {path.name: checksum(path) for path in (kept, dropped)},
         },
         manifest,
     )
-    return CleaningReport(kept.path, dropped.path, manifest, counts, report)
+    return CleaningReport(kept, dropped, manifest, counts, report)

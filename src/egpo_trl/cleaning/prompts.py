@@ -27,7 +27,6 @@ class JudgePrompts:
         return hashlib.sha256(json.dumps([self.system, self.user]).encode()).hexdigest()
 
     def render(self, row: Mapping[str, Any], candidate: Candidate) -> list[dict[str, str]]:
-        """Messages that ask for a verdict."""
         user = Template(self.user).substitute(
             conversation=render_conversation(row["prompt"]),
             tools=row.get("tools") or "[]",
@@ -54,7 +53,6 @@ def _read(field: str, path: str | None, packaged: str) -> str:
 
 
 def load_prompts(system_file: str | None = None, user_file: str | None = None) -> JudgePrompts:
-    """Load the prompt files of the judge."""
     system = _read("system_prompt_file", system_file, "system.txt")
     user = _read("user_prompt_file", user_file, "user.txt")
     template = Template(user)

@@ -1,9 +1,11 @@
-"""Writes what a cleaning run did as one HTML page: counts, dropped rows with their reasons, corrections side by side."""
+"""Reports a cleaning run: counts in the form of the paper's Table 2, and an HTML page with samples of rows."""
 
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,37 @@ from typing import Any
 from jinja2 import Environment
 
 from ..utils.files import write_text
+from ..utils.table import Table
 
 _SAMPLES = 5  # of each reason, of corrections and of kept rows
 _MAX_TEXT = 4000  # characters of one text
 # Control characters, and those that show a text in another order.
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@dataclass
+class StageCount:
+    """Rows that passed a stage, those that it changed, and those that it dropped, by reason."""
+
+    rows: int = 0
+    corrected: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form, with the most frequent reason first and equal ones by name."""
+        reasons = sorted(self.dropped.items(), key=lambda item: (-item[1], item[0]))
+        return {"rows": self.rows, "corrected": self.corrected, "dropped": dict(reasons)}
+
+
+def counts_table(counts: dict[str, dict[str, Any]], titles: dict[str, str]) -> Table:
+    """The summary table of a run: a line for each stage, and below it one for each reason."""
+    whole = max(1, next(iter(counts.values()))["rows"])
+    lines: list[list[str]] = []
+    for stage, count in counts.items():
+        numbers = [f"{number:,}" if number else "" for number in (count["corrected"], sum(count["dropped"].values()))]
+        lines.append([titles[stage], f"{count['rows']:,}", f"{100 * count['rows'] / whole:.2f} %", *numbers])
+        lines += [[f"  {reason}", "", "", "", f"{number:,}"] for reason, number in count["dropped"].items()]
+    return Table(["stage", "rows", "of input", "corrected", "dropped"], lines)
 
 
 class Samples:
@@ -35,9 +63,19 @@ class Samples:
         if place < _SAMPLES:
             group[place : place + 1] = [{"row": dict(row), **shown}]
 
-    def of(self, stage: str, reason: str) -> list[dict[str, Any]]:
-        """Samples of a stage and reason."""
-        return self.groups.get((stage, reason), [])
+    def shown(self, stage: str, reason: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": row.get("id"),
+                "detail": sample.get("detail"),
+                "messages": _messages(row.get("prompt")),
+                "tools": _names(row.get("tools")),
+                "answer": _answer(row),
+                "before": _answer(sample["before"]) if "before" in sample else None,
+            }
+            for sample in self.groups.get((stage, reason), [])
+            for row in (sample["row"],)
+        ]
 
 
 def write_report(
@@ -48,45 +86,18 @@ def write_report(
     environment.filters["text"] = _text
     template = (files(__package__) / "templates" / "report.html.jinja").read_text(encoding="utf-8")
     dropped = [
-        {
-            "stage": titles[stage],
-            "reason": reason,
-            "count": number,
-            "samples": [_shown(sample) for sample in samples.of(stage, reason)],
-        }
+        {"stage": titles[stage], "reason": reason, "count": number, "samples": samples.shown(stage, reason)}
         for stage, count in counts.items()
         for reason, number in count["dropped"].items()
     ]
-    whole = max(1, next(iter(counts.values()))["rows"])
     page = environment.from_string(template).render(
         name=dataset_name,
-        stages=[
-            {
-                **count,
-                "title": titles[stage],
-                "share": 100 * count["rows"] / whole,
-                "lost": sum(count["dropped"].values()),
-            }
-            for stage, count in counts.items()
-        ],
+        stages=[{**count, "title": titles[stage]} for stage, count in counts.items()],
         dropped=dropped,
-        corrected=[_shown(sample) for sample in samples.of("llm", "corrected")],
-        kept=[_shown(sample) for sample in samples.of("kept", "kept")],
+        corrected=samples.shown("llm", "corrected"),
+        kept=samples.shown("kept", "kept"),
     )
     write_text(page, path)
-
-
-def _shown(sample: Mapping[str, Any]) -> dict[str, Any]:
-    row = sample["row"]
-    before = sample.get("before")
-    return {
-        "id": row.get("id"),
-        "detail": sample.get("detail"),
-        "messages": _messages(row.get("prompt")),
-        "tools": _names(row.get("tools")),
-        "answer": _answer(row),
-        "before": None if before is None else _answer(before),
-    }
 
 
 def _messages(prompt: Any) -> list[tuple[str, str]]:
@@ -99,10 +110,8 @@ def _messages(prompt: Any) -> list[tuple[str, str]]:
             shown.append(("?", str(message)))
             continue
         calls = message.get("tool_calls")
-        written = json.dumps(calls, ensure_ascii=False, default=str) if calls else ""
-        content = message.get("content")
-        text = content if isinstance(content, str) else "" if content is None else str(content)
-        shown.append((str(message.get("role")), "\n".join(part for part in (text, written) if part)))
+        parts = (message.get("content") or "", json.dumps(calls, ensure_ascii=False, default=str) if calls else "")
+        shown.append((str(message.get("role")), "\n".join(str(part) for part in parts if part)))
     return shown
 
 
@@ -125,7 +134,7 @@ def _answer(row: Mapping[str, Any]) -> str:
         return str(reference)
     if calls:
         return "\n".join(json.dumps(call, ensure_ascii=False) for call in calls)
-    return str(row.get("answer") or "(a text that nobody wrote down)")
+    return str(row.get("answer") or "(a text that is not known)")
 
 
 def _text(value: Any) -> str:

@@ -45,13 +45,7 @@ class Verdict:
 
 
 def parse_verdict(text: str, judged: Candidate, names: Collection[str] = ()) -> Verdict:
-    """
-    Read a reply of the judge.
-
-    A leading think block and a Markdown fence around the object are allowed; the object itself is strict JSON with the
-    keys `correct`, `reason` and `corrected` and no other. Where the answer is right, `corrected` may be missing, empty
-    or the answer itself.
-    """
+    """Read a reply of the judge: strict JSON, after a think block or in a Markdown fence."""
     split = split_completion(text, "optional")
     if split.reason is not None:
         raise InvalidVerdict(f"the reply breaks off in its chain of thought ({split.reason})")

@@ -50,7 +50,7 @@ def convert_arguments(parser: argparse.ArgumentParser) -> None:
 
 def convert(call: Call) -> None:
     """Convert a function-calling data set to canonical rows."""
-    from ..data.converting import describe, write_rows
+    from ..data.converting import write_conversion
     from ..data.sources import FIELD_OPTIONS, UnknownFormat
     from ..data.sources import convert as convert_rows
 
@@ -73,10 +73,10 @@ def convert(call: Call) -> None:
                 on_skip=lambda skipped: print(f"skipped {skipped}", file=sys.stderr),
                 **{name: value for name, value in given.items() if value is not None},
             )
-            print(f"format: {describe(conversion)}")
+            print("format:", "; ".join(f"{source}: {why}" for source, why in conversion.found.items()))
         except UnknownFormat as error:
             raise Failure(f"egpo-trl convert: {error}", WRONG_USAGE) from None
-        print(write_rows(conversion, options.output))
+        print(write_conversion(conversion, options.output))
 
 
 def tools_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +135,8 @@ def split_arguments(parser: argparse.ArgumentParser) -> None:
 def split(call: Call) -> None:
     """Split rows by prompt into two files: rows with the same prompt stay together."""
     from ..data.loading import load_rows, split_by_prompt
-    from ..runs.held_out import HELD_OUT_FILE, few_rows_warning, write_rows
+    from ..runs.held_out import HELD_OUT_FILE, few_rows_warning
+    from ..utils.files import write_rows
 
     options = call.options
     with one_message("split"):
@@ -143,7 +144,7 @@ def split(call: Call) -> None:
         parts = split_by_prompt(rows, options.validation_share, options.seed)
         paths = [options.output_dir / name for name in ("train.jsonl", HELD_OUT_FILE)]
         for path, part in zip(paths, parts, strict=True):
-            write_rows(part, path)
+            write_rows(part, path, part.features)
             print(f"{len(part):,} rows: {path}")
         for warning in few_rows_warning(len(parts[1])):
             print(f"note: {warning}")

@@ -1,8 +1,4 @@
-"""Validators of arguments, compiled from the JSON schemas of functions; schemas are hostile input.
-
-Only keywords whose cost is bounded are kept: no regular expressions, no remote references. Local references are
-written out, so that a schema cannot refer to itself for ever.
-"""
+"""Compiles JSON schemas of functions into validators of arguments; bounds what hostile schemas can cost."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -55,15 +51,10 @@ class Reason(str):
     detail: str
 
     def __new__(cls, reason: str, detail: str) -> "Reason":
-        made = super().__new__(cls, reason)
-        made.detail = _shortened(detail)
+        made, half = super().__new__(cls, reason), _MAX_MESSAGE // 2
+        # Its beginning says where, its end why.
+        made.detail = detail if len(detail) <= _MAX_MESSAGE else f"{detail[:half]} … {detail[-half:]}"
         return made
-
-
-def _shortened(text: str) -> str:
-    """A text of bounded length: its beginning, which says where, and its end, which says why."""
-    half = _MAX_MESSAGE // 2
-    return text if len(text) <= _MAX_MESSAGE else f"{text[:half]} … {text[-half:]}"
 
 
 def _told(name: str, error: Any) -> str:
@@ -76,9 +67,7 @@ def _told(name: str, error: Any) -> str:
 
 
 class Arguments:
-    """
-    Checks the arguments of one function; raises [`InvalidSchema`] for a schema that is malformed, too large or too deep.
-    """
+    """Checks the arguments of one function; raises [`InvalidSchema`] for a schema that is malformed or too large."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         compiler = _Compiler(schema)

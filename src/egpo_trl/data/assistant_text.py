@@ -1,20 +1,16 @@
-"""Reads an assistant message: calls in any syntax that data sets write them in, or a text without a trace of one.
-
-A call that is not seen becomes a row whose right answer is said to be text. So what looks like a call and cannot be read
-as one is an error.
-"""
+"""Reads an assistant message: calls in any syntax that data sets write; an unreadable call is an error, never a text."""
 
 import re
 from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
-from ..tool_calls.calls import MAX_CALLS, InvalidJSON, State, ToolCall, call_from_object, decode_json, load_json
+from ..tool_calls.calls import MAX_CALLS, InvalidJSON, State, ToolCall, call_from_object, load_json
 from ..tool_calls.named_calls import read_named_calls
 from ..tool_calls.syntaxes import SYNTAX_BY_NAME
 from ..tool_calls.syntaxes.hermes import read_hermes
-from ..tool_calls.syntaxes.pythonic import read_literal
 from ..tool_calls.thinking import split_completion
+from .function_text import load_value
 
 # Keys under which data sets write the name and the arguments of a call, the usual ones first.
 NAME_KEYS = ("name", "function", "tool", "tool_name", "function_name", "api", "api_name", "action")
@@ -44,15 +40,7 @@ _MAX_PLACES = 1000  # in a text that are compared with the names of the function
 
 
 def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, ...], str]:
-    """
-    Calls and text of an assistant message.
-
-    Calls are read in tags (`<tool_call>`, `<TOOLCALL>`, `<call>` and their kind: JSON, a list of it, Python literals),
-    after `[TOOL_CALLS]`, `<|python_tag|>` and Glaive's `<functioncall>`, as `Action:` with `Action Input:`, and, where
-    they are all of the message but a code fence and call functions of the record, as JSON or as `[f(a=1)]`; also in the
-    syntaxes of models that mark calls with tokens of their own and write arguments as JSON. A think block before them is
-    left out, as is the thought before an `<answer>`, `<final>` or `Final Answer:`.
-    """
+    """Calls and text of an assistant message, without its thought; raises `ValueError` for a call that cannot be read."""
     said = split_completion(text, "optional")
     if said.reason is not None:
         raise ValueError(f"holds a think block that cannot be read ({said.reason})")
@@ -71,10 +59,7 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
 
 
 def looks_like_call(text: str, names: Collection[str]) -> bool:
-    """
-    Whether a text holds a call or a piece of one: a tag or token that marks calls, JSON with the keys `name` and
-    `arguments`, or a function of the record with arguments.
-    """
+    """Whether a text contains a call or a fragment of one: marks, keys, or a function of the record with arguments."""
     if _MARKER.search(text) or all(key.search(text) for key in _CALL_KEYS):
         return True
     found: list[str] = []
@@ -164,14 +149,9 @@ def _react(text: str) -> tuple[tuple[ToolCall, ...], str]:
     if more:
         raise ValueError("holds a call that cannot be read: several actions, with what was seen between them")
     try:
-        arguments, end = decode_json(given) if given else ({}, 0)
-        if given[end:].strip():
-            raise InvalidJSON("there is text after the action's input")
+        arguments = load_value(given) if given else {}
     except InvalidJSON as error:
-        try:
-            arguments = _literal_or_raise(given, error)
-        except ValueError as told:
-            raise ValueError(f"holds a call that cannot be read: {told}") from None
+        raise ValueError(f"holds a call that cannot be read: {error}") from None
     if not isinstance(arguments, dict):
         raise ValueError("holds a call that cannot be read: the action's input must be a JSON object")
     return (ToolCall(found[1].strip(), arguments),), text[: found.start()].strip().removeprefix("Thought:").strip()
@@ -213,24 +193,14 @@ def _inner(call: Any) -> Any:
 
 def _value(text: str) -> Any:
     """A call as JSON, as a Python literal, or as Glaive writes it: arguments as JSON between single quotes."""
-    try:
-        return load_json(text)
-    except InvalidJSON as error:
-        glaive = _GLAIVE_CALL.fullmatch(text.strip())
-        if glaive is not None:
-            return {"name": glaive[1], "arguments": load_json(glaive[2].replace("\\'", "'"))}
-        return _literal_or_raise(text, error)
-
-
-def _literal_or_raise(text: str, error: ValueError) -> Any:
-    try:
-        return read_literal(text.strip())
-    except ValueError:
-        raise error from None
+    glaive = _GLAIVE_CALL.fullmatch(text.strip())
+    if glaive is not None:
+        return {"name": glaive[1], "arguments": load_json(glaive[2].replace("\\'", "'"))}
+    return load_value(text)
 
 
 def _whole(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
-    """Calls that are all of a text; empty for anything else."""
+    """The calls of a text that contains nothing else, or no calls."""
     fenced = _FENCED.match(text)
     body = fenced[1].strip() if fenced else text
     if body.split("(", 1)[0].strip() in names:
@@ -273,13 +243,12 @@ def _holds(value: Mapping[str, Any], keys: Collection[str]) -> bool:
 
 
 def _first_of(value: Mapping[str, Any], keys: Collection[str]) -> Any:
-    """The first of some keys that holds a text, else what the first one holds."""
+    """The first value that is a text, else the value of the first key."""
     texts = (value[key] for key in keys if isinstance(value.get(key), str))
     return next(texts, value.get(next(iter(keys))))
 
 
 def call_of(value: Any) -> ToolCall:
-    """A call from its object."""
     value = _inner(load_json(value) if isinstance(value, str) else value)
     if not isinstance(value, Mapping):
         raise ValueError("a call must be an object")

@@ -15,22 +15,14 @@ REASONS = (
 )  # fmt: skip
 
 
-class _Functions:
-    """Functions of one `tools` column, each compiled when a call first needs it."""
-
-    def __init__(self, schemas: Mapping[str, Mapping[str, Any]]) -> None:
-        self.schemas = schemas
-        self._compiled: dict[str, Arguments] = {}
-
-    def arguments(self, name: str) -> Arguments:
-        if name not in self._compiled:
-            self._compiled[name] = Arguments(self.schemas[name])
-        return self._compiled[name]
-
-
 @lru_cache(maxsize=256)
-def _functions(tools: str) -> _Functions:
-    return _Functions(parse_tools(parse_row_tools(tools)))
+def _schemas(tools: str) -> Mapping[str, Mapping[str, Any]]:
+    return parse_tools(parse_row_tools(tools))
+
+
+@lru_cache(maxsize=1024)
+def _arguments(tools: str, name: str) -> Arguments:
+    return Arguments(_schemas(tools)[name])
 
 
 def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> Reason | None:
@@ -66,9 +58,9 @@ def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> Rea
     problem = row_problem(row, 0, ("prompt",))
     if problem is not None:
         return Reason("malformed_prompt", problem)
-    tools = row.get("tools")
+    tools = "[]" if row.get("tools") is None else row["tools"]
     try:
-        functions = _functions("[]" if tools is None else tools)
+        schemas = _schemas(tools)
     except (ValueError, TypeError, AttributeError) as error:
         return Reason("malformed_tools", str(error))
     try:
@@ -77,18 +69,18 @@ def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> Rea
     except ValueError as error:
         return Reason("malformed_reference", str(error))
     if not calls:
-        needed = call_needed and functions.schemas
+        needed = call_needed and schemas
         return Reason("call_needed", "the right answer is said to be a text") if needed else None
-    if not functions.schemas:
+    if not schemas:
         return Reason("call_not_needed", "the row offers no function")
     if call_needed is False:
         return Reason("call_not_needed", "the right answer is said to be a call")
     for call in calls:
-        if call.name not in functions.schemas:
-            return Reason("unknown_function", f"{call.name!r} is not one of {list(functions.schemas)}")
+        if call.name not in schemas:
+            return Reason("unknown_function", f"{call.name!r} is not one of {list(schemas)}")
     for call in calls:
         try:
-            found = functions.arguments(call.name).problem(call.arguments)
+            found = _arguments(tools, call.name).problem(call.arguments)
         except (InvalidSchema, RecursionError) as error:
             return Reason("invalid_schema", f"{call.name}: {error}")
         if found is not None:
@@ -116,7 +108,7 @@ class ASTEvaluation:
         checks (`Iterable[Callable]`, *optional*):
             Further checks of a row, each giving a reason or `None`, such as
             [`~egpo_trl.data.duplicates.Duplicates`] and [`~egpo_trl.data.leaks.BenchmarkLeaks`]. They run in order,
-            behind [`evaluate_row`], and only on rows that passed so far.
+            after [`evaluate_row`], and only on rows that passed so far.
         on_drop (`Callable`, *optional*):
             Called with each row that is dropped and the reason.
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..tool_calls.calls import InvalidJSON, ToolCall, load_json
-from ..tool_calls.syntaxes.pythonic import read_literal
+from ..tool_calls.calls import ToolCall
+from .function_text import load_value
 
 _INTEGER = re.compile(r"[+-]?(?:\d{1,18}|\d{1,3}(?:,\d{3}){1,5})")
 _NUMBER = re.compile(r"[+-]?(?:\d{1,18}|\d{1,3}(?:,\d{3}){1,5})?(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?")
@@ -51,7 +51,7 @@ def _cast(value: Any, kind: str) -> Any:
             raise ValueError
         return int(number) if kind == "integer" else number
     if kind in ("array", "object") and text is not None:
-        value = _structure(text)
+        value = load_value(text)
     if (kind == "array" and not isinstance(value, list)) or (kind == "object" and not isinstance(value, dict)):
         raise ValueError
     return value
@@ -63,10 +63,3 @@ def _number(text: str | None) -> int | float:
     if text and any(letter.isdigit() for letter in text) and _NUMBER.fullmatch(text):
         return float(text.replace(",", ""))
     raise ValueError
-
-
-def _structure(text: str) -> Any:
-    try:
-        return load_json(text)
-    except InvalidJSON:
-        return read_literal(text)

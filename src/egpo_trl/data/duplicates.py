@@ -27,7 +27,6 @@ class Duplicates:
         self._seen: set[bytes] = set()
 
     def __call__(self, row: Mapping[str, Any]) -> str | None:
-        """`"duplicate"` for a row like an earlier one, else `None`."""
         try:
             digest = row_digest(row)
         except RecursionError:
@@ -39,10 +38,7 @@ class Duplicates:
 
 
 def row_digest(row: Mapping[str, Any]) -> bytes:
-    """
-    Hash of the prompt and the functions of a row, whatever the ids of calls, the order of keys, the white space of the
-    JSON and the nulls that Arrow pads with.
-    """
+    """Hash of the prompt and functions of a row, whatever its ids, order of keys, white space and nulls."""
     prompt = json.dumps(without_ids(row.get("prompt")), sort_keys=True, default=str)
     tools = row.get("tools")
     return blake2b(prompt.encode() + _tools_digest("[]" if tools is None else str(tools)), digest_size=16).digest()

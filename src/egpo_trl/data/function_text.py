@@ -34,12 +34,23 @@ def load_long_json(text: str) -> Any:
     return value
 
 
+def load_value(text: str) -> Any:
+    """A JSON value, or one that is written as a Python literal; raises [`InvalidJSON`]."""
+    try:
+        return load_json(text)
+    except InvalidJSON as error:
+        try:
+            return read_literal(text.strip())
+        except ValueError:
+            raise error from None
+
+
 def read_functions(value: Any) -> list[dict[str, Any]]:
     """Function schemas in the form of the chat-completions API."""
     if isinstance(value, str):
         value = _values(value)
     if isinstance(value, list):
-        value = [_object(item) if isinstance(item, str) else item for item in value]
+        value = [load_value(item) if isinstance(item, str) else item for item in value]
     return to_tools(value)
 
 
@@ -68,7 +79,7 @@ def _values(text: str) -> Any:
         pieces = list(_objects(text))
         if not pieces:
             raise error
-        return [_object(piece) for piece in pieces]
+        return [load_value(piece) for piece in pieces]
 
 
 def _objects(text: str) -> Iterator[str]:
@@ -90,13 +101,3 @@ def _objects(text: str) -> Iterator[str]:
                 found.append(text[start:end])
     if depth == 0 and _BETWEEN.fullmatch(text, end):
         yield from found
-
-
-def _object(text: str) -> Any:
-    try:
-        return load_json(text)
-    except InvalidJSON as error:
-        try:
-            return read_literal(text)
-        except ValueError:
-            raise error from None

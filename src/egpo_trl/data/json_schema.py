@@ -1,16 +1,15 @@
-"""Function schemas in every spelling that data sets use, mapped to JSON Schema and to the form of the chat-completions
-API: `dict` and `float` of BFCL, Python annotations such as `List[str]`, and `str, optional` of xLAM.
-"""
+"""Maps function schemas in every spelling that data sets use to JSON Schema in the form of the chat-completions API."""
 
+import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from ..tool_calls.calls import MAX_DEPTH, load_json
 
 _MAX_SPELLING = 500  # characters of a type's spelling; a longer one describes nothing that can be checked
-_TYPES: dict[str, str | None] = {
+_TYPES: dict[str, str] = {
     **dict.fromkeys("string str char character text date datetime time bytes".split(), "string"),
     **dict.fromkeys("integer int long short byte bigint int32 int64".split(), "integer"),
     **dict.fromkeys("number float double decimal float32 float64 numeric".split(), "number"),
@@ -23,7 +22,6 @@ _UNIONS = ("union", "anyof", "oneof")
 _NOTE = re.compile(
     r"\s*(?:,\s*(optional|required|default\b.*)|\((optional|required)\))\s*$", re.IGNORECASE | re.DOTALL
 )
-_GENERIC = re.compile(r"(?:\w+\.)*(\w+)\s*(?:\[(.*)\]|<(.*)>)", re.DOTALL)
 _LEAF_KEYS = {"type", "description", "enum", "default"}
 _SUBSCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
 
@@ -51,110 +49,87 @@ def _parse_type(spelling: str) -> tuple[dict[str, Any], bool]:
     while (note := _NOTE.search(text)) is not None:
         optional = optional or (note[1] or note[2]).lower() != "required"
         text = text[: note.start()]
-    return _annotation(text, 0), optional or re.match(r"(?:typing\.)?Optional\s*\[", text) is not None
+    return _annotation(text), optional or re.match(r"(?:typing\.)?Optional\s*\[", text) is not None
 
 
-def _annotation(text: str, depth: int) -> dict[str, Any]:
-    """Schema of an annotation without notes."""
-    text = text.strip()
-    if depth > MAX_DEPTH or not text:
+def _annotation(text: str) -> dict[str, Any]:
+    """Schema of an annotation without notes, read by Python's own parser."""
+    text = re.sub(r"^(?:list|array) of (\w+?)s?$", r"list[\1]", text.strip(), flags=re.IGNORECASE)
+    text = text.replace("<", "[").replace(">", "]").replace("[]", "[()]")  # generics of Java; `string[]` of TypeScript
+    try:
+        return _schema_of(ast.parse(text, mode="eval").body, 0)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         return {}
-    for separator in ("|", " or ", "/"):
-        parts = list(_split(text, separator))
-        if len(parts) > 1:
-            return _union(parts, depth)
-    if text.endswith("[]"):  # `string[]` of TypeScript and Java
-        item = _annotation(text[:-2], depth + 1)
-        return {"type": "array", **({"items": item} if item else {})}
-    listed = re.fullmatch(r"(?:list|array) of (\w+)", text, re.IGNORECASE)
-    if listed:
-        item = _annotation(listed[1], depth + 1) or _annotation(listed[1].removesuffix("s"), depth + 1)
-        return {"type": "array", **({"items": item} if item else {})}
-    generic = _GENERIC.fullmatch(text)
-    if generic is None:
-        name = text.rsplit(".", 1)[-1].lower()
-        return {"type": _TYPES[name]} if _TYPES.get(name) else {}
-    arguments = generic[3] if generic[2] is None else generic[2]
-    return _generic(generic[1].lower(), [part.strip() for part in _split(arguments, ",")], depth)
 
 
-def _generic(name: str, arguments: list[str], depth: int) -> dict[str, Any]:
-    if name == "optional":
-        return _union([*arguments, "None"], depth)
-    if name in _UNIONS:
-        return _union(arguments, depth)
-    if name == "annotated":
-        return _annotation(arguments[0], depth + 1)
+def _schema_of(node: ast.expr, depth: int) -> dict[str, Any]:
+    if depth > MAX_DEPTH:
+        return {}
+    match node:
+        case ast.Constant(value=None):
+            return {"type": "null"}
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return {"type": _TYPES[name.lower()]} if name.lower() in _TYPES else {}
+        case ast.BinOp(op=ast.BitOr() | ast.Div()) | ast.BoolOp(op=ast.Or()):
+            return _union([_schema_of(part, depth + 1) for part in _alternatives(node)])
+        case ast.Subscript(value=kind, slice=ast.Tuple(elts=[])):
+            item = _schema_of(kind, depth + 1)
+            return {"type": "array", **({"items": item} if item else {})}
+        case ast.Subscript(value=ast.Name(id=name) | ast.Attribute(attr=name)):
+            parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            return _generic(name.lower(), parts, depth)
+    return {}
+
+
+def _alternatives(node: ast.expr) -> list[ast.expr]:
+    match node:
+        case ast.BinOp(op=ast.BitOr() | ast.Div()):
+            return [*_alternatives(node.left), *_alternatives(node.right)]
+        case ast.BoolOp(op=ast.Or()):
+            return [part for value in node.values for part in _alternatives(value)]
+    return [node]
+
+
+def _generic(name: str, parts: list[ast.expr], depth: int) -> dict[str, Any]:
     if name == "literal":
-        values = [_literal(argument) for argument in arguments]
+        values = [_literal(part) for part in parts]
         return {"enum": values, **({"type": "string"} if all(isinstance(value, str) for value in values) else {})}
+    kinds = [
+        _schema_of(part, depth + 1) for part in parts if not (isinstance(part, ast.Constant) and part.value is ...)
+    ]
+    if name in ("optional", *_UNIONS):
+        return _union([*kinds, {"type": "null"}] if name == "optional" else kinds)
+    if name == "annotated":
+        return kinds[0]
     kind = _TYPES.get(name)
     schema: dict[str, Any] = {"type": kind} if kind else {}
-    if kind == "array":
-        kinds = [_annotation(argument, depth + 1) for argument in arguments if argument != "..."]
-        if kinds and kinds[0] and all(item == kinds[0] for item in kinds):
-            schema["items"] = kinds[0]
-    elif kind == "object" and len(arguments) == 2:
-        values_schema = _annotation(arguments[1], depth + 1)
-        if values_schema:
-            schema["additionalProperties"] = values_schema
+    if kind == "array" and kinds and kinds[0] and all(item == kinds[0] for item in kinds):
+        schema["items"] = kinds[0]
+    elif kind == "object" and len(kinds) == 2 and kinds[1]:
+        schema["additionalProperties"] = kinds[1]
     return schema
 
 
-def _literal(text: str) -> Any:
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        return text[1:-1]
-    if text in ("True", "False", "None"):
-        return {"True": True, "False": False, "None": None}[text]
-    return int(text) if re.fullmatch(r"-?\d{1,18}", text) else text
+def _literal(node: ast.expr) -> Any:
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        return ast.unparse(node)
+    return value if isinstance(value, str | int | None) else ast.unparse(node)
 
 
-def _union(parts: Iterable[str], depth: int) -> dict[str, Any]:
+def _union(kinds: list[dict[str, Any]]) -> dict[str, Any]:
     """Simple types become a list of types, others `anyOf`; a union with a type that nothing is known of is anything."""
-    branches: list[dict[str, Any]] = []
-    for part in parts:
-        branch = _annotation(part, depth + 1)
-        if not branch:
-            return {}
-        if branch not in branches:
-            branches.append(branch)
-    if len(branches) == 1:
-        return branches[0]
+    branches = [kind for place, kind in enumerate(kinds) if kind not in kinds[:place]]
+    if len(branches) < 2 or {} in branches:
+        return {} if {} in branches or not branches else branches[0]
     if all(branch.keys() == {"type"} and isinstance(branch["type"], str) for branch in branches):
         return {"type": [branch["type"] for branch in branches]}
     return {"anyOf": branches}
 
 
-def _split(text: str, separator: str) -> Iterator[str]:
-    """Parts of a text between separators that stand outside of brackets and quotes."""
-    start = depth = position = 0
-    quote = ""
-    while position < len(text):
-        letter = text[position]
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        elif letter in "[(<":
-            depth += 1
-        elif letter in "])>":
-            depth -= 1
-        elif depth == 0 and text.startswith(separator, position):
-            yield text[start:position]
-            position += len(separator)
-            start = position
-            continue
-        position += 1
-    yield text[start:]
-
-
 def to_json_schema(schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
-    """
-    A schema of one value in JSON Schema's spelling.
-
-    Nulls go, but for a default; a boolean `required` of a property moves to the list of its object; the `enum` of an
-    array that lists no arrays describes the items.
-    """
+    """A schema in JSON Schema's spelling: a boolean `required` moves to its object, the `enum` of an array to its items."""
     if depth > MAX_DEPTH:
         raise ValueError("a schema is nested too deeply")
     if schema.keys() <= _LEAF_KEYS and isinstance(schema.get("type"), str):  # most places of most schemas
@@ -190,7 +165,7 @@ def _type_keyword(value: Any) -> dict[str, Any]:
         return {"type": simple} if simple is not None else parse_type(value)[0]
     if isinstance(value, list):
         names = [item for item in value if isinstance(item, str)]
-        return _union(names, 0) if names else {}
+        return _union([_annotation(name) for name in names])
     return {}
 
 

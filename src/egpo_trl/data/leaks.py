@@ -60,7 +60,6 @@ class BenchmarkLeaks:
                 self._index.setdefault(shingle, []).append(number)
 
     def __call__(self, row: Mapping[str, Any]) -> str | None:
-        """`"benchmark_leak"` for a row with a leaked message, else `None`."""
         return "benchmark_leak" if self.find(row) is not None else None
 
     def find(self, row: Mapping[str, Any]) -> tuple[str, float] | None:

@@ -92,7 +92,7 @@ def _records(name: str, columns: Collection[str], version: Any) -> Iterator[dict
 
 
 def _as_text(feature: Any) -> Any:
-    """A feature with strings where it has times."""
+    """The feature with timestamps replaced by strings."""
     if isinstance(feature, dict):
         return {name: _as_text(item) for name, item in feature.items()}
     if isinstance(feature, List):

@@ -29,12 +29,10 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """Name of the function."""
         return str(self.schema["function"]["name"])
 
 
 def read_operations(document: Any) -> list[Operation]:
-    """Operations of a document."""
     paths = document.get("paths") if isinstance(document, Mapping) else None
     if not isinstance(paths, Mapping) or not paths:
         raise ValueError("is not an OpenAPI document: it has no 'paths'")
@@ -97,10 +95,12 @@ def _operation(
         else:
             whole_body = True
             add(BODY, BODY, schema, body.get("required") is True)
+    given = described.get("operationId")
+    name = given if isinstance(given, str) and given.strip() else f"{method}{path}"
     texts = [described.get(key) for key in ("summary", "description")]
     description = "\n".join(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text.strip()))
     function = {
-        "name": _name(described.get("operationId"), method, path),
+        "name": re.sub(r"[^\w.-]+", "_", name).strip("_"),
         "description": description[:_MAX_DESCRIPTION],
         "parameters": {"type": "object", "properties": properties, "required": required},
     }
@@ -133,11 +133,6 @@ def _schema_of(resolver: "_Resolver", parameter: Mapping[str, Any]) -> dict[str,
     return {**({"description": described} if isinstance(described, str) else {}), **written}
 
 
-def _name(operation_id: Any, method: str, path: str) -> str:
-    name = operation_id if isinstance(operation_id, str) and operation_id.strip() else f"{method}{path}"
-    return re.sub(r"[^\w.-]+", "_", name).strip("_")
-
-
 class _Resolver:
     """Follows the local references of a document; remote ones describe nothing."""
 
@@ -146,7 +141,7 @@ class _Resolver:
         self._num_nodes = 0
 
     def resolve(self, value: Any) -> Any:
-        """A value, or what its reference leads to."""
+        """The value, with its reference followed."""
         for _ in range(_MAX_REFERENCES):
             reference = value.get("$ref") if isinstance(value, Mapping) else None
             if not isinstance(reference, str):

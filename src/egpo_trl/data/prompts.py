@@ -78,17 +78,13 @@ def _paper_history(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
             role, content = "user", f"<tool_response>\n{text_of(content)}\n</tool_response>"
         calls = message.get("tool_calls") or []
         if calls:
-            content = "\n".join(filter(None, (text_of(content), _write_history_calls(calls))))
+            content = "\n".join(filter(None, (text_of(content), f"[{', '.join(map(_write_history_call, calls))}]")))
         last = written[-1] if written else {}
         if role == last.get("role") and not kept and isinstance(content, str) and isinstance(last["content"], str):
             last["content"] += f"\n{content}"
         else:
             written.append({"role": role, "content": content, **kept})
     return written
-
-
-def _write_history_calls(calls: Sequence[Mapping[str, Any]]) -> str:
-    return f"[{', '.join(map(_write_history_call, calls))}]"
 
 
 def _write_history_call(call: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ Record = Mapping[str, Any]
 
 
 def check_exists(name_or_path: str) -> None:
-    """Raise `FileNotFoundError` where a name that looks like a file is none."""
+    """Raise `FileNotFoundError` if a name that looks like a file does not exist."""
     path = Path(name_or_path)
     if not path.exists() and (path.is_absolute() or path.suffix in (*_JSON, *_TABLES)):
         raise FileNotFoundError(f"there is no file or folder {name_or_path!r}.")
@@ -38,29 +38,7 @@ def check_exists(name_or_path: str) -> None:
 def read_records(
     name_or_path: str, split: str = "train", config: str | None = None
 ) -> Iterator[Record | Unconvertible]:
-    """
-    Read the records of a data set in order.
-
-    JSON files are read here, since `datasets` stops at the first broken line and gives all records the fields of all
-    others; everything else is streamed by `datasets`.
-
-    Args:
-        name_or_path (`str`):
-            A file (`.jsonl`, `.json` with lines or arrays, `.parquet`, `.csv`), a folder written by
-            `Dataset.save_to_disk` or with such files, or a data set on the Hub.
-        split (`str`, *optional*, defaults to `"train"`):
-            Split of a saved data set, of one on the Hub, or of a folder: `datasets` tells the splits of its files by
-            their names and folders (`train-0.jsonl`, `test/a.json`); without such names all are `"train"`.
-        config (`str`, *optional*):
-            Configuration of a data set on the Hub.
-
-    Returns:
-        `Iterator`:
-            Records; an [`Unconvertible`] stands where one cannot be read.
-
-    Raises:
-        ValueError: If a folder or a saved data set lacks the split.
-    """
+    """Read the records of a data set in order; one that cannot be read is an [`Unconvertible`]."""
     path = Path(name_or_path)
     if path.is_file():
         return _read_file(path)
@@ -171,10 +149,7 @@ def _lines(lines: Iterable[bytes]) -> Iterator[Any]:
 
 
 def _array_elements(file: IO[str]) -> Iterator[Any]:
-    """
-    Elements of one JSON array or of several in a row, decoded as they are read. What follows a broken element cannot be
-    told apart.
-    """
+    """Elements of JSON arrays, decoded as they are read; what follows a broken element is lost."""
     buffer, position, size, inside = "", 0, _CHUNK, False
     while True:
         while position < len(buffer) and buffer[position] in " \t\r\n,\ufeff":

@@ -76,7 +76,6 @@ class PromptRenderer:
         return list(self._apply(in_form(messages, self.form), tools, tokenize=True)["input_ids"][0])
 
     def prompt_text(self, messages: Sequence[Mapping[str, Any]], tools: Tools) -> str:
-        """The prompt as text."""
         return self._render(in_form(messages, self.form), tools)
 
     def conversation(self, row: Mapping[str, Any], answer: Mapping[str, Any]) -> tuple[Messages, Messages]:
@@ -95,10 +94,7 @@ class PromptRenderer:
     def problem(
         self, row: Mapping[str, Any], tools: Tools = None, answer: Mapping[str, Any] | None = None
     ) -> Problem | None:
-        """
-        What a row loses in the template: it is rendered with a mark after each text, in each call and among the functions,
-        and a mark that is missing is something that the model would not see.
-        """
+        """What the template loses of a row: it renders the row with a mark in each part, and looks for the marks."""
         if isinstance(row["prompt"], str):
             return None
         in_prompt = _Marks("p")
@@ -171,7 +167,6 @@ class _Marks:
         return marked
 
     def tools(self, tools: Tools) -> Tools:
-        """Functions with one more that is a mark."""
         if not tools:
             return tools
         mark = self._mark(Problem("not_in_prompt", "the chat template does not show its functions"))

@@ -205,13 +205,7 @@ def check_rows(
     bad_rows: str = "error",
     columns: Collection[str] = ("prompt", "tools", "reference", "answer"),
 ) -> "Dataset":
-    """
-    The rows of a data set that pass every check, or all of them, by the policy `bad_rows` (one of [`BAD_ROWS`]).
-
-    Raises:
-        ValueError: If a column is missing, or the policy is `"error"` and a row does not pass; the message counts the rows
-            by reason and names up to five.
-    """
+    """The rows of a data set that pass every check, or all of them, by the policy `bad_rows` (one of [`BAD_ROWS`])."""
     check_columns(dataset, name, required)
     return BadRows(name, len(dataset), find_bad_rows(dataset, required, checks, columns)).apply(dataset, bad_rows)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..tool_calls.calls import ToolCall, parse_reference, parse_row_tools
 from ..tool_calls.named_calls import write_calls
+from ..utils.files import write_json_lines
 from .prompts import DEFAULT_THINK_TAGS, PROMPT_STYLES, to_messages
 from .rows import Check, Problem, check_rows
 from .template_form import in_form
@@ -25,10 +26,7 @@ NO_CALL_TEXT = "None of the available functions can answer this request."
 
 
 def lacks_answer(row: Mapping[str, Any]) -> bool:
-    """
-    Whether the right answer of a row is a text that nobody knows: its reference and its `answer` are empty, and it answers
-    no user, so that a sentence which declines would be wrong.
-    """
+    """Whether the right answer of a row is a text that is not known: it follows no user message, and `answer` is empty."""
     if (row.get("answer") or "").strip() or json.loads(row["reference"]):
         return False
     return not isinstance(row["prompt"], str) and row["prompt"][-1]["role"] != "user"
@@ -41,10 +39,7 @@ def assistant_message(
     style: str = "native",
     think_tags: Sequence[str] = DEFAULT_THINK_TAGS,
 ) -> dict[str, Any]:
-    """
-    The right answer of a row as a message: in the native style with `tool_calls` and `reasoning_content`, which the chat
-    template renders, in the paper's as text.
-    """
+    """The right answer of a row as a message: with `tool_calls` in the native style, as text in the paper's."""
     if lacks_answer(row):
         raise ValueError(
             f"row {row.get('id')!r}: the right answer is a text, and the column 'answer' does not hold it."
@@ -89,11 +84,9 @@ class Conversations:
 
     @property
     def style(self) -> str:
-        """Style of prompt and answer."""
         return self.prompt_style if self.renderer is None else self.renderer.style
 
     def answer(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The message that is trained on."""
         if isinstance(row["prompt"], str):
             raise ValueError(f"row {row.get('id')!r}: SFT needs messages, and this prompt is a rendered string.")
         if self.thought_column is not None and self.thought_column not in row:
@@ -105,10 +98,7 @@ class Conversations:
         return assistant_message(row, thought, self.no_call_text, self.style, tags)
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """
-        A conversation: `prompt` and `completion`, or `messages`; in the native style with the row's `tools`, a JSON
-        string that TRL hands to the chat template, and with the template's further arguments if there are any.
-        """
+        """A conversation, as `prompt` and `completion` or as `messages`; in the native style with the row's `tools`."""
         answer = self.answer(row)
         kwargs = {}
         if self.renderer is None:
@@ -137,12 +127,7 @@ class Conversations:
     def dataset(
         self, rows: "Dataset", name: str = "the data set", checks: Sequence[Check] = (), bad_rows: str = "error"
     ) -> "Dataset":
-        """
-        All rows of a data set as conversations.
-
-        Messages are stored as JSON, since Arrow would give the arguments of all calls the same fields, filled with nulls.
-        Rows whose right answer is not known are left out with a warning, see [`lacks_answer`].
-        """
+        """Rows with a known answer as conversations; messages are stored as JSON, since Arrow would pad arguments."""
         from datasets import Features, Json, List, Value
 
         columns = rows.column_names
@@ -184,7 +169,5 @@ def save_conversations(conversations: "Dataset", path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
         conversations.to_parquet(path)
-        return
-    with path.open("w", encoding="utf-8") as file:
-        for row in conversations:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    else:
+        write_json_lines(conversations, path)

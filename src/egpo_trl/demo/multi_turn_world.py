@@ -1,12 +1,7 @@
-"""The embedded multi-turn world: requests to the three environments, and the calls that serve them step by step.
-
-Most requests need what an earlier call returns: a ticket's number, a file's folder, a company's symbol. Some leave out
-what a call needs, or ask for what the offered functions cannot do: then the right step is a question or a refusal.
-"""
+"""The embedded multi-turn world: requests to the three environments, and the calls that serve them step by step."""
 
 import json
 import random
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..environments import ENVIRONMENTS
 from ..environments.protocol import tool_schemas
-from .world import AMOUNTS, CURRENCIES, TEXTS
+from .world import AMOUNTS, CURRENCIES, TEXTS, draw_distinct
 from .world import NAMES as CUSTOMERS
 
 AGENTS = "Lars Mona Nils Olga Pavel Rosa Sven Tara".split()
@@ -79,133 +74,93 @@ def schemas(environment: str) -> dict[str, dict[str, Any]]:
 
 
 class _Task(NamedTuple):
-    """A family of requests: full wordings, wordings that lack something with what supplies it, and the steps."""
+    """
+    A family of requests: full wordings, one that lacks something with what supplies it, and the calls.
 
-    wordings: tuple[str, ...]
-    vague: tuple[tuple[str, str], ...]
-    steps: Callable[[dict[str, Any]], list[Step]]
+    A call is written as the tool and its arguments; `name=key` takes another value than the one of its name, and `*` marks
+    an argument that only an earlier result tells.
+    """
+
+    wordings: tuple[str, str]
+    calls: tuple[str, ...]
+    vague: tuple[str, str] | None = None
+
+    def steps(self, values: dict[str, Any]) -> tuple[Step, ...]:
+        steps = []
+        for tool, *words in map(str.split, self.calls):
+            pairs = [word.lstrip("*").partition("=") for word in words]
+            arguments = {name: values[key or name] for name, _, key in pairs}
+            learned = [name for word, (name, _, _) in zip(words, pairs, strict=True) if word[0] == "*"]
+            steps.append(Step(tool, arguments, tuple(learned)))
+        return tuple(steps)
 
 
-# One draw of values serves every task of an environment: `v` holds them by name.
 _FILE_TASKS = (
-    _Task(
-        ("Delete {name} in {folder}.", "In {folder}, delete {name}."),
-        (),
-        lambda v: [Step("delete_file", {"name": v["name"], "folder": v["folder"]})],
-    ),
+    _Task(("Delete {name} in {folder}.", "In {folder}, delete {name}."), ("delete_file name folder",)),
     _Task(
         ("Find {name} and delete it.", "Delete {name}, wherever it is."),
-        (),
-        lambda v: [
-            Step("find_file", {"name": v["name"]}),
-            Step("delete_file", {"name": v["name"], "folder": v["folder"]}, ("folder",)),
-        ],
+        ("find_file name", "delete_file name *folder"),
     ),
     _Task(
         ("Move {name} to {target}.", "To {target} belongs {name}, move it."),
-        (("Move {name}.", "To {target}."),),
-        lambda v: [
-            Step("find_file", {"name": v["name"]}),
-            Step("move_file", {"name": v["name"], "source": v["folder"], "target": v["target"]}, ("source",)),
-        ],
+        ("find_file name", "move_file name *source=folder target"),
+        ("Move {name}.", "To {target}."),
     ),
     _Task(
         ("Copy {name} from {folder} to {target}.", "Into {target} copy {name} of {folder}."),
-        (("Copy {name} from {folder}.", "To {target}."),),
-        lambda v: [
-            Step("read_file", {"name": v["name"], "folder": v["folder"]}),
-            Step("write_file", {"name": v["name"], "folder": v["target"], "text": v["text"]}, ("text",)),
-        ],
+        ("read_file name folder", "write_file name folder=target *text"),
+        ("Copy {name} from {folder}.", "To {target}."),
     ),
     _Task(
         ("Copy {name} to {target}.", "Put a copy of {name} into {target}."),
-        (("Copy {name}.", "To {target}."),),
-        lambda v: [
-            Step("find_file", {"name": v["name"]}),
-            Step("read_file", {"name": v["name"], "folder": v["folder"]}, ("folder",)),
-            Step("write_file", {"name": v["name"], "folder": v["target"], "text": v["text"]}, ("text",)),
-        ],
+        ("find_file name", "read_file name *folder", "write_file name folder=target *text"),
+        ("Copy {name}.", "To {target}."),
     ),
 )
 _TICKET_TASKS = (
-    _Task(
-        ("Close ticket {ticket}.", "Ticket {ticket} is solved, close it."),
-        (),
-        lambda v: [Step("close_ticket", {"ticket": v["ticket"]})],
-    ),
+    _Task(("Close ticket {ticket}.", "Ticket {ticket} is solved, close it."), ("close_ticket ticket",)),
     _Task(
         ("Close the ticket of {customer}.", "{customer} is happy, close the ticket."),
-        (),
-        lambda v: [
-            Step("find_ticket", {"customer": v["customer"]}),
-            Step("close_ticket", {"ticket": v["ticket"]}, ("ticket",)),
-        ],
+        ("find_ticket customer", "close_ticket *ticket"),
     ),
     _Task(
         ("Set the ticket of {customer} to {priority}.", "Make it {priority} for {customer}."),
-        (("Change the priority for {customer}.", "To {priority}."),),
-        lambda v: [
-            Step("find_ticket", {"customer": v["customer"]}),
-            Step("set_priority", {"ticket": v["ticket"], "priority": v["priority"]}, ("ticket",)),
-        ],
+        ("find_ticket customer", "set_priority *ticket priority"),
+        ("Change the priority for {customer}.", "To {priority}."),
     ),
     _Task(
         ("Give ticket {ticket} to the expert for {topic}.", "Somebody for {topic} must take ticket {ticket}."),
-        (("Give ticket {ticket} to an expert.", "For {topic}."),),
-        lambda v: [
-            Step("find_agent", {"topic": v["topic"]}),
-            Step("assign_ticket", {"ticket": v["ticket"], "agent": v["agent"]}, ("agent",)),
-        ],
+        ("find_agent topic", "assign_ticket ticket *agent"),
+        ("Give ticket {ticket} to an expert.", "For {topic}."),
     ),
     _Task(
         ("{customer} needs an expert for {topic}.", "Give the ticket of {customer} to the expert for {topic}."),
-        (("{customer} needs an expert.", "For {topic}."),),
-        lambda v: [
-            Step("find_ticket", {"customer": v["customer"]}),
-            Step("find_agent", {"topic": v["topic"]}),
-            Step("assign_ticket", {"ticket": v["ticket"], "agent": v["agent"]}, ("ticket", "agent")),
-        ],
+        ("find_ticket customer", "find_agent topic", "assign_ticket *ticket *agent"),
+        ("{customer} needs an expert.", "For {topic}."),
     ),
 )
 _TRADING_TASKS = (
     _Task(
         ("Buy {shares} {symbol}.", "Of {symbol}, buy {shares}."),
-        (("Buy some {symbol}.", "{shares} of them."),),
-        lambda v: [Step("buy", {"symbol": v["symbol"], "shares": v["shares"]})],
+        ("buy symbol shares",),
+        ("Buy some {symbol}.", "{shares} of them."),
     ),
     _Task(
         ("Buy {shares} shares of {company}.", "I want {shares} {company} shares."),
-        (("Buy shares of {company}.", "{shares} of them."),),
-        lambda v: [
-            Step("find_symbol", {"company": v["company"]}),
-            Step("buy", {"symbol": v["symbol"], "shares": v["shares"]}, ("symbol",)),
-        ],
+        ("find_symbol company", "buy *symbol shares"),
+        ("Buy shares of {company}.", "{shares} of them."),
     ),
     _Task(
         ("Cancel the order for {symbol}.", "I no longer want the order for {symbol}."),
-        (),
-        lambda v: [
-            Step("find_order", {"symbol": v["symbol"]}),
-            Step("cancel_order", {"order": v["order"]}, ("order",)),
-        ],
+        ("find_order symbol", "cancel_order *order"),
     ),
     _Task(
         ("Cancel the order for {company}.", "Forget the order for {company}."),
-        (),
-        lambda v: [
-            Step("find_symbol", {"company": v["company"]}),
-            Step("find_order", {"symbol": v["symbol"]}, ("symbol",)),
-            Step("cancel_order", {"order": v["order"]}, ("order",)),
-        ],
+        ("find_symbol company", "find_order *symbol", "cancel_order *order"),
     ),
     _Task(
         ("Sell everything of {company}.", "Get rid of all {company} shares."),
-        (),
-        lambda v: [
-            Step("find_symbol", {"company": v["company"]}),
-            Step("get_holding", {"symbol": v["symbol"]}, ("symbol",)),
-            Step("sell", {"symbol": v["symbol"], "shares": v["held"]}, ("symbol", "shares")),
-        ],
+        ("find_symbol company", "get_holding *symbol", "sell *symbol *shares=held"),
     ),
 )
 
@@ -260,14 +215,6 @@ KINDS = ("one step", "two steps", "three steps", "follow-up", "missing parameter
 _KIND_WEIGHTS = (15, 35, 25, 8, 9, 8)
 _STEPS = {"one step": 1, "two steps": 2, "three steps": 3}
 
-# What stands for a value that nobody looked up: the values that an argument takes, by its name.
-POOLS: dict[str, tuple[Any, ...]] = {
-    "name": tuple(FILES), "folder": tuple(FOLDERS), "source": tuple(FOLDERS), "target": tuple(FOLDERS),
-    "text": tuple(TEXTS), "customer": tuple(CUSTOMERS), "ticket": NUMBERS, "order": NUMBERS, "topic": tuple(TOPICS),
-    "agent": tuple(AGENTS), "priority": ("low", "high"), "company": tuple(COMPANIES), "symbol": tuple(SYMBOLS),
-    "shares": SHARES,
-}  # fmt: skip
-
 
 def make_scenario(rng: random.Random) -> Scenario:
     """Draw a scenario: its kind, its request, the state that it meets, and the functions on offer."""
@@ -278,12 +225,12 @@ def make_scenario(rng: random.Random) -> Scenario:
         draw, tasks = _WORLDS[environment]
         task = rng.choice(tasks)
         values, state = draw(rng)
-        steps = tuple(task.steps(values))
+        steps = task.steps(values)
         if (task.vague or not needs_vague) and len(steps) == _STEPS.get(kind, len(steps)):
             break
     turns: tuple[str, ...] = (rng.choice(task.wordings),)
     if needs_vague:
-        turns = rng.choice(task.vague)[: 2 if kind == "follow-up" else 1]
+        turns = rng.choice([task.vague or turns])[: 2 if kind == "follow-up" else 1]
     needed = list(dict.fromkeys(step.tool for step in steps))
     scenario = Scenario(environment, state, tuple(turn.format(**values) for turn in turns), steps, (), DONE, kind)
     if kind == "missing parameter":
@@ -298,32 +245,17 @@ def make_scenario(rng: random.Random) -> Scenario:
     return replace(scenario, tools=tuple(offered))
 
 
-def is_held_out(scenario: Scenario) -> bool:
-    """A fifth of all texts, by a checksum: what the user says is never the same in both splits, whatever the seeds."""
-    return zlib.crc32(scenario.turns[0].encode()) % 5 == 0
-
-
 def make_scenarios(num_rows: int, seed: int, split: str) -> list[Scenario]:
-    """Draw scenarios of one split."""
-    if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    """Draw scenarios of one split; what the user says is never the same in both."""
     rng = random.Random(f"multi-turn-{split}-{seed}")
-    scenarios: dict[tuple[Any, ...], Scenario] = {}
-    while len(scenarios) < num_rows:
-        scenario = make_scenario(rng)
-        if is_held_out(scenario) == (split == "test"):
-            scenarios.setdefault((scenario.turns, json.dumps(scenario.state), scenario.tools), scenario)
-    return list(scenarios.values())
+
+    def key(scenario: Scenario) -> tuple[Any, ...]:
+        return scenario.turns, json.dumps(scenario.state), scenario.tools
+
+    return draw_distinct(num_rows, split, lambda: make_scenario(rng), lambda scenario: scenario.turns[0], key)
 
 
 def make_rows(num_rows: int, seed: int = 0, split: str = "train") -> list[dict[str, Any]]:
-    """
-    Draw multi-turn rows of one split. See [`make_scenarios`].
-
-    Returns:
-        `list[dict]`:
-            Rows with `prompt`, `tools`, `reference`, `environment`, `initial_state`, `trajectory`, `id`, `source` and
-            `kind`.
-    """
+    """Draw rows of one split: canonical, with `environment`, `initial_state`, `trajectory` and `kind`."""
     scenarios = make_scenarios(num_rows, seed, split)
     return [scenario.row(f"multi-turn-{split}-{seed}-{index}") for index, scenario in enumerate(scenarios)]

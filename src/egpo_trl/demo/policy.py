@@ -1,4 +1,4 @@
-"""Where the warm-started tiny policies lie in the installed package."""
+"""Finds the warm-started tiny policies in the installed package."""
 
 from pathlib import Path
 

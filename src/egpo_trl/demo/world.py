@@ -1,14 +1,13 @@
-"""A tiny tool world: eight tools, queries in varied wording, and the calls that answer them.
-
-Wordings name the arguments in other orders than the signatures (currencies, languages, cities and numbers are easily
-swapped), leave optional arguments out, ask for two things at once, or ask for what no listed tool can do.
-"""
+"""The embedded world: eight tools, queries that name arguments in varied order, and the calls that answer them."""
 
 import json
 import random
 import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+Drawn = TypeVar("Drawn")
 
 CITIES = "Berlin Cairo Delhi Lima London Madrid Oslo Paris Prague Quito Rome Seoul Sydney Tokyo Vienna Warsaw".split()
 CURRENCIES = "AUD BRL CAD CHF CNY EUR GBP INR JPY USD".split()
@@ -28,48 +27,29 @@ NO_TOOL_ANSWER = "No listed tool fits this request."
 
 @dataclass(frozen=True)
 class Tool:
-    """A function of the world: its schema, the values its parameters take, and the wordings that ask for it.
-
-    A wording is a sentence with the parameters in braces; parameters that it does not name are left out of the call,
-    except those that it implies.
-    """
+    """A function of the world; a call leaves out the parameters that a wording neither names in braces nor implies."""
 
     name: str
     description: str
     parameters: dict[str, dict[str, Any]]
-    required: tuple[str, ...]
-    values: dict[str, tuple[Any, ...]]
-    wordings: tuple[tuple[str, dict[str, Any]], ...]  # (sentence, arguments that it implies)
+    values: dict[str, Sequence[Any]]
+    wordings: Sequence[str | tuple[str, dict[str, Any]]]  # a sentence, or one with arguments that it implies
+    optional: tuple[str, ...] = ()
+
+    @property
+    def required(self) -> list[str]:
+        return [parameter for parameter in self.parameters if parameter not in self.optional]
 
     def schema(self) -> dict[str, Any]:
-        """The function schema, in the form of the chat-completions API."""
-        parameters = {"type": "object", "properties": self.parameters, "required": list(self.required)}
+        parameters = {"type": "object", "properties": self.parameters, "required": self.required}
         function = {"name": self.name, "description": self.description, "parameters": parameters}
         return {"type": "function", "function": function}
-
-
-def _tool(
-    name: str,
-    description: str,
-    parameters: dict[str, dict[str, Any]],
-    values: dict[str, Any],
-    wordings: list[str | tuple[str, dict[str, Any]]],
-    optional: tuple[str, ...] = (),
-) -> Tool:
-    return Tool(
-        name,
-        description,
-        parameters,
-        tuple(parameter for parameter in parameters if parameter not in optional),
-        {key: tuple(value) for key, value in values.items()},
-        tuple(wording if isinstance(wording, tuple) else (wording, {}) for wording in wordings),
-    )
 
 
 _STRING, _INTEGER, _NUMBER, _BOOLEAN = ({"type": kind} for kind in ("string", "integer", "number", "boolean"))
 
 TOOLS = (
-    _tool(
+    Tool(
         "convert_currency",
         "Convert an amount of money.",
         {"amount": _NUMBER, "base": _STRING, "target": _STRING},
@@ -82,7 +62,7 @@ TOOLS = (
             "Buy {target} with {base}, {amount} of them.",
         ],
     ),
-    _tool(
+    Tool(
         "get_weather",
         "Get a weather forecast.",
         {"city": _STRING, "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]}, "days": _INTEGER},
@@ -95,7 +75,7 @@ TOOLS = (
         ],
         optional=("unit", "days"),
     ),
-    _tool(
+    Tool(
         "set_timer",
         "Set a timer.",
         {"minutes": _INTEGER, "label": _STRING},
@@ -107,14 +87,14 @@ TOOLS = (
         ],
         optional=("label",),
     ),
-    _tool(
+    Tool(
         "send_message",
         "Send a message to somebody.",
         {"recipient": _STRING, "text": _STRING},
         {"recipient": NAMES, "text": TEXTS},
         ["Tell {recipient} {text}.", "Send {text} to {recipient}.", "Write {text} in a message for {recipient}."],
     ),
-    _tool(
+    Tool(
         "play_music",
         "Play an artist.",
         {"artist": _STRING, "shuffle": _BOOLEAN},
@@ -126,7 +106,7 @@ TOOLS = (
             ("Without shuffling, put on {artist}.", {"shuffle": False}),
         ],
     ),
-    _tool(
+    Tool(
         "search_flights",
         "Search for flights.",
         {"origin": _STRING, "destination": _STRING, "passengers": _INTEGER},
@@ -139,7 +119,7 @@ TOOLS = (
         ],
         optional=("passengers",),
     ),
-    _tool(
+    Tool(
         "book_table",
         "Book a table in a restaurant.",
         {"restaurant": _STRING, "people": _INTEGER, "hour": _INTEGER},
@@ -150,7 +130,7 @@ TOOLS = (
             "Reserve at {hour} in {restaurant}, party of {people}.",
         ],
     ),
-    _tool(
+    Tool(
         "translate",
         "Translate a word.",
         {"word": _STRING, "source": _STRING, "target": _STRING},
@@ -192,7 +172,6 @@ class Query:
     requests: tuple[Request, ...]
 
     def row(self, row_id: str) -> dict[str, Any]:
-        """The canonical row, with the kind of query as an extra column."""
         reference = [{"name": request.tool.name, "arguments": request.arguments} for request in self.requests]
         return {
             "prompt": [{"role": "user", "content": self.text}],
@@ -205,8 +184,8 @@ class Query:
 
 
 def make_request(rng: random.Random, tool: Tool) -> Request:
-    """Draw a wording of a tool and the values in it."""
-    sentence, implied = rng.choice(tool.wordings)
+    wording = rng.choice(tool.wordings)
+    sentence, implied = wording if isinstance(wording, tuple) else (wording, {})
     named = sorted((p for p in tool.values if "{" + p + "}" in sentence), key=lambda p: sentence.index("{" + p + "}"))
     values: dict[str, Any] = {}
     for parameter in named:
@@ -218,7 +197,6 @@ def make_request(rng: random.Random, tool: Tool) -> Request:
 
 
 def make_query(rng: random.Random) -> Query:
-    """Draw a query: its kind, its requests and its candidate tools."""
     kind = rng.choices(KINDS, _KIND_WEIGHTS)[0]
     asked = rng.sample(TOOLS, 2 if kind == "two calls" else 1)
     requests = [make_request(rng, tool) for tool in asked]
@@ -232,31 +210,27 @@ def make_query(rng: random.Random) -> Query:
     return Query(text, kind, tuple(tools), () if kind == "no tool" else tuple(requests))
 
 
-def is_held_out(query: Query) -> bool:
-    """A fifth of all texts, by a checksum of the text: no query is in both splits, whatever the seeds."""
-    return zlib.crc32(query.text.encode()) % 5 == 0
+def draw_distinct(
+    num_rows: int, split: str, draw: Callable[[], Drawn], text: Callable[[Drawn], str], key: Callable[[Drawn], Any]
+) -> list[Drawn]:
+    """Draw things of one split that differ by `key`; the checksum of the text holds out a fifth, whatever the seeds."""
+    if split not in ("train", "test"):
+        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    found: dict[Any, Drawn] = {}
+    while len(found) < num_rows:
+        drawn = draw()
+        if (zlib.crc32(text(drawn).encode()) % 5 == 0) == (split == "test"):
+            found.setdefault(key(drawn), drawn)
+    return list(found.values())
 
 
 def make_queries(num_rows: int, seed: int, split: str) -> list[Query]:
     """Draw different queries of one split."""
-    if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
     rng = random.Random(f"{split}-{seed}")
-    queries: dict[str, Query] = {}
-    while len(queries) < num_rows:
-        query = make_query(rng)
-        if is_held_out(query) == (split == "test"):
-            queries.setdefault(query.text, query)
-    return list(queries.values())
+    return draw_distinct(num_rows, split, lambda: make_query(rng), lambda query: query.text, lambda query: query.text)
 
 
 def make_rows(num_rows: int, seed: int = 0, split: str = "train") -> list[dict[str, Any]]:
-    """
-    Draw canonical rows of one split, each with a different query. See [`make_queries`].
-
-    Returns:
-        `list[dict]`:
-            Rows with `prompt`, `tools`, `reference`, `id`, `source` and `kind`.
-    """
+    """Draw canonical rows of one split, each with a different query and its `kind`."""
     queries = make_queries(num_rows, seed, split)
     return [query.row(f"{split}-{seed}-{index}") for index, query in enumerate(queries)]

@@ -56,7 +56,7 @@ def load_environments(names: list[str] | None = None) -> dict[str, Any]:
             factories[name] = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError, ValueError) as error:
             raise ValueError(
-                f"environments: {name!r} is none of {list(ENVIRONMENTS)}, nor a class named as "
+                f"environments: {name!r} is neither one of {list(ENVIRONMENTS)} nor a class named as "
                 f"'package.module:Class' ({error})."
             ) from None
     return factories

@@ -3,30 +3,17 @@
 import copy
 from typing import Any
 
-from .protocol import MAX_ITEMS, check_texts, load_state, reports_errors
+from .protocol import MAX_ITEMS, check_texts, load_state, look_up, reports_errors
 
 
 class FileSystem:
-    """
-    Folders with text files, one level deep.
-
-    Its state is `{"folders": {folder: {name: text}}}`.
-    """
+    """Folders with text files, one level deep; the state is `{"folders": {folder: {name: text}}}`."""
 
     def __init__(self) -> None:
         self._folders: dict[str, dict[str, str]] = {}
 
     def reset(self, initial_state: str | None = None, **_: Any) -> None:
-        """
-        Start from the state of a row.
-
-        Args:
-            initial_state (`str`, *optional*):
-                JSON of a state; no folder by default.
-
-        Raises:
-            ValueError: If it is no such state.
-        """
+        """Start from the state in a row, JSON; raises `ValueError` if it is malformed."""
         folders = load_state(initial_state, ("folders",))["folders"]
         for folder, files in folders.items():
             check_texts(files, f"folder {folder!r}")
@@ -34,7 +21,6 @@ class FileSystem:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Folders, files and their texts."""
         return {"folders": copy.deepcopy(self._folders)}
 
     @reports_errors
@@ -44,22 +30,16 @@ class FileSystem:
 
         Args:
             folder: Folder to list.
-
-        Returns:
-            Names of the files.
         """
         return {"files": sorted(self._files(folder))}
 
     @reports_errors
     def find_file(self, name: str) -> Any:
         """
-        Find the folder that a file is in.
+        Find the folder that a file is in, the first by name.
 
         Args:
             name: Name of the file.
-
-        Returns:
-            The folder, the first by name where several have such a file.
         """
         folder = next((folder for folder in sorted(self._folders) if name in self._folders[folder]), None)
         if folder is None:
@@ -74,9 +54,6 @@ class FileSystem:
         Args:
             name: Name of the file.
             folder: Folder that it is in.
-
-        Returns:
-            Its text.
         """
         return {"text": self._files(folder, name)[name]}
 
@@ -89,9 +66,6 @@ class FileSystem:
             name: Name of the file.
             folder: Folder to write to.
             text: Text to write.
-
-        Returns:
-            Name of the file.
         """
         files = self._files(folder)
         if name not in files and sum(map(len, self._folders.values())) >= MAX_ITEMS:
@@ -108,9 +82,6 @@ class FileSystem:
             name: Name of the file.
             source: Folder that it is in.
             target: Folder to move it to.
-
-        Returns:
-            Name of the file.
         """
         files, others = self._files(source, name), self._files(target)
         if name in others:
@@ -126,17 +97,12 @@ class FileSystem:
         Args:
             name: Name of the file.
             folder: Folder that it is in.
-
-        Returns:
-            Name of the file.
         """
         del self._files(folder, name)[name]
         return {"deleted": name}
 
     def _files(self, folder: str, name: str | None = None) -> dict[str, str]:
-        if folder not in self._folders:
-            raise ValueError("no such folder")
-        files = self._folders[folder]
-        if name is not None and name not in files:
-            raise ValueError("no such file")
+        files: dict[str, str] = look_up(self._folders, folder, "folder")
+        if name is not None:
+            look_up(files, name, "file")
         return files

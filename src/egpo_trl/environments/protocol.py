@@ -1,14 +1,10 @@
-"""What an environment is: TRL's protocol, and a state that can be compared.
-
-TRL 1.16 makes every public function of the class a tool, except `reset` and `get_reward`; properties and names that
-start with `_` are none. The docstring and the annotations of a method are its schema, unless `tool_schemas` has one.
-"""
+"""Defines environments: TRL's protocol, whose public methods are tools, and a state that can be compared."""
 
 import functools
 import inspect
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, get_type_hints, runtime_checkable
 from weakref import WeakKeyDictionary
 
@@ -42,7 +38,7 @@ def reports_errors(method: Callable[..., Any]) -> Callable[..., str]:
     """
     Make a method a tool that takes whatever a model writes and answers in JSON.
 
-    Arguments are checked against the annotations (`str`, `int`, `float` or `bool`; a bool is no number, nor are NaN and
+    Arguments are checked against the annotations (`str`, `int`, `float` or `bool`; a bool is not a number, nor are NaN and
     infinity, texts have at most 1,000 characters). Whatever is wrong with them, and every `ValueError` of the method,
     becomes the answer `{"error": "…"}`; any other answer is the returned value.
 
@@ -70,6 +66,7 @@ def reports_errors(method: Callable[..., Any]) -> Callable[..., str]:
         except ValueError as error:
             return _dumps({"error": str(error)})
 
+    tool.__annotations__.pop("return", None)  # the schema has no use for it
     return tool
 
 
@@ -97,21 +94,7 @@ def tool_methods(environment: Any) -> dict[str, Callable[..., Any]]:
 
 
 def tool_schemas(environment: Any) -> dict[str, dict[str, Any]]:
-    """
-    Function schemas of the tools of an environment by name: the hand-written one where there is one, else what
-    transformers reads off annotations and docstring.
-
-    Args:
-        environment (`Any`):
-            Instance of an environment.
-
-    Returns:
-        `dict[str, dict]`:
-            Schemas in the form of the chat-completions API.
-
-    Raises:
-        ValueError: If a method has neither a schema nor the docstring to make one.
-    """
+    """Function schemas of the tools of an environment by name, see [`tool_schema`]."""
     return {name: tool_schema(method) for name, method in tool_methods(environment).items()}
 
 
@@ -123,13 +106,25 @@ def offered_schemas(environment: Any, tools: Any) -> list[dict[str, Any]]:
     return pool.offered(None if tools is None else parse_row_tools(tools) or [])
 
 
+def decoded(value: Any, name: str) -> Any:
+    """The value of a column that may be JSON text."""
+    try:
+        return load_json(value) if isinstance(value, str) else value
+    except InvalidJSON as error:
+        raise ValueError(f"{name}is not JSON: {error}") from None
+
+
+def look_up(items: Mapping[str, Any], key: str, kind: str) -> Any:
+    """An item, or the error that a tool reports where there is none."""
+    if key not in items:
+        raise ValueError(f"no such {kind}")
+    return items[key]
+
+
 def load_state(initial_state: Any, keys: tuple[str, ...]) -> dict[str, Any]:
     """The `initial_state` of a row."""
-    try:
-        value = load_json(initial_state) if isinstance(initial_state, str) else {} if initial_state is None else None
-    except InvalidJSON as error:
-        raise ValueError(f"initial_state is not JSON: {error}") from None
-    if not isinstance(value, dict):
+    value = {} if initial_state is None else decoded(initial_state, "initial_state ")
+    if not isinstance(initial_state, str | None) or not isinstance(value, dict):
         raise ValueError("initial_state must be a JSON object")
     unknown = sorted(value.keys() - set(keys))
     if unknown:

@@ -8,7 +8,7 @@ from ..tool_calls.argument_types import wrong_type
 from ..tool_calls.calls import InvalidJSON, ToolCall, load_json, parse_reference, parse_tools
 from ..tool_calls.completions import text_of
 from ..tool_calls.matching import Schema
-from .protocol import offered_schemas, tool_methods
+from .protocol import decoded, offered_schemas, tool_methods
 
 MAX_STEPS = 64
 DEFAULT_LIMITS = ToolLimits(timeout=30.0, max_characters=8192)  # those of EGPOConfig
@@ -25,10 +25,7 @@ class Replay(NamedTuple):
 
 def parse_trajectory(trajectory: Any) -> tuple[Step, ...]:
     """Reference steps of a row."""
-    try:
-        value = load_json(trajectory) if isinstance(trajectory, str) else trajectory
-    except InvalidJSON as error:
-        raise ValueError(f"is not JSON: {error}") from None
+    value = decoded(trajectory, "")
     if not isinstance(value, list) or not 0 < len(value) <= MAX_STEPS:
         raise ValueError(f"must be a list of 1 to {MAX_STEPS} steps, each a list of calls")
     steps = []
@@ -46,29 +43,14 @@ def parse_trajectory(trajectory: Any) -> tuple[Step, ...]:
 
 def parse_forbidden(forbidden: Any) -> frozenset[str]:
     """Names of a `forbidden` column."""
-    try:
-        value = load_json(forbidden) if isinstance(forbidden, str) else forbidden
-    except InvalidJSON as error:
-        raise ValueError(f"forbidden is not JSON: {error}") from None
+    value = decoded(forbidden, "forbidden ")
     if value is not None and not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
         raise ValueError("forbidden must be a JSON list of function names")
     return frozenset(value or ())
 
 
 def start(factory: Callable[[], Any], row: Mapping[str, Any]) -> Any:
-    """
-    A fresh environment, reset with a row as TRL does it.
-
-    Args:
-        factory (`Callable`):
-            Makes an environment.
-        row (`Mapping[str, Any]`):
-            The row.
-
-    Returns:
-        `Any`:
-            The environment.
-    """
+    """A fresh environment, reset with a row as TRL does it."""
     environment = factory()
     environment.reset(**{key: value for key, value in row.items() if key != "environment"})
     return environment

@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from .protocol import check_texts, load_state, reports_errors
+from .protocol import check_texts, load_state, look_up, reports_errors
 
 PRIORITIES = ("low", "normal", "high")
 _FIELDS = {"customer", "status", "priority", "agent"}
@@ -14,7 +14,7 @@ class TicketDesk:
     Tickets of customers, and the agents who know about topics.
 
     Its state is `{"tickets": {id: {"customer", "status", "priority", "agent"}}, "agents": {topic: agent}}`, where ids are
-    numbers written as strings, a status is `"open"` or `"closed"`, and an agent is `""` where nobody has the ticket.
+    numbers written as strings, a status is `"open"` or `"closed"`, and an agent is `""` where the ticket is not assigned.
     """
 
     def __init__(self) -> None:
@@ -22,16 +22,7 @@ class TicketDesk:
         self._agents: dict[str, str] = {}
 
     def reset(self, initial_state: str | None = None, **_: Any) -> None:
-        """
-        Start from the state of a row.
-
-        Args:
-            initial_state (`str`, *optional*):
-                JSON of a state; no ticket by default.
-
-        Raises:
-            ValueError: If it is no such state.
-        """
+        """Start from the state in a row, JSON; raises `ValueError` if it is malformed."""
         value = load_state(initial_state, ("tickets", "agents"))
         for ticket_id, ticket in value["tickets"].items():
             if not ticket_id.isdecimal() or not isinstance(ticket, dict) or ticket.keys() != _FIELDS:
@@ -42,19 +33,15 @@ class TicketDesk:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Tickets and agents."""
         return {"tickets": copy.deepcopy(self._tickets), "agents": dict(self._agents)}
 
     @reports_errors
     def find_ticket(self, customer: str) -> Any:
         """
-        Find the open ticket of a customer.
+        Find the open ticket of a customer, the one with the lowest number.
 
         Args:
             customer: Name of the customer.
-
-        Returns:
-            Number of the ticket, the lowest of several.
         """
         for ticket_id in sorted(self._tickets, key=int):
             ticket = self._tickets[ticket_id]
@@ -65,13 +52,10 @@ class TicketDesk:
     @reports_errors
     def get_ticket(self, ticket: int) -> Any:
         """
-        Show a ticket.
+        Show customer, status, priority and agent of a ticket.
 
         Args:
             ticket: Number of the ticket.
-
-        Returns:
-            Customer, status, priority and agent.
         """
         return dict(self._get(ticket))
 
@@ -82,13 +66,8 @@ class TicketDesk:
 
         Args:
             topic: Topic.
-
-        Returns:
-            Name of the agent.
         """
-        if topic not in self._agents:
-            raise ValueError("no such agent")
-        return {"agent": self._agents[topic]}
+        return {"agent": look_up(self._agents, topic, "agent")}
 
     @reports_errors
     def close_ticket(self, ticket: int) -> Any:
@@ -97,9 +76,6 @@ class TicketDesk:
 
         Args:
             ticket: Number of the ticket.
-
-        Returns:
-            Number of the ticket.
         """
         self._open(ticket)["status"] = "closed"
         return {"closed": ticket}
@@ -112,9 +88,6 @@ class TicketDesk:
         Args:
             ticket: Number of the ticket.
             priority: New priority. (choices: ["low", "normal", "high"])
-
-        Returns:
-            The new priority.
         """
         if priority not in PRIORITIES:
             raise ValueError("no such priority")
@@ -129,9 +102,6 @@ class TicketDesk:
         Args:
             ticket: Number of the ticket.
             agent: Name of the agent.
-
-        Returns:
-            Name of the agent.
         """
         if agent not in self._agents.values():
             raise ValueError("no such agent")
@@ -139,9 +109,8 @@ class TicketDesk:
         return {"assigned": agent}
 
     def _get(self, ticket: int) -> dict[str, str]:
-        if str(ticket) not in self._tickets:
-            raise ValueError("no such ticket")
-        return self._tickets[str(ticket)]
+        found: dict[str, str] = look_up(self._tickets, str(ticket), "ticket")
+        return found
 
     def _open(self, ticket: int) -> dict[str, str]:
         found = self._get(ticket)

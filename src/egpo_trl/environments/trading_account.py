@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from .protocol import MAX_ITEMS, check_texts, load_state, reports_errors
+from .protocol import MAX_ITEMS, check_texts, load_state, look_up, reports_errors
 
 MAX_AMOUNT = 10**9
 
@@ -22,16 +22,7 @@ class TradingAccount:
         self._state: dict[str, Any] = {key: {} for key in self._KEYS}
 
     def reset(self, initial_state: str | None = None, **_: Any) -> None:
-        """
-        Start from the state of a row.
-
-        Args:
-            initial_state (`str`, *optional*):
-                JSON of a state; an empty account by default.
-
-        Raises:
-            ValueError: If it is no such state.
-        """
+        """Start from the state in a row, JSON; raises `ValueError` if it is malformed."""
         value = load_state(initial_state, self._KEYS)
         orders = value["orders"]
         for order_id, order in orders.items():
@@ -48,7 +39,6 @@ class TradingAccount:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Cash, companies, prices, holdings and orders."""
         return copy.deepcopy(self._state)
 
     @reports_errors
@@ -58,13 +48,8 @@ class TradingAccount:
 
         Args:
             company: Name of the company.
-
-        Returns:
-            Its symbol.
         """
-        if company not in self._state["companies"]:
-            raise ValueError("no such company")
-        return {"symbol": self._state["companies"][company]}
+        return {"symbol": look_up(self._state["companies"], company, "company")}
 
     @reports_errors
     def get_price(self, symbol: str) -> Any:
@@ -73,9 +58,6 @@ class TradingAccount:
 
         Args:
             symbol: Symbol of the company.
-
-        Returns:
-            Price of one share.
         """
         return {"price": self._price(symbol)}
 
@@ -86,9 +68,6 @@ class TradingAccount:
 
         Args:
             symbol: Symbol of the company.
-
-        Returns:
-            Number of shares.
         """
         self._price(symbol)
         return {"shares": self._state["holdings"].get(symbol, 0)}
@@ -101,9 +80,6 @@ class TradingAccount:
         Args:
             symbol: Symbol of the company.
             shares: Number of shares.
-
-        Returns:
-            Number of shares bought.
         """
         cost = self._price(symbol) * self._count(shares)
         if cost > self._state["account"]["cash"]:
@@ -120,9 +96,6 @@ class TradingAccount:
         Args:
             symbol: Symbol of the company.
             shares: Number of shares.
-
-        Returns:
-            Number of shares sold.
         """
         price, held = self._price(symbol), self._state["holdings"].get(symbol, 0)
         if self._count(shares) > held:
@@ -134,14 +107,11 @@ class TradingAccount:
     @reports_errors
     def place_order(self, symbol: str, shares: int) -> Any:
         """
-        Leave a standing order to buy shares.
+        Leave a standing order to buy shares, which gets a number.
 
         Args:
             symbol: Symbol of the company.
             shares: Number of shares.
-
-        Returns:
-            Number of the order.
         """
         self._price(symbol)
         orders = self._state["orders"]
@@ -154,13 +124,10 @@ class TradingAccount:
     @reports_errors
     def find_order(self, symbol: str) -> Any:
         """
-        Find the standing order for a company.
+        Find the standing order for a company, the one with the lowest number.
 
         Args:
             symbol: Symbol of the company.
-
-        Returns:
-            Number of the order, the lowest of several.
         """
         orders = self._state["orders"]
         found = [int(order_id) for order_id, order in orders.items() if order["symbol"] == symbol]
@@ -175,19 +142,13 @@ class TradingAccount:
 
         Args:
             order: Number of the order.
-
-        Returns:
-            Number of the order.
         """
-        if str(order) not in self._state["orders"]:
-            raise ValueError("no such order")
+        look_up(self._state["orders"], str(order), "order")
         del self._state["orders"][str(order)]
         return {"cancelled": order}
 
     def _price(self, symbol: str) -> int:
-        if symbol not in self._state["prices"]:
-            raise ValueError("no such symbol")
-        return int(self._state["prices"][symbol])
+        return int(look_up(self._state["prices"], symbol, "symbol"))
 
     @staticmethod
     def _count(shares: int) -> int:

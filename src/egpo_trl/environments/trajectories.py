@@ -1,8 +1,4 @@
-"""Checks rows with a reference trajectory, and turns them into rows of single steps.
-
-The same rows serve both ways: rollouts with executed tools, and single steps with the history as prompt (the way of the
-paper). A trajectory row is a canonical row with an `environment`, what its `reset` reads, and a `trajectory`.
-"""
+"""Checks rows with a reference trajectory, and turns them into canonical rows of single steps."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,14 +12,10 @@ Factories = Mapping[Any, Callable[[], Any]]
 
 
 def trajectory_problem(row: Mapping[str, Any], environments: Factories) -> str | None:
-    """
-    What is wrong with a trajectory row, found by executing its reference; `None` for a row in order.
-
-    `environments` holds factories by the name that rows give, `{None: factory}` where rows name none, as TRL has it.
-    """
+    """What is wrong with a trajectory row; `environments` is `{None: factory}` where rows name none, as in TRL."""
     name = None if None in environments else row.get("environment")
     if name not in environments:
-        return f"field 'environment': {name!r} is none of {list(environments)}"
+        return f"field 'environment': {name!r} is not one of {list(environments)}"
     try:
         replay(environments[name], row)
         offered = None if row.get("tools") is None else parse_tools(row["tools"])
@@ -54,10 +46,7 @@ def step_messages(calls: Sequence[ToolCall], results: Sequence[str]) -> list[dic
 
 
 def stepwise_rows(rows: Iterable[Mapping[str, Any]], environments: Factories) -> Iterator[dict[str, Any]]:
-    """
-    One canonical row for [`ToolCallReward`] for each step of each trajectory: the history is the prompt, the step's calls
-    are the reference. Ids get `#1`, `#2`, …; a row that cannot be replayed is a `ValueError`.
-    """
+    """One canonical row for each step of each trajectory, with the history as prompt."""
     for index, row in enumerate(rows):
         problem = trajectory_problem(row, environments)
         if problem is not None:

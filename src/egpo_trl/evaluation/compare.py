@@ -26,7 +26,6 @@ class Run:
 
 
 def read_run(name: str, folder: str | Path) -> Run:
-    """Read a finished evaluation."""
     folder = Path(folder)
     again = "Run egpo-trl evaluate with this output folder again: what is sampled stays."
     for file in (SUMMARY, SCORES):
@@ -71,8 +70,6 @@ class Cell:
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One row of a comparison."""
-
     category: str
     n: int
     cells: Sequence[Cell]
@@ -89,7 +86,6 @@ class Comparison:
     left_out: int
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON values."""
         return asdict(self)
 
     def table(self) -> Table:
@@ -108,7 +104,6 @@ class Comparison:
         return Table(columns, lines, [number for number, row in enumerate(self.rows) if row.is_aggregate])
 
     def print(self) -> None:
-        """Print the table."""
         self.table().print(f"{self.suite}: scores in %, differences in points, 95 % intervals")
 
     def markdown(self) -> str:
@@ -132,11 +127,7 @@ def _difference(cell: Cell) -> str:
 
 
 def compare_runs(runs: Sequence[Run]) -> Comparison:
-    """
-    Compare runs on the prompts that all of them answered.
-
-    Differences are taken prompt by prompt, so that what makes a prompt hard for all runs does not widen the interval.
-    """
+    """Compare runs, prompt by prompt, on the prompts that all of them answered."""
     if len(runs) < 2:
         raise ValueError("A comparison needs two runs.")
     first = runs[0]

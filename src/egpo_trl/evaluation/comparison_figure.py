@@ -66,7 +66,6 @@ def _draw_differences(axes: Any, places: Sequence[float], cells: Sequence[Cell],
 
 
 def draw_comparison(comparison: Comparison, path: str | Path, title: str | None = None) -> Path:
-    """Draw [`comparison_figure`] into a file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     comparison_figure(comparison, title).savefig(path)

@@ -11,7 +11,7 @@ from ..sampling.backends import make_sampler
 from ..sampling.completion import digest
 from ..sampling.config import EvaluationConfig
 from ..sampling.sampler import Sampler, SamplingStopped
-from ..utils.files import write_json, write_text
+from ..utils.files import write_json, write_json_lines, write_text
 from ..utils.versions import versions
 from .gold_sampler import GOLD, GoldSampler
 from .records import Item, Sample, Scored
@@ -126,9 +126,7 @@ def evaluate(
 
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    if sampler is None:
-        sampler = GoldSampler() if config.model == GOLD else make_sampler(config)
-    model = sampler
+    model = sampler or (GoldSampler() if config.model == GOLD else make_sampler(config))
     try:
         suite.begin(model.prompts)
         items = suite.items()
@@ -180,9 +178,8 @@ def _write(
 ) -> None:
     """Write scores, table and summary, the summary last: a folder that has one is complete."""
     counts = Counter(one.finish_reason for sample in samples for one in sample.completions)
-    lines = [json.dumps({**asdict(one), "item": digests[one.id]}, ensure_ascii=False) + "\n" for one in scored]
     (output / SUMMARY).unlink(missing_ok=True)
-    write_text("".join(lines), output / SCORES)
+    write_json_lines(({**asdict(one), "item": digests[one.id]} for one in scored), output / SCORES)
     write_text(f"# {suite.name}\n\n{summary.markdown()}", output / TABLE)
-    found = {**belongs_to, **summary.as_dict(), "finish_reasons": dict(counts), "versions": versions(*_LIBRARIES)}
+    found = {**belongs_to, **asdict(summary), "finish_reasons": dict(counts), "versions": versions(*_LIBRARIES)}
     write_json(found, output / SUMMARY)

@@ -57,7 +57,9 @@ def judge_rows(
         `list[Judged]`:
             One for each row, in order.
     """
-    bound = reward.bind(tokenizer, chat_template_kwargs, stop_token_ids=stop_token_ids(model, tokenizer))
+    bound = reward.bind(
+        tokenizer, chat_template_kwargs, stop_token_ids=stop_token_ids(tokenizer, model.generation_config)
+    )
     prompts = [
         render_prompt(tokenizer, row, render_tools=render_tools, chat_template_kwargs=chat_template_kwargs)
         for row in rows

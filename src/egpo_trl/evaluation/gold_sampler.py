@@ -12,20 +12,17 @@ GOLD = "gold"  # name of the pseudo model, and of the reference in a row
 class GoldSampler:
     """Answers every request with the reference in its row."""
 
-    def __init__(self, prompts: PromptFormat | None = None) -> None:
-        self.prompts = PromptFormat() if prompts is None else prompts
+    prompts = PromptFormat()
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """See [`Sampler.identity`]."""
         return {"backend": GOLD, "model": GOLD}
 
     def sample(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """See [`Sampler.sample`]."""
         for position, request in enumerate(requests):
             if not isinstance(request.row.get(GOLD), str):
                 raise ValueError("model 'gold' is for suites whose references can be given as answers; this has none.")
             yield position, Completion(request.row[GOLD])
 
     def close(self) -> None:
-        """See [`Sampler.close`]."""
+        """Nothing is held."""

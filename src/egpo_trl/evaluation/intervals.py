@@ -28,7 +28,6 @@ def wilson_interval(successes: float, trials: int, confidence: float = CONFIDENC
 def resampled_means(
     values: Sequence[float] | NDArray[np.float64], resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Means of bootstrap resamples."""
     array = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
     distinct, counts = np.unique(array, return_counts=True)  # how often each value is drawn is all that a mean needs
@@ -38,7 +37,6 @@ def resampled_means(
 
 
 def percentile_interval(estimates: NDArray[np.float64], confidence: float = CONFIDENCE) -> Interval:
-    """Percentile interval of bootstrap estimates."""
     low, high = np.quantile(estimates, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return float(low), float(high)
 
@@ -51,13 +49,7 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
 
 
 def paired_interval(differences: Sequence[float] | NDArray[np.float64], confidence: float = CONFIDENCE) -> Interval:
-    """
-    Interval of a mean difference of paired scores: the adjusted Wald interval of Bonett and Price (2012).
-
-    Two prompts are added to the data, one that only the first run answers and one that only the second does. So the
-    interval has a width where all prompts agree, and keeps to its level with few of them. For scores of 0 or 1 this is
-    the published formula; means of several samples enter with their own differences.
-    """
+    """Interval of a mean difference of paired scores: the adjusted Wald interval of Bonett and Price (2012)."""
     gaps = np.asarray(differences, dtype=np.float64)
     size = len(gaps) + 2
     mean = float(gaps.sum()) / size
@@ -67,12 +59,7 @@ def paired_interval(differences: Sequence[float] | NDArray[np.float64], confiden
 
 
 def combined_interval(weights: Sequence[float], estimates: Sequence[float], intervals: Sequence[Interval]) -> Interval:
-    """
-    Interval of a weighted sum of independent estimates, from their own intervals (Zou and Donner 2008, MOVER).
-
-    With one estimate of weight 1 it is that estimate's interval. It does not collapse where all scores of a category
-    are 0 or 1, as a bootstrap would.
-    """
+    """Interval of a weighted sum of independent estimates, from their own intervals (Zou and Donner 2008, MOVER)."""
     total = math.fsum(weight * estimate for weight, estimate in zip(weights, estimates, strict=True))
     down = up = 0.0
     for weight, estimate, (low, high) in zip(weights, estimates, intervals, strict=True):
@@ -82,13 +69,7 @@ def combined_interval(weights: Sequence[float], estimates: Sequence[float], inte
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
-    """
-    Unbiased estimate of the chance that at least one of k samples is right (Chen et al. 2021, arXiv 2107.03374).
-
-    1 - C(n - c, k) / C(n, k), as a product, so that no binomial overflows.
-    """
+    """Unbiased estimate of the chance that one of k samples is right (Chen et al. 2021, arXiv 2107.03374)."""
     if not 0 <= correct <= samples or not 1 <= k <= samples:
         raise ValueError(f"pass@{k} of {samples} samples with {correct} right is not defined.")
-    if samples - correct < k:
-        return 1.0
-    return 1.0 - math.prod(1.0 - k / number for number in range(samples - correct + 1, samples + 1))
+    return 1.0 - math.comb(samples - correct, k) / math.comb(samples, k)

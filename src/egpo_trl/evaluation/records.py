@@ -9,21 +9,11 @@ from ..sampling.completion import UNSAMPLED, Completion
 
 @dataclass(frozen=True)
 class Item:
-    """
-    One thing that a suite asks of a model.
+    """One thing that a suite asks of a model."""
 
-    Args:
-        id (`str`):
-            Name that no other item of the suite has; the same in every run.
-        category (`str`):
-            Row of the table that it counts in.
-        row (`Mapping[str, Any]`):
-            Canonical row (`prompt`, `tools`, `reference`), or what the suite needs instead; JSON values.
-    """
-
-    id: str
-    category: str
-    row: Mapping[str, Any]
+    id: str  # that no other item of the suite has; the same in every run
+    category: str  # its row in the table
+    row: Mapping[str, Any]  # canonical, or what the suite needs instead; JSON values
 
 
 @dataclass(frozen=True)
@@ -38,7 +28,6 @@ class Sample:
 
     @property
     def text(self) -> str:
-        """Text of the last completion."""
         return self.completions[-1].text if self.completions else ""
 
     @property
@@ -51,24 +40,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Scored:
-    """
-    The score of a sample.
+    """The score of a sample."""
 
-    Args:
-        id (`str`):
-            The item.
-        category (`str`):
-            Its category.
-        sample (`int`):
-            Number of the sample.
-        score (`float`):
-            Between 0 and 1.
-        reason (`str`):
-            `"correct"`, or what failed.
-    """
-
-    id: str
+    id: str  # of the item
     category: str
     sample: int
-    score: float
-    reason: str
+    score: float  # between 0 and 1
+    reason: str  # `"correct"`, or what failed

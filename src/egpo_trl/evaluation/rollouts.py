@@ -93,7 +93,7 @@ def run_rollouts(
     def render(results: Sequence[Mapping[str, Any]]) -> list[int]:
         return tool_suffix_ids(tokenizer, results, rendering)
 
-    stops = stop_token_ids(model, tokenizer)
+    stops = stop_token_ids(tokenizer, model.generation_config)
     reader = turn_reader(tokenizer, chat_template_kwargs, stop_token_ids=stops, syntax=syntax)
     longest = min(model.config.max_position_embeddings, tokenizer.model_max_length)
     rollouts = []
@@ -185,7 +185,7 @@ def judge_rollouts(
         `list[Judged]`:
             One for each row, in order.
     """
-    stops = stop_token_ids(model, tokenizer)
+    stops = stop_token_ids(tokenizer, model.generation_config)
     bound = reward.bind(tokenizer, chat_template_kwargs, stop_token_ids=stops, limits=options.get("limits"))
     options = {"syntax": bound.syntax, "chat_template_kwargs": chat_template_kwargs, **options}
     rollouts = run_rollouts(model, tokenizer, rows, environments, **options)

@@ -1,7 +1,7 @@
 """Suites of canonical rows, judged as in training: the embedded world, and rows of your own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +13,7 @@ from ..rollouts.policy import Policy
 from ..tool_calls.calls import State
 from ..tool_calls.completions import SYNTAXES
 from ..tool_calls.thinking import THINKING_MODES
+from ..utils.options import check_least, option
 from .records import Item, Sample, Scored
 from .suite import Suite
 
@@ -24,18 +25,13 @@ if TYPE_CHECKING:
 class RewardSuite(Suite):
     """Suite whose criterion is the reward of training: strict exact match with a reason for each failure."""
 
-    tool_call_syntax: str = field(
-        default="auto", metadata={"help": "Syntax of calls, as in training.", "choices": (*SYNTAXES, "auto")}
+    tool_call_syntax: str = option("Syntax of calls, as in training.", "auto", (*SYNTAXES, "auto"))
+    thinking: str | None = option(
+        f"Whether a think block is {', '.join(THINKING_MODES)}; default: as in training.", None
     )
-    thinking: str | None = field(
-        default=None,
-        metadata={"help": f"Whether a think block is {', '.join(THINKING_MODES)}; default: as in training."},
-    )
-    comparison: str = field(
-        default="exact", metadata={"help": "How calls are compared.", "choices": tuple(COMPARISONS)}
-    )
-    allow_text: bool = field(default=False, metadata={"help": "Whether text may accompany calls."})
-    dots_as_underscores: bool = field(default=False, metadata={"help": "Whether a.b and a_b are the same function."})
+    comparison: str = option("How calls are compared.", "exact", tuple(COMPARISONS))
+    allow_text: bool = option("Whether text may accompany calls.", False)
+    dots_as_underscores: bool = option("Whether a.b and a_b are the same function.", False)
 
     def __post_init__(self) -> None:
         self._reward()  # raises for an unknown value
@@ -101,12 +97,11 @@ class DemoSuite(RewardSuite):
 
     name: ClassVar[str] = "demo"
 
-    num_rows: int = field(default=400, metadata={"help": "Held-out queries of the embedded world."})
+    num_rows: int = option("Held-out queries of the embedded world.", 400)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_rows < 1:
-            raise ValueError(f"num_rows must be at least 1, got {self.num_rows}.")
+        check_least(self, 1, "num_rows")
 
     def items(self) -> list[Item]:
         """The first queries of the held-out split, the ones that the quickstart reports on."""
@@ -125,11 +120,11 @@ class RowsSuite(RewardSuite):
 
     name: ClassVar[str] = "rows"
 
-    dataset_name: str = field(metadata={"help": "A file, a folder, or a data set on the Hub, as for egpo-trl train."})
-    dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a data set on the Hub."})
-    dataset_split: str = field(default="train", metadata={"help": "Split to evaluate on."})
-    max_rows: int | None = field(default=None, metadata={"help": "Most rows, from the first on."})
-    bad_rows: str = field(default="error", metadata={"help": BAD_ROWS_HELP, "choices": BAD_ROWS})
+    dataset_name: str = option("A file, a folder, or a data set on the Hub, as for egpo-trl train.")
+    dataset_config: str | None = option("Configuration of a data set on the Hub.", None)
+    dataset_split: str = option("Split to evaluate on.", "train")
+    max_rows: int | None = option("Most rows, from the first on.", None)
+    bad_rows: str = option(BAD_ROWS_HELP, "error", BAD_ROWS)
 
     def items(self) -> list[Item]:
         """The rows, each under its `id` or its position."""

@@ -15,7 +15,7 @@ from .suite import Conversation, Suite
 
 @dataclass
 class _Live:
-    """A conversation under way."""
+    """A conversation in progress."""
 
     item: Item
     number: int
@@ -90,13 +90,7 @@ def run_conversations(
     on_completion: Callable[[Completion], None] = lambda _: None,
     on_finished: Callable[[], None] = lambda: None,
 ) -> list[Sample]:
-    """
-    Hold every conversation of a suite, `live_conversations` at a time.
-
-    What the journal holds is replayed, everything else is sampled and appended. The samples come in the order of the
-    items, then of the sample numbers, and do not depend on the order in which replies arrive: each completion has a seed of
-    its own.
-    """
+    """Hold every conversation of a suite; what the journal holds is replayed, and the order of replies changes nothing."""
     finished: dict[tuple[str, int], Sample] = {}
 
     def finish(sample: Sample) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from .records import Item
@@ -11,23 +11,23 @@ SUBSETS = ("even", "shortest")
 Entry = TypeVar("Entry")
 
 
-def check_subset(most: int | None, subset: str) -> None:
-    """Raise `ValueError` if the options `max_per_category` and `subset` of a suite name no subset."""
-    if subset not in SUBSETS:
-        raise ValueError(f"subset must be one of {SUBSETS}, got {subset!r}.")
-    if most is not None and most < 1:
-        raise ValueError(f"max_per_category must be at least 1, got {most}.")
+def find_categories(names: str, groups: Mapping[str, Sequence[str]], known: Sequence[str]) -> tuple[str, ...]:
+    """Categories that a list with commas names, alone or by group, in the order of `known`."""
+    wanted: set[str] = set()
+    choices = ", ".join((*groups, *known))
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        if name not in groups and name not in known:
+            raise ValueError(f"categories: {name!r} is unknown or not evaluated here; choose among {choices}.")
+        wanted.update(groups.get(name, (name,)))
+    if not wanted:
+        raise ValueError(f"categories must name at least one of {choices}.")
+    return tuple(category for category in known if category in wanted)
 
 
 def choose(
     entries: Sequence[Entry], most: int | None, subset: str, asked: Callable[[Entry], Any] = lambda entry: entry
 ) -> list[Entry]:
-    """
-    At most `most` entries of one category, always the same ones and in their order.
-
-    `"even"`: evenly spaced. `"shortest"`: those that ask with the fewest characters as JSON, by `asked`; their scores say
-    nothing of the others. Entries that no answer can satisfy stay in: they are part of the benchmark.
-    """
+    """At most `most` entries, always the same: evenly spaced, or the `"shortest"` by the JSON of what is `asked`."""
     if most is None or most >= len(entries):
         return list(entries)
     if subset == "even":

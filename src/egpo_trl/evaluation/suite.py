@@ -26,13 +26,7 @@ class Suite(ABC):
     prompts: PromptFormat = PromptFormat()
 
     def begin(self, prompts: PromptFormat) -> None:
-        """
-        Called once before anything else, with the format of the prompts that the sampler will use.
-
-        Args:
-            prompts ([`PromptFormat`]):
-                Style, template arguments, and the tokenizer where there is one.
-        """
+        """Called once before anything else, with the format of the prompts that the sampler will use."""
         self.prompts = prompts
 
     @abstractmethod

@@ -3,7 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..utils.table import Table
@@ -18,8 +18,6 @@ Aggregates = Callable[[Mapping[str, int]], Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One row of the table."""
-
     category: str
     n: int
     score: float
@@ -40,12 +38,7 @@ class Summary:
     notes: Sequence[str] = ()
     gold: Mapping[str, float] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
-
     def table(self) -> Table:
-        """Scores by row, in percent."""
         gold = ["gold, %"] if self.gold else []
         columns = ["category", "n", "score, %", "95 % interval", *(f"pass@{k}, %" for k in self.pass_at_k), *gold]
         lines = []
@@ -80,14 +73,12 @@ class Summary:
         return text
 
     def print(self, title: str) -> None:
-        """Print the table of scores and the notes; the rest is in the files."""
         self.table().print(title)
         for note in self.notes:
             print(note)
 
 
 def scores_by_item(scored: Sequence[Scored]) -> dict[str, dict[str, list[float]]]:
-    """Scores of the samples of each item."""
     by_item: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in scored:
         by_item[one.category][one.id].append(one.score)
@@ -100,7 +91,6 @@ def default_ks(samples: int) -> list[int]:
 
 
 def summarize(scored: Sequence[Scored], aggregates: Aggregates) -> Summary:
-    """Sum up scores."""
     if not scored:
         raise ValueError("There is nothing to sum up: no item was scored.")
     by_item = scores_by_item(scored)

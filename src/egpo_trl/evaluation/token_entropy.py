@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..rollouts.think_spans import ThinkTags
 
 _CHUNK = 128  # positions whose logits are held in float32 at a time
-_MAX_TOKENS = 2048  # longer completions are looked at up to here
+_MAX_TOKENS = 2048  # of a longer completion only the beginning is measured
 
 
 def token_pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:

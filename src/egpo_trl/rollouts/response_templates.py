@@ -1,8 +1,4 @@
-"""Gives TRL the calls that it executes: those that the policy wrote, as the reward reads them.
-
-TRL finds calls with the tokenizer's response template, which forgives much, knows few ways of writing, and makes numbers
-of quoted texts where a schema asks for numbers.
-"""
+"""Gives TRL the calls that it executes: those that the policy wrote, as the reward reads them."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -97,12 +93,7 @@ def turn_reader(
 
 @contextmanager
 def parsing_what_is_written(tokenizer: Any, reader: CompletionReader | None = None) -> Iterator[None]:
-    """
-    Let transformers' parser give the calls that the policy wrote, with the values that it wrote.
-
-    Where `reader` does not read a turn, transformers' own parse stands, and whatever that raises (calls that are nested too
-    deeply raise a `RecursionError`, which would end the run) becomes the `ValueError` for which TRL takes it as plain text.
-    """
+    """Let transformers' parser give the calls that `reader` reads; what neither can read is plain text to TRL."""
     parse, template = tokenizer.parse_response, getattr(tokenizer, "response_template", None) or {}
 
     def parse_or_refuse(response: Any, *args: Any, tools: Any = None, **kwargs: Any) -> Any:

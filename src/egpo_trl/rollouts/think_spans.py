@@ -1,26 +1,25 @@
-"""Which completion tokens are chain of thought.
+"""Finds the completion tokens that are chain of thought: the leading think block of each turn, without its tags.
 
-A turn is a run of consecutive policy tokens; a single-turn completion is one turn, and tool results separate the turns
-of a rollout with executed tools. The chain of thought of a turn is its leading think block: the turn must start inside
-the block (the chat template wrote the opening tag) or with the opening tag, white space aside. The block ends at the
-first closing tag, or where the turn ends. Tags anywhere else, in a JSON string of the answer, say, or in a tool
-result, are text. The tags themselves, special tokens and blocks of white space are no chain of thought.
+A turn is a run of consecutive policy tokens. It starts inside the block (the chat template wrote the opening tag) or with
+the opening tag; the block ends at the first closing tag or with the turn. Tags anywhere else are text.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from enum import IntEnum
+from itertools import accumulate, groupby
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from ..tool_calls.thinking import KNOWN_THINK_TAGS, find_think_tags
 
-_PROMPT_TAIL = 32  # tokens; room for an opening tag of several tokens and the white space behind it
+_PROMPT_TAIL = 32  # tokens; room for an opening tag of several tokens and the white space after it
 
 
 class TokenClass(IntEnum):
-    """What a token is, as far as think spans are concerned."""
+    """The role of a token in think spans."""
 
     TEXT = 0
     SPACE = 1
@@ -30,39 +29,14 @@ class TokenClass(IntEnum):
 
 
 def turn_starts(policy_mask: torch.Tensor) -> torch.Tensor:
-    """
-    First token of every turn.
-
-    Args:
-        policy_mask (`torch.Tensor`):
-            Boolean mask of the tokens that the policy generated, shape (B, T).
-
-    Returns:
-        `torch.Tensor`:
-            Boolean mask of shape (B, T).
-    """
+    """First token of every turn, (B, T), of a boolean mask of the policy's tokens, (B, T)."""
     before = torch.zeros_like(policy_mask)
     before[:, 1:] = policy_mask[:, :-1]
     return policy_mask & ~before
 
 
 def cot_mask_from_classes(classes: torch.Tensor, policy_mask: torch.Tensor, opened_mask: torch.Tensor) -> torch.Tensor:
-    """
-    Chain-of-thought mask of a batch, without a loop over rows or tokens.
-
-    Args:
-        classes (`torch.Tensor`):
-            [`TokenClass`] of every completion token, integers of shape (B, T).
-        policy_mask (`torch.Tensor`):
-            Boolean mask of the tokens that the policy generated, shape (B, T).
-        opened_mask (`torch.Tensor`):
-            Boolean mask of shape (B, T), read at the first token of each turn: `True` where that turn starts inside a
-            think block.
-
-    Returns:
-        `torch.Tensor`:
-            Boolean mask of the chain-of-thought tokens, shape (B, T).
-    """
+    """Mask of chain of thought, (B, T); `opened_mask` says at the first token of a turn whether it starts in a block."""
     batch_size, length = classes.shape
     starts = turn_starts(policy_mask)
     turns = starts.cumsum(dim=1)  # 1-based; tokens outside the policy are masked wherever this is used
@@ -126,17 +100,7 @@ class ThinkTags:
         return self._table is not None
 
     def opens(self, prompt_ids: Sequence[int]) -> bool:
-        """
-        Whether a prompt ends inside a think block, as with templates that write the opening tag themselves.
-
-        Args:
-            prompt_ids (`list[int]`):
-                Token ids of one prompt; left padding is ignored.
-
-        Returns:
-            `bool`:
-                `True` if the prompt ends with the opening tag, white space aside.
-        """
+        """Whether a prompt ends inside a think block, as with templates that write the opening tag themselves."""
         tail = torch.tensor([list(prompt_ids[-_PROMPT_TAIL:])], dtype=torch.long)
         return bool(self._ends_open(self._classify(tail, torch.ones_like(tail, dtype=torch.bool)))[0])
 
@@ -177,7 +141,7 @@ class ThinkTags:
         classes = self._classify(completion_ids, policy)
         later_turns = turn_starts(policy) & prompt_opens.unsqueeze(1)
         later_turns[:, 0] = False
-        for row, turn in later_turns.nonzero().tolist():  # executed tools behind a prefilled template only
+        for row, turn in later_turns.nonzero().tolist():  # only for executed tools with a prefilled template
             before = completion_ids[row : row + 1, max(0, turn - _PROMPT_TAIL) : turn]
             opened[row, turn] = self._ends_open(self._classify(before, torch.ones_like(before, dtype=torch.bool)))[0]
         return cot_mask_from_classes(classes, policy, opened)
@@ -213,17 +177,14 @@ class ThinkTags:
         return table
 
     def _classify_text(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The same for tags of several tokens: one pair of transfers, then each turn is read as text on the host."""
         classes = torch.full_like(ids, TokenClass.TEXT, device="cpu")
-        starts = turn_starts(mask)
-        # One pair of transfers for the batch, then each turn is read as text on the host.
-        for row, (row_ids, row_mask, row_starts) in enumerate(
-            zip(ids.tolist(), mask.tolist(), starts.tolist(), strict=True)
-        ):
-            for begin in (i for i, is_start in enumerate(row_starts) if is_start):
-                end = begin
-                while end < len(row_mask) and row_mask[end]:
-                    end += 1
-                classes[row, begin:end] = torch.tensor(self._turn_classes(row_ids[begin:end]), dtype=classes.dtype)
+        for row, (row_ids, row_mask) in enumerate(zip(ids.tolist(), mask.tolist(), strict=True)):
+            end = 0
+            for is_turn, tokens in groupby(row_mask):
+                begin, end = end, end + len(list(tokens))
+                if is_turn:
+                    classes[row, begin:end] = torch.tensor(self._turn_classes(row_ids[begin:end]), dtype=classes.dtype)
         return classes.to(ids.device)
 
     def _turn_classes(self, ids: list[int]) -> list[TokenClass]:
@@ -232,26 +193,15 @@ class ThinkTags:
             TokenClass.SPECIAL if i in self._special_ids else TokenClass.TEXT if text.strip() else TokenClass.SPACE
             for i, text in zip(ids, texts, strict=True)
         ]
-        ends, total = [], 0
-        for text in texts:
-            total += len(text)
-            ends.append(total)
-        joined = "".join(texts)
+        ends = list(accumulate(map(len, texts)))
         for tag, token_class in ((self.start, TokenClass.OPEN), (self.end, TokenClass.CLOSE)):
-            token = 0
-            for match in re.finditer(re.escape(tag), joined):
-                while ends[token] <= match.start():
-                    token += 1
-                last = token
-                classes[last] = token_class
-                while ends[last] < match.end():
-                    last += 1
-                    classes[last] = token_class
+            for match in re.finditer(re.escape(tag), "".join(texts)):
+                first, last = bisect_right(ends, match.start()), bisect_left(ends, match.end())
+                classes[first : last + 1] = [token_class] * (last + 1 - first)
         return classes
 
     def _text(self, token_id: int) -> str:
-        """Text that one token stands for in the middle of a text. Bytes of an incomplete character become U+FFFD,
-        which leaves the ASCII characters beside them, and so the tags, as they are."""
+        """Text of one token in the middle of a text; bytes of an incomplete character become U+FFFD."""
         if token_id not in self._texts:
             text = self._decode([token_id])
             self._texts[token_id] = text.removeprefix(self._anchor_text)

@@ -1,8 +1,7 @@
-"""Calls of executed tools under limits: whatever a tool does, a run gets a text or an error in bounded time.
+"""Calls tools under limits: whatever a tool does, a run gets a text or an error in bounded time.
 
-A Python thread cannot be killed. A call that exceeds its time is abandoned: it goes on in a daemon thread, its result is
-thrown away, and a tool with too many such calls is not started again before one of them ends. A call that holds the
-interpreter's lock all the time, which only extension code can, cannot be abandoned: run such code in a process.
+A Python thread cannot be killed: a call that exceeds its time runs on in a daemon thread, and its result is thrown away.
+Code that holds the interpreter's lock all the time, which only extension code can, needs a process of its own.
 """
 
 import asyncio
@@ -36,8 +35,6 @@ class ToolTimeout(ToolError):
 
 
 class ToolLimits(NamedTuple):
-    """Limits of executed tools."""
-
     timeout: float | None
     max_characters: int
 
@@ -50,7 +47,6 @@ class EventLoops:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, running."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._loop.run_forever, name="tools-event-loop", daemon=True).start()
@@ -67,8 +63,6 @@ class EventLoops:
 
 
 class ToolGuard:
-    """Runs tools under limits."""
-
     def __init__(
         self,
         limits: ToolLimits,
@@ -162,12 +156,7 @@ class ToolGuard:
 
 
 class RowTools:
-    """
-    The tools of one rollout, in the place of the dictionary in which TRL looks a call up.
-
-    It contains every name, so that every call comes here: those of tools that the row offers are executed under guard,
-    all others are refused.
-    """
+    """The tools of one rollout, where TRL looks up a call: every name is found, and refused unless the row offers it."""
 
     def __init__(
         self,
@@ -194,7 +183,7 @@ class RowTools:
         def call(**arguments: Any) -> Content:
             return self._call(name, arguments)
 
-        # Python's own message about arguments that are no mapping names the function.
+        # Python's own message about arguments that are not a mapping names the function.
         call.__module__, call.__qualname__ = "builtins", _short(name)
         return call
 

@@ -102,9 +102,7 @@ def _check_signature(function: Callable[..., Any], schema: FunctionSchema) -> No
 
 
 def tool_schema(tool: Callable[..., Any]) -> FunctionSchema:
-    """
-    Schema of a tool: the hand-written one where there is one, else that of transformers, from hints and docstring.
-    """
+    """Schema of a tool: written by hand, else what transformers reads off its hints and docstring."""
     from transformers.utils import get_json_schema
 
     if isinstance(tool, ExecutedTool):
@@ -148,7 +146,7 @@ class ToolPool:
             self.schemas[name] = schema
 
     def unknown(self, row_tools: Iterable[Mapping[str, Any]]) -> list[str]:
-        """Names that a row offers and the pool does not hold."""
+        """Names that a row offers and the pool does not contain."""
         return [name for name in map(_name_of, row_tools) if name not in self.schemas]
 
     def offered(self, row_tools: Iterable[Mapping[str, Any]] | None) -> list[FunctionSchema]:
@@ -156,12 +154,11 @@ class ToolPool:
         if row_tools is None:
             return list(self.schemas.values())
         known = [tool for tool in row_tools if _name_of(tool) in self.schemas]
-        return [self.schemas[_name_of(tool)] if _is_bare(tool) else dict(tool) for tool in known]
+        bare = {"name"}  # of which the pool has the schema
+        return [
+            self.schemas[_name_of(tool)] if set(tool.get("function", tool)) == bare else dict(tool) for tool in known
+        ]
 
 
 def _name_of(tool: Mapping[str, Any]) -> str:
     return str(tool.get("function", tool)["name"])
-
-
-def _is_bare(tool: Mapping[str, Any]) -> bool:
-    return set(tool.get("function", tool)) == {"name"}

@@ -1,9 +1,4 @@
-"""Results of executed tools on their way into a prompt: text, and nothing but text.
-
-A tool returns what it likes, `<|im_end|>`, `<think>` or `</tool_response>` among it. Left as it is, the tokenizer would
-make control tokens of that, and a result could end its own message, speak as the user or the assistant, or open a think
-block. Here every such piece is broken by a blank behind its first character, and the tokens that come out are checked.
-"""
+"""Keeps the results of executed tools plain text: control text in them is broken by a blank, and the tokens are checked."""
 
 import re
 from collections import Counter
@@ -29,12 +24,7 @@ _REMOVED = "removed"
 
 
 class ToolText:
-    """
-    Keeps results of tools from turning into control tokens of one tokenizer and its chat template.
-
-    Control text is every special token, every added token that is not a word or white space, the think tags, and the
-    tags that the chat template writes.
-    """
+    """Breaks the control text of one tokenizer and its chat template in results of tools."""
 
     def __init__(
         self, tokenizer: "PreTrainedTokenizerBase", tags: Sequence[str] = (), chat_template: str | None = None
@@ -53,7 +43,6 @@ class ToolText:
         self._expected: dict[tuple[str, ...], Counter[Any]] = {}
 
     def defuse(self, text: str) -> str:
-        """Break all control text."""
         text = text.encode("utf-8", "replace").decode("utf-8")
         for _ in range(_MAX_PASSES):  # breaking one piece may complete another
             broken = self._pattern.sub(_break, text)

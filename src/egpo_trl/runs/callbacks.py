@@ -10,7 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from ..reports.run_log import LOG_FILE
-from ..utils.files import write_text
+from ..utils.files import write_json_lines
 
 # Metric, its name on screen, and its form.
 SHOWN = (
@@ -61,19 +61,12 @@ class ConsoleCallback(TrainerCallback):
 
 
 class LogFileCallback(TrainerCallback):
-    """
-    Writes every log into `log.jsonl` in the output folder, on disk as soon as it is made.
-
-    `trainer_state.json` is written with checkpoints and at the end only. When a run is resumed, the file is written anew
-    from the state of the checkpoint, so that steps that are trained again are in it once.
-    """
+    """Writes every log into `log.jsonl` at once; a resumed run begins the file with the log of its checkpoint."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not state.is_world_process_zero:
             return
-        path = Path(args.output_dir) / LOG_FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text("".join(json.dumps(entry) + "\n" for entry in state.log_history), path)
+        write_json_lines(state.log_history, Path(args.output_dir) / LOG_FILE)
 
     def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not state.is_world_process_zero or not state.log_history:

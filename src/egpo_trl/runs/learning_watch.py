@@ -1,16 +1,14 @@
 """Says once, in one line with the remedy, that a run cannot learn."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformers import TrainerCallback
 
 _STEPS = 10  # in a row, before something is said
 
 
-@dataclass(frozen=True)
-class Sign:
+class Sign(NamedTuple):
     """A sign in the log that nothing is learned, and what to do about it."""
 
     test: Callable[[Mapping[str, Any]], bool]

@@ -1,4 +1,4 @@
-"""How long a step takes at best, calculated from what GPUs can read and compute; nothing here is measured."""
+"""Calculates how long a step takes at best, from what GPUs can read and compute; nothing is measured."""
 
 from dataclasses import dataclass
 
@@ -28,12 +28,7 @@ GPUS = {
 
 
 def seconds_of_step(size: ModelSize, plan: Plan, gpu: GPU) -> tuple[float, float]:
-    """
-    Seconds of generation and of the update in one optimizer step, if every completion is as long as it may be.
-
-    Generation reads the weights, and on average half of the cache, once for each token of a batch; the update computes
-    forward and backward passes, with checkpointing the forward pass twice.
-    """
+    """Seconds of generation and of the update in one optimizer step, if every completion is as long as it may be."""
     weights = (plan.bits / 8 if plan.bits < 16 else plan.dtype_bytes) * size.parameters
     cache = 2.0 * plan.rollouts * plan.tokens * size.layers * size.kv_width / 2
     batches = -(-plan.step_rollouts // plan.rollouts)

@@ -1,7 +1,4 @@
-"""How much memory a run needs on each GPU, calculated from the model's config alone: no weights, no GPU.
-
-Parameters, gradients and optimizer states are counted; activations and the KV cache are estimates. All in bytes.
-"""
+"""Calculates the memory of a run on each GPU in bytes from the model's config; activations and KV cache are estimates."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,16 +9,13 @@ if TYPE_CHECKING:
     from trl import GRPOConfig, ModelConfig
 
 USABLE_SHARE = 0.92  # of a GPU: an allowance for the CUDA context and fragmentation
-LOGITS_TILE = (
-    4096,
-    32_768,
-)  # tokens and vocabulary entries that TRL 1.16 scores at a time: logits are never held whole
+LOGITS_TILE = (4096, 32_768)  # tokens and vocabulary entries that TRL 1.16 scores at a time, never all logits at once
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 
 
 @dataclass(frozen=True)
 class ModelSize:
-    """What the memory depends on, of a model."""
+    """The sizes of a model that determine its memory."""
 
     parameters: int
     largest_layer: int
@@ -37,7 +31,7 @@ class ModelSize:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run, as far as memory goes."""
+    """The settings of a run that determine its memory."""
 
     engine: str
     processes: int
@@ -107,7 +101,6 @@ def measure_model(config: Any, peft_config: Any = None) -> ModelSize:
 def make_plan(
     args: "GRPOConfig", model_args: "ModelConfig", accelerate_config: dict[str, Any], prompt_length: int
 ) -> Plan:
-    """Plan of a recipe under an engine."""
     kind = accelerate_config["distributed_type"]
     deepspeed = deepspeed_settings(accelerate_config.get("deepspeed_config") or {})
     processes = accelerate_config["num_processes"]
@@ -136,11 +129,7 @@ def make_plan(
 
 
 def model_states(size: ModelSize, plan: Plan) -> dict[str, float]:
-    """
-    Bytes of parameters, gradients and optimizer states on one GPU, when every weight is trained.
-
-    DeepSpeed's figures are those of its own estimators. FSDP2 under accelerate holds float32 weights.
-    """
+    """Bytes on one GPU when every weight is trained, as DeepSpeed's own estimators count; FSDP2 holds float32 weights."""
     total, share = size.parameters, size.parameters / plan.processes
     if plan.engine == "zero3":
         layer = 4.0 * size.largest_layer
@@ -175,22 +164,7 @@ def _adapter_states(size: ModelSize, plan: Plan) -> dict[str, float]:
 
 
 def memory(size: ModelSize, plan: Plan, gpu_bytes: float) -> dict[str, float]:
-    """
-    Bytes on one GPU, by what takes them.
-
-    Args:
-        size ([`ModelSize`]):
-            The model.
-        plan ([`Plan`]):
-            The run.
-        gpu_bytes (`float`):
-            Size of the GPU, of which vLLM takes its share in colocate mode.
-
-    Returns:
-        `dict[str, float]`:
-            Bytes by name. Activations and the KV cache are not needed at the same time: the larger one is under
-            `"at a time"`, beside the states.
-    """
+    """Bytes on one GPU of `gpu_bytes`, by what takes them; names that begin with a space are parts of `"at a time"`."""
     sharded = plan.engine in ("zero3", "fsdp")
     found = _adapter_states(size, plan) if plan.adapters else model_states(size, plan)
     copy = float(plan.dtype_bytes * size.parameters)
@@ -238,16 +212,20 @@ def remedies(size: ModelSize, plan: Plan, gpu_bytes: float) -> list[str]:
         changes += [(f"configs/accelerate/{name}.yaml", {"engine": name}) for name in ("zero2", "zero3")]
         offload = {"engine": "zero3", "offload_optimizer": True, "offload_parameters": True}
         changes.append(("configs/accelerate/zero3_offload.yaml", offload))
+
+    def needed(changed: Plan) -> float:
+        return total(memory(size, changed, gpu_bytes))
+
     fits = USABLE_SHARE * gpu_bytes
-    alone = [name for name, change in changes if total(memory(size, replace(plan, **change), gpu_bytes)) <= fits]
+    alone = [name for name, change in changes if needed(replace(plan, **change)) <= fits]
     if alone:
         return alone
     together: list[str] = []
     for name, change in changes:
         changed = replace(plan, **change)
-        if total(memory(size, changed, gpu_bytes)) < total(memory(size, plan, gpu_bytes)):
+        if needed(changed) < needed(plan):
             plan, together = changed, [*together, name]
-        if total(memory(size, plan, gpu_bytes)) <= fits:
+        if needed(plan) <= fits:
             return [" and ".join(together)]
     return []
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..demo.names import model_folder
-from ..sampling.models import ADAPTER_FILE, base_of_adapter, check_folder, is_adapter
+from ..sampling.models import ADAPTER_FILE, base_of_adapter, check_folder, is_adapter, tokenizer_source
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -18,19 +18,12 @@ def config_source(model_args: "ModelConfig") -> str:
     return base_of_adapter(folder) if is_adapter(folder) else folder
 
 
-def tokenizer_source(model_args: "ModelConfig") -> str:
-    """Folder or Hub id of the tokenizer: an adapter's own, if it was saved with one."""
-    folder = model_folder(model_args.model_name_or_path)
-    is_bare = is_adapter(folder) and not (Path(folder) / "tokenizer_config.json").is_file()
-    return base_of_adapter(folder) if is_bare else folder
-
-
 def load_tokenizer(model_args: "ModelConfig", trust_remote_code: bool) -> "PreTrainedTokenizerBase":
     """Tokenizer of the model, padded as TRL pads prompts."""
     from transformers import AutoTokenizer
 
     options = {"revision": model_args.model_revision, "trust_remote_code": trust_remote_code}
-    source = tokenizer_source(model_args)
+    source = tokenizer_source(model_folder(model_args.model_name_or_path))
     return AutoTokenizer.from_pretrained(source, truncation_side="left", padding_side="left", **options)
 
 
@@ -57,11 +50,7 @@ def check_adapter(model_args: "ModelConfig") -> list[str]:
 
 
 def policy_arguments(model_args: "ModelConfig", args: "GRPOConfig | SFTConfig") -> dict[str, Any]:
-    """
-    Arguments of a TRL trainer that concern the policy.
-
-    An adapter is loaded on its base with its weights trainable: transformers' own loading would freeze it.
-    """
+    """Arguments of a TRL trainer that concern the policy; an adapter is loaded so that it can be trained further."""
     from peft import PeftModel
     from transformers import set_seed
     from trl import get_peft_config, get_quantization_config

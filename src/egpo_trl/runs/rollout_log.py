@@ -11,6 +11,8 @@ from ..evaluation.token_entropy import token_entropies, token_pieces
 from ..reports.before_after import question_of
 from ..reports.rollouts import ANSWER, ROLLOUT_FILE, THOUGHT, TOOL_RESULT
 from ..reports.run_log import parse_lines
+from ..utils.files import write_json_lines
+from ..utils.table import Table
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
@@ -23,12 +25,6 @@ def kinds_of(tokens: Sequence[tuple[str, float, bool]], tool_mask: Sequence[int]
         [text, round(entropy, 4), TOOL_RESULT if not own else THOUGHT if is_thought else ANSWER]
         for (text, entropy, is_thought), own in zip(tokens, written, strict=False)
     ]
-
-
-def _cell(text: Any) -> str:
-    """A text as a cell of a Markdown table, as code, so that nothing in it is markup."""
-    words = " ".join(question_of(text).split())
-    return f"`{words.replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
 class RolloutLogCallback(TrainerCallback):
@@ -73,12 +69,9 @@ class RolloutLogCallback(TrainerCallback):
         self._next = state.global_step
         if not state.is_world_process_zero:
             return
-        lines = (
-            parse_lines(self._path.read_text(encoding="utf-8")) if state.global_step and self._path.exists() else []
-        )
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [json.dumps(line) + "\n" for line in lines if line["step"] <= state.global_step]
-        self._path.write_text("".join(kept), encoding="utf-8")
+        is_resumed = state.global_step and self._path.exists()
+        lines = parse_lines(self._path.read_text(encoding="utf-8")) if is_resumed else []
+        write_json_lines((line for line in lines if line["step"] <= state.global_step), self._path)
 
     @property
     def _is_due(self) -> bool:
@@ -124,11 +117,13 @@ class RolloutLogCallback(TrainerCallback):
         callbacks = self._trainer.callback_handler.callbacks
         writer = next((one.tb_writer for one in callbacks if getattr(one, "tb_writer", None) is not None), None)
         if writer is not None and rows:
-            cells = [
-                (row["reason"], f"{row['reward']:g}", _cell(row["prompt"]), _cell(row["completion"])) for row in rows
+            # Texts as code, so that nothing in them is markup.
+            texts = [
+                [f"`{question_of(row[key]).replace('`', chr(39))}`" for key in ("prompt", "completion")]
+                for row in rows
             ]
-            lines = ["| reason | reward | request | completion |", "|---|---|---|---|"]
-            writer.add_text("rollouts", "\n".join([*lines, *(f"| {' | '.join(one)} |" for one in cells)]), step)
+            lines = [[row["reason"], f"{row['reward']:g}", *own] for row, own in zip(rows, texts, strict=True)]
+            writer.add_text("rollouts", Table(["reason", "reward", "request", "completion"], lines).markdown(), step)
 
     def _rows(self, output: dict[str, Any], count: int) -> Iterator[dict[str, Any]]:
         pad = self._trainer._tokenizer.pad_token_id

@@ -114,7 +114,6 @@ def check_run_folder(output: Path, run: RunRecord, resume: str | bool | None, ov
 
 
 def remove_run(output: Path) -> None:
-    """Remove what a run has left in a folder, and nothing else."""
     for folder in output.glob("checkpoint-*"):
         if (folder / _STATE).is_file():
             shutil.rmtree(folder)

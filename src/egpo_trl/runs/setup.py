@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..demo.names import DEMOS
 from ..sampling.models import context_length
-from .launch_checks import (
-    check_launch,
-    check_lengths,
-    check_number_of_rows,
-    check_vllm,
-    context_limits,
-    detect_launch,
-    installed_vllm,
-)
+from .launch_checks import check_launch, check_lengths, check_number_of_rows, context_limits, detect_launch
 from .policy import check_adapter, config_source, load_tokenizer
 from .script_arguments import EGPOScriptArguments, RowsArguments
 
@@ -165,7 +157,6 @@ def check_before_loading(
 
     found = check_adapter(model_args)
     found += check_launch(args, model_args, detect_launch(args.use_cpu))
-    found += check_vllm(args, installed_vllm())
     source = {"revision": model_args.model_revision, "trust_remote_code": args.trust_remote_code}
     config = AutoConfig.from_pretrained(config_source(model_args), **source)
     tokenizer = load_tokenizer(model_args, args.trust_remote_code)

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.rows import BAD_ROWS, BAD_ROWS_HELP, Check, Problem
 from ..demo.names import DEMO
 from ..tool_calls.calls import parse_reference
+from ..utils.options import option
 from .script_arguments import RowsArguments
 
 _END = re.compile(r"(?:<[^<>\s]+>|\[e~\[)\s*$")  # of a turn
@@ -23,21 +24,15 @@ if TYPE_CHECKING:
 class SFTScriptArguments(RowsArguments):
     """Fields of `egpo-trl sft` beside those of [`~trl.SFTConfig`] and [`~trl.ModelConfig`]."""
 
-    thought_column: str | None = field(
-        default=None, metadata={"help": "Column with a chain of thought for the answer."}
+    thought_column: str | None = option("Column with a chain of thought for the answer.", None)
+    no_call_text: str | None = option("Answer where text is right and the row has no text of its own.", None)
+    enable_thinking: bool | None = option(
+        "Whether the model is to think, handed to the chat template; by default its own default.", None
     )
-    write_thoughts: bool = field(
-        default=False,
-        metadata={"help": "Write a thought that names the functions and values of the answer, where a row has none."},
+    write_thoughts: bool = option(
+        "Write a thought that names the functions and values of the answer, where a row has none.", False
     )
-    no_call_text: str | None = field(
-        default=None, metadata={"help": "Answer where text is right and the row has no text of its own."}
-    )
-    enable_thinking: bool | None = field(
-        default=None,
-        metadata={"help": "Whether the model is to think, handed to the chat template; by default its own default."},
-    )
-    bad_rows: str = field(default="error", metadata={"help": BAD_ROWS_HELP, "choices": BAD_ROWS})
+    bad_rows: str = option(BAD_ROWS_HELP, "error", BAD_ROWS)
 
 
 def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelConfig") -> None:
@@ -79,7 +74,7 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
     )
     checks: list[Check] = [schema_problem, *_target_checks(conversations, script.bad_rows)]
     if args.max_length is not None and not args.packing:
-        checks.append(_LengthCheck(conversations, args.max_length))
+        checks.append(_length_check(conversations, args.max_length))
     train = conversations.dataset(rows, script.dataset_name, checks, script.bad_rows)
     interrupt = InterruptCallback()
     trainer = Trainer(args=args, train_dataset=train, callbacks=[interrupt], **policy_arguments(model_args, args))
@@ -96,56 +91,47 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
 
 
 def _target_checks(conversations: "Conversations", bad_rows: str) -> list[Check]:
+    """Checks that read what SFT would train on as the reward reads completions: calls must come back as the reference."""
+    from ..rewards.tool_call import ToolCallReward
+
+    renderer = conversations.renderer
+    assert renderer is not None
+    syntax = "pythonic" if renderer.style == "paper" else "auto"
     try:
-        return [_TargetCheck(conversations)]
+        reward = ToolCallReward(syntax, thinking="optional").bind(renderer.tokenizer, renderer.kwargs)
     except ValueError as error:  # nothing reads the template's calls, so that no reward could
         if bad_rows == "keep":
             return []
         raise ValueError(f"{error} To train all the same, set bad_rows: 'keep'.") from None
+    rewards = (reward, replace(reward, think_prefilled=False))  # the template may close the block itself
 
-
-@dataclass(frozen=True)
-class _LengthCheck:
-    """Finds rows that TRL would cut: they would be trained on without a part of the prompt or of the answer."""
-
-    conversations: "Conversations"
-    max_length: int
-
-    def __call__(self, row: Mapping[str, Any]) -> Problem | None:
-        renderer = self.conversations.renderer
-        assert renderer is not None
-        target = renderer.tokenizer(self.conversations.target(row), add_special_tokens=False)["input_ids"]
-        length = len(renderer(row)) + len(target)
-        if length <= self.max_length:
-            return None
-        return Problem("too_long", f"it has {length} tokens, and max_length {self.max_length} would cut it")
-
-
-class _TargetCheck:
-    """Reads what SFT would train on as the reward reads completions: calls must come back as the reference."""
-
-    def __init__(self, conversations: "Conversations") -> None:
-        from dataclasses import replace
-
-        from ..rewards.tool_call import ToolCallReward
-
-        renderer = conversations.renderer
-        assert renderer is not None
-        syntax = "pythonic" if renderer.style == "paper" else "auto"
-        reward = ToolCallReward(syntax, thinking="optional").bind(renderer.tokenizer, renderer.kwargs)
-        self._rewards = (reward, replace(reward, think_prefilled=False))  # the template may close the block itself
-        self._conversations = conversations
-
-    def __call__(self, row: Mapping[str, Any]) -> Problem | None:
+    def check(row: Mapping[str, Any]) -> Problem | None:
         if not parse_reference(row["reference"]):
             return None  # any text is right
-        target = self._conversations.target(row)
+        target = conversations.target(row)
         texts = [target]
         for _ in range(2):  # templates may end a turn and the conversation (Phi)
             texts.append(_END.sub("", texts[-1]))
         asked = (row["reference"], row.get("tools"), row["prompt"])
-        verdicts = [reward.judge(text, *asked) for reward in self._rewards for text in texts]
+        verdicts = [one.judge(text, *asked) for one in rewards for text in texts]
         if any(verdict.score == 1 for verdict in verdicts):
             return None
         reason = verdicts[0].reason
         return Problem(reason, f"its answer is written as {target[:200]!r}, which the reward judges {reason!r}")
+
+    return [check]
+
+
+def _length_check(conversations: "Conversations", max_length: int) -> Check:
+    """Find rows that TRL would cut, which would be trained on without a part of the prompt or of the answer."""
+    renderer = conversations.renderer
+    assert renderer is not None
+
+    def check(row: Mapping[str, Any]) -> Problem | None:
+        target = renderer.tokenizer(conversations.target(row), add_special_tokens=False)["input_ids"]
+        length = len(renderer(row)) + len(target)
+        if length <= max_length:
+            return None
+        return Problem("too_long", f"it has {length} tokens, and max_length {max_length} would cut it")
+
+    return check

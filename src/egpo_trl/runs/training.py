@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .held_out import HELD_OUT_FILE, few_rows_warning, make_bfcl_callback, write_rows
+from .held_out import HELD_OUT_FILE, few_rows_warning, make_bfcl_callback
 from .policy import policy_arguments
 from .run_folder import check_checkpoint, check_run_folder, describe_run, record_run
 from .script_arguments import EGPOScriptArguments
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 def build_trainer(
     script: EGPOScriptArguments, args: "EGPOConfig", model_args: "ModelConfig", train: "Dataset", held_out: "Dataset"
 ) -> "EGPOTrainer":
-    """Trainer of a run."""
     from ..egpo_trainer import EGPOTrainer
     from ..environments import load_environments
     from ..rewards.tool_call import ToolCallReward
@@ -106,6 +105,7 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
     from ..environments import load_environments
     from ..reports.before_after import print_report
     from ..reports.html_report import write_html_report
+    from ..utils.files import write_rows
     from .held_out_callback import HeldOutCallback
     from .interrupt import InterruptCallback
     from .learning_watch import LearningWatch
@@ -143,7 +143,7 @@ def run_training(script: EGPOScriptArguments, args: "EGPOConfig", model_args: "M
         print("report: skipped, it runs on one process. Use eval_strategy: steps for held-out reward.", flush=True)
     if is_main:
         record_run(output, run)
-        write_rows(rows.given_held_out, output / HELD_OUT_FILE)
+        write_rows(rows.given_held_out, output / HELD_OUT_FILE, rows.given_held_out.features)
         for name in ("after.json",) if resume else ("before.json", "after.json"):  # of an earlier run in this folder
             (output / name).unlink(missing_ok=True)
     measured = None

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
 
 def make_sampler(config: SamplingConfig) -> "Sampler":
-    """The sampler that a configuration names, its model loaded."""
     if config.backend == "openai":
         from .endpoint_sampler import EndpointSampler
 

@@ -18,12 +18,7 @@ def digest(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Completion:
-    """
-    The answer of a model.
-
-    `finish_reason` is `"stop"`; `"length"`, cut off at the limit; `"prompt_too_long"`, never sampled; or `"error"`,
-    refused, with the refusal as `text`.
-    """
+    """The answer of a model; the text of one that was refused (`"error"`) is the refusal."""
 
     text: str  # as it came, think tags and call tags included, without the tokens that end it
     completion_ids: tuple[
@@ -31,7 +26,7 @@ class Completion:
     ] = ()  # up to and with the one that ended it; empty where the back end does not tell
     num_prompt_tokens: int | None = None
     finish_reason: str = "stop"
-    message: Mapping[str, Any] | None = None  # of an endpoint that takes the text apart, which is put together again
+    message: Mapping[str, Any] | None = None  # of an endpoint that splits the text into fields
 
     def __post_init__(self) -> None:
         if self.finish_reason not in FINISH_REASONS:

@@ -1,12 +1,13 @@
 """One client for OpenAI-compatible endpoints: openai's own retries, bodies up to a size, and a budget for every request."""
 
 import asyncio
+import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from .config import EndpointConfig
-from .errors import EndpointError, EndpointUnavailable, RejectedRequest, TransientEndpointError
+from .errors import EndpointError, EndpointUnavailable, RejectedRequest
 from .limits import Limits
 
 _TRANSIENT = frozenset({408, 409, 425})
@@ -16,12 +17,7 @@ Reply = TypeVar("Reply")
 
 
 class EndpointClient(Generic[Reply]):
-    """
-    Sends requests to an OpenAI-compatible endpoint: vLLM, SGLang, llama.cpp, or a hosted one.
-
-    `read` makes a reply of a body and raises `ValueError` for a broken one, which the client sends again like any failure
-    that may pass. `limits` count every request that is sent, retries included.
-    """
+    """Sends requests to an OpenAI-compatible endpoint, again after a passing failure or a body that `read` refuses."""
 
     def __init__(self, config: EndpointConfig, limits: Limits, read: Callable[[bytes], Reply], remedy: str) -> None:
         try:
@@ -83,11 +79,7 @@ class EndpointClient(Generic[Reply]):
         )
 
     async def complete(self, **fields: Any) -> Reply:
-        """
-        The reply to a text completion (with a `prompt`) or a chat completion (with `messages`).
-
-        Raises [`EndpointError`] if there is none after all retries, and [`BudgetSpent`] if the limits leave no request.
-        """
+        """The reply to a text completion (with a `prompt`) or a chat completion; raises [`EndpointError`]."""
         from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
 
         api = self._client.completions if "prompt" in fields else self._client.chat.completions
@@ -96,16 +88,15 @@ class EndpointClient(Generic[Reply]):
             reply: Reply = response.http_response.extensions[_REPLY]
             return reply
         except APITimeoutError:
-            raise TransientEndpointError(f"no answer within {self._seconds:g} s") from None
+            raise EndpointError(f"no answer within {self._seconds:g} s") from None
         except APIStatusError as error:
             raise _status_error(error.status_code, error.response.headers, str(error)) from None
         except APIConnectionError as error:
-            raise TransientEndpointError(f"connection failed: {error.__cause__ or error}") from None
+            raise EndpointError(f"connection failed: {error.__cause__ or error}") from None
         except OpenAIError as error:
-            raise TransientEndpointError(f"request failed: {str(error)[:300]}") from None
+            raise EndpointError(f"request failed: {str(error)[:300]}") from None
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.close()
 
 
@@ -117,5 +108,24 @@ def _status_error(status: int, headers: Mapping[str, str], message: str) -> Endp
             f"{shown}{wait}. The server is busy: lower concurrency or requests_per_minute, or run again later"
         )
     if status in _TRANSIENT or status >= 500:
-        return TransientEndpointError(shown)
+        return EndpointError(shown)
     return EndpointUnavailable(shown) if status in _UNAVAILABLE else RejectedRequest(shown)
+
+
+def first_choice(body: bytes) -> tuple[Mapping[str, Any], Callable[[str], int | None]]:
+    """The first choice in a body, and the counts of tokens by name; raises `ValueError` for a body without a choice."""
+    try:
+        value = json.loads(body)
+        choice, usage = value["choices"][0], value.get("usage")
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        raise ValueError("the body is not JSON") from None
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise ValueError("the body is not a completion") from None
+    if not isinstance(choice, dict):
+        raise ValueError("the body is not a completion")
+
+    def count(name: str) -> int | None:
+        number = usage.get(name) if isinstance(usage, dict) else None
+        return number if type(number) is int and number >= 0 else None
+
+    return choice, count

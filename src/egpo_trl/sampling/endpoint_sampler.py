@@ -11,7 +11,7 @@ from typing import Any
 
 from .completion import Completion, digest
 from .config import SamplingConfig
-from .endpoint import EndpointClient
+from .endpoint import EndpointClient, first_choice
 from .errors import BudgetSpent, EndpointError, EndpointUnavailable, RejectedRequest
 from .limits import Limits
 from .sampler import PromptFormat, Request, SamplingStopped, prompt_format
@@ -170,17 +170,12 @@ async def _shut_down(client: EndpointClient[Any]) -> None:
 
 def read_reply(body: bytes, prompts: PromptFormat) -> Completion:
     """The completion in the body of a chat completion or a text completion; raises `ValueError` for a broken body."""
+    choice, count = first_choice(body)
+    cut_off = choice.get("finish_reason") == "length"
+    message = choice.get("message")
     try:
-        value = json.loads(body)
-        choice = value["choices"][0]
-        usage = value.get("usage") or {}
-        counted = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-        cut_off = choice.get("finish_reason") == "length"
-        message = choice.get("message")
         text = choice["text"] if message is None else text_of_message(message, prompts)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
-        raise ValueError("the body is not JSON") from None
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         raise ValueError("the body is not a completion") from None
     if text is None and isinstance(choice.get("finish_reason"), str):
         text = ""  # the model ended at once, and the server says so
@@ -189,16 +184,11 @@ def read_reply(body: bytes, prompts: PromptFormat) -> Completion:
     end = None if prompts.tokenizer is None else prompts.tokenizer.eos_token
     if isinstance(end, str) and not cut_off:
         text = text.removesuffix(end)
-    is_number = isinstance(counted, int) and not isinstance(counted, bool)
-    return Completion(text, (), counted if is_number else None, "length" if cut_off else "stop", message)
+    return Completion(text, (), count("prompt_tokens"), "length" if cut_off else "stop", message)
 
 
 def text_of_message(message: Mapping[str, Any], prompts: PromptFormat) -> Any:
-    """
-    The text that a server took apart: chain of thought in its tags, content, and calls as Hermes writes them.
-
-    `None` if the message has none of them; content that is not text is returned as it is.
-    """
+    """The text that a server split into fields, calls as Hermes writes them; `None` for none, other content as it is."""
     content = message.get("content")
     calls = message.get("tool_calls") or []
     if content is not None and not isinstance(content, str):

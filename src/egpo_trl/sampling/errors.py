@@ -2,11 +2,7 @@
 
 
 class EndpointError(RuntimeError):
-    """A request that an endpoint did not answer."""
-
-
-class TransientEndpointError(EndpointError):
-    """A failure that may pass: an error of the server, a time-out, a broken body."""
+    """A request that an endpoint did not answer: an error of the server, a time-out, a broken body."""
 
 
 class RejectedRequest(EndpointError):

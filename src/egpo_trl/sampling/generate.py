@@ -1,16 +1,21 @@
 """Generates completions with transformers, from the prompts that training renders."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from .rendering import PromptRenderer
-from .sampler import PromptFormat
-from .seeded_sampling import SeededSampling
-
-_GREEDY: Mapping[str, Any] = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
+from .sampler import PromptFormat, request_seed
 
 
 def render_prompt(
@@ -41,9 +46,9 @@ def render_prompt(
     return PromptRenderer(prompts, render_tools)(row)
 
 
-def stop_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def stop_token_ids(tokenizer: PreTrainedTokenizerBase, config: GenerationConfig | None) -> list[int]:
     """Token ids that end a completion: the tokenizer's end-of-sequence token and those of the generation config."""
-    eos = model.generation_config.eos_token_id
+    eos = None if config is None else config.eos_token_id
     return sorted({tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None})
 
 
@@ -53,11 +58,11 @@ def _generate(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
-    **options: Any,
+    chosen: LogitsProcessorList,
 ) -> list[list[int]]:
     """Completions of one left-padded batch, each up to and with its end token."""
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    ends = stop_token_ids(model, tokenizer)
+    ends = stop_token_ids(tokenizer, model.generation_config)
     width = max(map(len, prompts))
     ids = torch.tensor([[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
@@ -67,13 +72,50 @@ def _generate(
         max_new_tokens=max_new_tokens,
         pad_token_id=pad_id,
         eos_token_id=ends,
-        **options,
+        logits_processor=chosen,
+        do_sample=False,  # of what `chosen` leaves, whatever the generation config says
+        temperature=None,
+        top_k=None,
+        top_p=None,
+        repetition_penalty=1.0,
     )
     completions = []
     for generated in output[:, width:].tolist():
         stop = next((i + 1 for i, token_id in enumerate(generated) if token_id in ends), len(generated))
         completions.append(generated[:stop])
     return completions
+
+
+class SeededSampling(LogitsProcessor):
+    """Leaves only the token that each row's own seed draws, the same on every device and in every batch."""
+
+    def __init__(
+        self, seeds: Sequence[int], max_new_tokens: int, temperature: float, top_k: int = 0, top_p: float = 1.0
+    ) -> None:
+        draws = [
+            torch.rand(max_new_tokens, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+            for seed in seeds
+        ]
+        self._uniforms = torch.stack(draws, dim=1)  # (positions, rows)
+        self._temperature = temperature
+        self._warpers = LogitsProcessorList()
+        if top_k:
+            self._warpers.append(TopKLogitsWarper(top_k))
+        if top_p < 1:
+            self._warpers.append(TopPLogitsWarper(top_p))
+        self._position = 0
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Scores in which only the chosen token of each row is possible."""
+        logits = self._warpers(input_ids, scores.float() / self._temperature)
+        precise = logits if scores.device.type == "mps" else logits.double()
+        cumulative = precise.softmax(dim=-1).cumsum(dim=-1)
+        uniform = self._uniforms[self._position].to(cumulative)
+        self._position += 1
+        # `right` skips tokens without probability; scaling makes up for a sum that rounding left near 1.
+        token = torch.searchsorted(cumulative, (uniform * cumulative[:, -1]).unsqueeze(1), right=True)
+        chosen = torch.full_like(scores, -torch.inf)
+        return chosen.scatter_(1, token.clamp_(max=scores.shape[1] - 1), 0.0)  # type: ignore[return-value]
 
 
 def plan_batches(
@@ -83,14 +125,7 @@ def plan_batches(
     max_batch_tokens: int | None = None,
     context_length: int | None = None,
 ) -> Iterator[tuple[list[int], int]]:
-    """
-    Batches of prompts of similar length, with the longest completion of each; the longest prompts come first, so that what
-    does not fit fails at once.
-
-    A batch has at most `max_batch_tokens` positions, padding and completions included; one prompt is always taken. A prompt
-    that leaves less room than `max_new_tokens` is batched only with those that leave as much, so that its room does not
-    depend on the batch.
-    """
+    """Batches of prompts of similar length and room, the longest first, each with the length of its completions."""
 
     def room(length: int) -> int:
         return max_new_tokens if context_length is None else min(max_new_tokens, context_length - length)
@@ -122,24 +157,17 @@ def stream_completions(
     max_batch_tokens: int | None = None,
     context_length: int | None = None,
 ) -> Iterator[tuple[int, list[int]]]:
-    """
-    Sample one completion for each prompt from a seed of its own, and yield them batch by batch.
-
-    The random numbers of a completion depend on its seed alone: not on the batch, its order, or what was sampled
-    before. Rounding of the logits may still differ with the width of a batch. A batch that does not fit the memory is
-    halved. The random state of the process is neither used nor changed.
-    """
+    """Sample a completion for each prompt from a seed of its own; a batch that does not fit the memory is halved."""
     lengths = [len(prompt) for prompt in prompts]
     for planned, limit in plan_batches(lengths, max_new_tokens, batch_size, max_batch_tokens, context_length):
         waiting = [planned]
         while waiting:
             batch = waiting.pop()
-            options: dict[str, Any] = {**_GREEDY, "repetition_penalty": 1.0}
+            chosen = LogitsProcessorList()
             if temperature > 0:
-                chosen = SeededSampling([seeds[index] for index in batch], limit, temperature, top_k, top_p)
-                options["logits_processor"] = LogitsProcessorList([chosen])
+                chosen.append(SeededSampling([seeds[index] for index in batch], limit, temperature, top_k, top_p))
             try:
-                completions = _generate(model, tokenizer, [prompts[index] for index in batch], limit, **options)
+                completions = _generate(model, tokenizer, [prompts[index] for index in batch], limit, chosen)
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
                     raise
@@ -149,7 +177,6 @@ def stream_completions(
             yield from zip(batch, completions, strict=True)
 
 
-@torch.no_grad()
 def sample_completions(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -159,27 +186,12 @@ def sample_completions(
     temperature: float = 0.0,
     batch_size: int = 32,
     seed: int = 0,
-    progress: Callable[[int], None] | None = None,
 ) -> list[list[int]]:
-    """
-    Sample one completion for each prompt, in left-padded batches of prompts of similar length.
-
-    The random state of the process is as before afterwards, so that an evaluation does not change a training run.
-    """
-    options = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else _GREEDY
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    completions: list[list[int]] = [[] for _ in prompts]
+    """Sample one completion for each prompt, in order; see [`stream_completions`]."""
+    seeds = [request_seed(seed, str(index), 0, 0) for index in range(len(prompts))]
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "batch_size": batch_size}
     was_training = model.training
-    devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        model.eval()
-        for begin in range(0, len(order), batch_size):
-            batch = order[begin : begin + batch_size]
-            generated = _generate(model, tokenizer, [prompts[index] for index in batch], max_new_tokens, **options)
-            for index, ids in zip(batch, generated, strict=True):
-                completions[index] = ids
-            if progress is not None:
-                progress(len(batch))
-        model.train(was_training)
-    return completions
+    model.eval()
+    found = dict(stream_completions(model, tokenizer, prompts, seeds, **options))
+    model.train(was_training)
+    return [found[index] for index in range(len(prompts))]

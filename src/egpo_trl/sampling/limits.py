@@ -8,11 +8,7 @@ from .errors import BudgetSpent
 
 
 class Limits:
-    """
-    Requests and tokens spent, and their limits; requests are spaced evenly.
-
-    `max_tokens` is checked before a request, so those in flight may exceed it.
-    """
+    """Requests and tokens spent, and their limits, which requests in flight may exceed."""
 
     def __init__(
         self,

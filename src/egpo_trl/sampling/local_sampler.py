@@ -1,5 +1,6 @@
 """Renders prompts in this process, and samples a model with transformers."""
 
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,39 +18,46 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-class RenderedRequests:
-    """Token ids of the requests that leave room for a token in `context`, and refusals of the others."""
+class LocalSampler(ABC):
+    """A model in this process: prompts are rendered here, and those that leave no room for a token are refused."""
 
-    def __init__(self, requests: Sequence[Request], renderer: PromptRenderer, context: int | None) -> None:
-        self.positions: list[int] = []
-        self.prompts: list[array[int]] = []
-        self.refused: list[tuple[int, Completion]] = []
-        for position, request in enumerate(requests):
+    def __init__(
+        self, config: SamplingConfig, tokenizer: "PreTrainedTokenizerBase", ends: Sequence[int], context: int | None
+    ) -> None:
+        self._config, self._tokenizer, self._ends, self._context = config, tokenizer, ends, context
+        self.prompts = prompt_format(config, tokenizer, ends)
+        self._renderer = PromptRenderer(self.prompts)
+
+    @abstractmethod
+    def _stream(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
+        """Token ids of a completion for each prompt, in any order."""
+
+    def sample(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        positions, prompts, seeds = [], [], []
+        for position, request in enumerate(list(requests)):
             try:
-                ids = array("i", renderer(request.row))
+                ids = array("i", self._renderer(request.row))
             except RenderingError as error:
-                self.refused.append((position, Completion(str(error), finish_reason="error")))
+                yield position, Completion(str(error), finish_reason="error")
                 continue
-            if context is not None and len(ids) >= context:
-                refusal = Completion("", num_prompt_tokens=len(ids), finish_reason="prompt_too_long")
-                self.refused.append((position, refusal))
+            if self._context is not None and len(ids) >= self._context:
+                yield position, Completion("", num_prompt_tokens=len(ids), finish_reason="prompt_too_long")
                 continue
-            self.positions.append(position)
-            self.prompts.append(ids)
+            positions.append(position)
+            prompts.append(ids)
+            seeds.append(request.seed)
+        for index, completion in self._stream(prompts, seeds):
+            stopped = bool(completion) and completion[-1] in self._ends
+            text = self._tokenizer.decode(
+                list(completion[:-1] if stopped else completion),
+                skip_special_tokens=False,
+                clean_up_tokenization_spaces=False,
+            )
+            reason = "stop" if stopped else "length"
+            yield positions[index], Completion(str(text), tuple(completion), len(prompts[index]), reason)
 
 
-def read_completion(
-    tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], ends: Sequence[int], num_prompt_tokens: int
-) -> Completion:
-    """A completion from its token ids; its text has special tokens, but not the one that ended it."""
-    stopped = bool(ids) and ids[-1] in ends
-    text = tokenizer.decode(
-        list(ids[:-1] if stopped else ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
-    )
-    return Completion(str(text), tuple(ids), num_prompt_tokens, "stop" if stopped else "length")
-
-
-class TransformersSampler:
+class TransformersSampler(LocalSampler):
     """A transformers model in this process, sampled in batches of prompts of similar length."""
 
     def __init__(
@@ -58,18 +66,14 @@ class TransformersSampler:
         model: "PreTrainedModel | None" = None,
         tokenizer: "PreTrainedTokenizerBase | None" = None,
     ) -> None:
-        self._config = config
-        self._name = model_folder(config.model)
-        self._tokenizer = load_tokenizer(config, self._name) if tokenizer is None else tokenizer
-        self._model = load_model(config, self._name) if model is None else model
-        self._ends = stop_token_ids(self._model, self._tokenizer)
-        self._context = context_length(self._model.config)
-        self.prompts = prompt_format(config, self._tokenizer, self._ends)
-        self._renderer = PromptRenderer(self.prompts)
+        name = model_folder(config.model)
+        tokenizer = load_tokenizer(config, name) if tokenizer is None else tokenizer
+        self._model = load_model(config, name) if model is None else model
+        ends = stop_token_ids(tokenizer, self._model.generation_config)
+        super().__init__(config, tokenizer, ends, context_length(self._model.config))
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Model, weights and decoding."""
         return {
             "backend": "transformers",
             **model_identity(self._config, self._tokenizer),
@@ -78,30 +82,15 @@ class TransformersSampler:
             **self._config.decoding,
         }
 
-    def sample(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """Sample a completion for each request, see [`Sampler`]."""
+    def _stream(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
         import torch
 
-        config = self._config
-        rendered = RenderedRequests(requests, self._renderer, self._context)
-        yield from rendered.refused
-        stream = stream_completions(
-            self._model,
-            self._tokenizer,
-            rendered.prompts,
-            [requests[position].seed for position in rendered.positions],
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            top_k=config.top_k,
-            top_p=config.top_p,
-            batch_size=config.batch_size,
-            max_batch_tokens=config.max_batch_tokens,
-            context_length=self._context,
-        )
+        names = ("max_new_tokens", "temperature", "top_k", "top_p", "batch_size", "max_batch_tokens")
+        options = {name: getattr(self._config, name) for name in names}
         try:
-            for index, ids in stream:
-                length = len(rendered.prompts[index])
-                yield rendered.positions[index], read_completion(self._tokenizer, ids, self._ends, length)
+            yield from stream_completions(
+                self._model, self._tokenizer, prompts, seeds, context_length=self._context, **options
+            )
         except torch.OutOfMemoryError:
             raise SamplingStopped(
                 "A single prompt does not fit the memory of the device. Use a smaller max_new_tokens, dtype bfloat16, or "
@@ -109,7 +98,6 @@ class TransformersSampler:
             ) from None
 
     def close(self) -> None:
-        """Release the model."""
         del self._model
 
 

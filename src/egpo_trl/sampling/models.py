@@ -21,12 +21,10 @@ _BLOCKS = 64  # of a file that is larger
 
 
 def is_adapter(name: str) -> bool:
-    """Whether a folder holds a PEFT adapter."""
     return (Path(name) / ADAPTER_FILE).is_file()
 
 
 def base_of_adapter(folder: str) -> str:
-    """Base model of an adapter."""
     file = Path(folder) / ADAPTER_FILE
     try:
         base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
@@ -71,17 +69,20 @@ def check_folder(name: str) -> None:
         raise ValueError(f"model: {name!r} holds neither a model (config.json) nor an adapter ({ADAPTER_FILE}).")
 
 
+def tokenizer_source(name: str) -> str:
+    """Folder or Hub id of a model's tokenizer: an adapter's own, if it was saved with one."""
+    is_bare = is_adapter(name) and not (Path(name) / "tokenizer_config.json").is_file()
+    return base_of_adapter(name) if is_bare else name
+
+
 def load_tokenizer(config: SamplingConfig, name: str) -> "PreTrainedTokenizerBase":
     """Tokenizer of a model, with a chat template."""
     from transformers import AutoTokenizer
 
     if name != config.tokenizer:
         check_folder(name)
-    source = name
-    if is_adapter(name) and not (Path(name) / "tokenizer_config.json").is_file():
-        source = base_of_adapter(name)
     options = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
-    tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_source(name), **options)
     if config.chat_template is not None:
         tokenizer.chat_template = Path(config.chat_template).read_text(encoding="utf-8")
     if not tokenizer.chat_template:

@@ -15,7 +15,7 @@ class PromptRenderer(rendering.PromptRenderer):
 
     def __init__(self, prompts: PromptFormat, render_tools: bool = True) -> None:
         if prompts.tokenizer is None:
-            raise ValueError("Prompts are rendered with a tokenizer, and there is none.")
+            raise ValueError("Prompts cannot be rendered without a tokenizer.")
         super().__init__(
             prompts.tokenizer, prompts.style, prompts.think_tags, prompts.chat_template_kwargs, render_tools
         )

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
@@ -29,13 +28,7 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 class Journal:
-    """
-    Appends records to a file that one process at a time may use; the last record of a key counts.
-
-    The first line says what the records belong to; another value is an error that names the difference. A last line that a
-    crash cut off is removed. `redo` says what a run without the journal does, for messages. `fsync` says when records are
-    forced to disk: `"always"`, `"interval"` (at most once a second) or `"never"`.
-    """
+    """Records by key in a file that one process uses at a time; another header is an error, a cut-off line is removed."""
 
     def __init__(
         self,
@@ -105,7 +98,6 @@ class Journal:
         return map(json.loads, self._lines.values())
 
     def get(self, key: Hashable) -> Any:
-        """The last record of a key, `None` if there is none."""
         line = self._lines.get(key)
         return None if line is None else json.loads(line)
 
@@ -139,9 +131,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

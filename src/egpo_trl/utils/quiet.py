@@ -14,11 +14,7 @@ def _keeps(record: logging.LogRecord) -> bool:
 
 
 def quiet_libraries() -> None:
-    """
-    Silence the few messages of the pinned libraries that no user can act on; every other warning stays.
-
-    Call it before TRL is imported: some of them come up at import.
-    """
+    """Silence the few messages of the pinned libraries that no user can act on; call it before TRL is imported."""
     # TRL 1.16 uses names that transformers 5.23 is about to rename.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
     # TRL says so of the loop that calls tools; the range of versions in pyproject.toml takes care of it.

@@ -2,6 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,7 @@ class Table:
             lines.append([f"**{first}**" if number in self.bold else first, *rest])
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
-    def print(self, title: str) -> None:
-        """Print the table to the terminal."""
+    def print(self, title: str, console: "Console | None" = None) -> None:
         from rich.console import Console
         from rich.markup import escape
         from rich.table import Table as RichTable
@@ -32,7 +35,7 @@ class Table:
         for number, row in enumerate(self.rows):
             cells = (f"[bold]{escape(text[2:-2])}[/bold]" if text.startswith("**") else escape(text) for text in row)
             table.add_row(*cells, style="bold" if number in self.bold else None)
-        Console().print(table)
+        (console or Console()).print(table)
 
 
 def _cell(text: str) -> str:

@@ -7,13 +7,14 @@ import pytest
 from egpo_trl.data.prompts import to_messages
 from egpo_trl.data.rows import row_problem
 from egpo_trl.evaluation.acebench.data import (
+    GROUPS,
     NORMAL,
     SPECIAL,
     Prompts,
-    find_categories,
     read_entries,
     split_dialogue,
 )
+from egpo_trl.evaluation.subsets import find_categories
 
 
 def entries_of(checkout, category):
@@ -29,21 +30,20 @@ def entries_of(checkout, category):
     ],
 )
 def test_categories_and_groups(names, expected):
-    assert find_categories(names) == expected
+    assert find_categories(names, GROUPS, NORMAL + SPECIAL) == expected
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ("agent", "strong language model"),
-        ("normal,agent_multi_step", "not covered"),
-        ("simple", "must be among normal, special"),
+        ("normal,agent_multi_step", "not evaluated here"),
+        ("simple", "choose among normal, special"),
         (" , ", "at least one"),
     ],
 )
 def test_other_categories_are_refused(names, message):
     with pytest.raises(ValueError, match=message):
-        find_categories(names)
+        find_categories(names, GROUPS, NORMAL + SPECIAL)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_the_official_prompt(checkout):
 
 
 def test_wrong_options_are_refused():
-    with pytest.raises(ValueError, match="level 3 has no automatic scorer"):
+    with pytest.raises(ValueError, match="level must be one of 1, 2, got 3"):
         APIBank(level=3)
 
 

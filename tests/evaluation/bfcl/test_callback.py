@@ -49,7 +49,7 @@ def test_training_is_the_same_with_it(tmp_path):
 
 
 def test_what_is_wrong_is_said_before_training(tmp_path, monkeypatch):
-    with pytest.raises(SystemExit, match="BFCL category 'simple' is unknown"):
+    with pytest.raises(SystemExit, match="categories: 'simple' is unknown"):
         run(tmp_path, "--bfcl_eval_steps", "2", "--bfcl_eval_categories", "simple")
     with pytest.raises(ValueError, match="every_steps must be at least 1"):
         BFCLCallback(0, print)

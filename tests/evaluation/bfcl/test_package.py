@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from egpo_trl.evaluation.bfcl import official_cli, package
-from egpo_trl.evaluation.bfcl.categories import CATEGORIES, LIVE, MULTI_TURN, category_of, find_categories, folder_of
+from egpo_trl.evaluation.bfcl.categories import CATEGORIES, GROUPS, LIVE, MULTI_TURN, category_of, folder_of
+from egpo_trl.evaluation.subsets import find_categories
 from tests.conftest import package_dir
 
 
@@ -56,17 +57,17 @@ def test_a_changed_data_file_is_named(tmp_path, monkeypatch, name):
 
 
 def test_categories_by_name():
-    assert find_categories("all") == CATEGORIES
-    assert find_categories(" multi_turn_base, live ,simple_java,live_simple") == (
+    assert find_categories("all", GROUPS, CATEGORIES) == CATEGORIES
+    assert find_categories(" multi_turn_base, live ,simple_java,live_simple", GROUPS, CATEGORIES) == (
         "simple_java",
         *LIVE,
         "multi_turn_base",
     )
     for names in ("simple", "live,web_search", "memory"):
         with pytest.raises(ValueError, match="is unknown or not evaluated here; choose among non_live, live, "):
-            find_categories(names)
-    with pytest.raises(ValueError, match="no BFCL category is named"):
-        find_categories(" , ")
+            find_categories(names, GROUPS, CATEGORIES)
+    with pytest.raises(ValueError, match="must name at least one"):
+        find_categories(" , ", GROUPS, CATEGORIES)
 
 
 def test_folders_and_ids():

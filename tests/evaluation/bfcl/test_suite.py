@@ -199,7 +199,7 @@ def test_the_table_says_what_it_stands_for(suite, tmp_path, entries):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"categories": "web_search"}, "BFCL category 'web_search' is unknown"),
+        ({"categories": "web_search"}, "categories: 'web_search' is unknown"),
         ({"subset": "first"}, "subset must be one of"),
         ({"bfcl_prompt": "qwen"}, "bfcl_prompt must be one of"),
         ({"bfcl_handler": "json"}, "bfcl_handler must be one of"),

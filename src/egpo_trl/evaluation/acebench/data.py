@@ -27,27 +27,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "single_turn": SINGLE_TURN,
     "multi_turn": MULTI_TURN,
 }
-_AGENT = ("agent", "agent_multi_turn", "agent_multi_step", "test_all")
 _TURN = re.compile(r"^(user|system)[ \t]*:[ \t]?", re.MULTILINE)
 _ANSWER_FORMAT = re.compile(r"\[\"([A-Z][^\"\n]*)\"\]")  # English in both languages
 _PREFERENCE = "normal_preference"
-
-
-def find_categories(names: str) -> tuple[str, ...]:
-    """Categories that a list of categories and groups names."""
-    found: dict[str, None] = {}
-    for name in names.replace(",", " ").split():
-        if name in _AGENT:
-            raise ValueError(
-                f"category {name}: ACEBench's agent part is not covered: its dialogues need a strong language model "
-                "that plays the user, so that scores depend on that model. Use 'normal' and 'special'."
-            )
-        if name not in GROUPS and name not in NORMAL + SPECIAL:
-            raise ValueError(f"category must be among {', '.join((*GROUPS, *NORMAL, *SPECIAL))}, got {name!r}.")
-        found |= dict.fromkeys(GROUPS.get(name, (name,)))
-    if not found:
-        raise ValueError("category must name at least one category.")
-    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -59,7 +41,6 @@ class Entry:
 
     @property
     def id(self) -> str:
-        """Its id in the benchmark."""
         return str(self.question["id"])
 
     @property
@@ -75,7 +56,6 @@ def data_files(language: str, category: str) -> tuple[str, str]:
 
 
 def read_entries(checkout: Path, language: str, category: str) -> list[Entry]:
-    """Entries of a category."""
     path, answer_path = (checkout / file for file in data_files(language, category))
     questions, answers = read_json_lines(path), read_json_lines(answer_path)
     kinds: Mapping[str, Any] = {"id": str, "question": str, "function": (list, dict)}
@@ -94,16 +74,11 @@ def read_entries(checkout: Path, language: str, category: str) -> list[Entry]:
 
 @dataclass(frozen=True)
 class Prompts:
-    """Makes rows of entries."""
-
     checkout: Path
     language: str
 
     def row(self, entry: Entry, category: str) -> dict[str, Any]:
-        """
-        The canonical row of an entry: the dialogue as messages, after a system message with what the entry says about
-        time or user, and in the special categories with the answers that the scorer looks for.
-        """
+        """The canonical row of an entry: the dialogue as messages, after a system message with what the scorer expects."""
         tools = to_tools(_distinct(entry.question["function"]))
         conversation = Conversation(tools, "question")
         conversation.add_text("system", self._system(entry, category))

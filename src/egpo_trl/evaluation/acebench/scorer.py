@@ -1,10 +1,5 @@
-"""Runs ACEBench's `eval_main.py` in the working directory, a copy of a checkout; started by [`scoring`] as a process.
+"""Runs ACEBench's `eval_main.py` in the working directory, a copy of a checkout, and records its verdicts."""
 
-Besides the official score files it writes the verdict of every call of the official checker, because the score files of
-single-turn categories also list right answers that matched the second reference only.
-"""
-
-import argparse
 import ast
 import importlib
 import json
@@ -16,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..official.process import MAX_FILE_BYTES, UNWRITABLE
+from ..official.process import MAX_FILE_BYTES, UNWRITABLE, VERDICTS
 from ..official.restrict import limit_cpu, restrict
 
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -47,11 +42,7 @@ def _arithmetic(node: ast.expr) -> int | float:
 
 
 def record_verdicts(checker: Callable[..., Any], verdicts: dict[str, list[Any]]) -> Callable[..., Any]:
-    """
-    The official checker of one answer against one reference, with its verdicts kept.
-
-    An answer that makes the checker raise is wrong; alone, it would end the scoring of the whole model.
-    """
+    """The official checker with its verdicts kept; an answer that makes it raise is wrong, and does not end the scoring."""
 
     def recorded(functions: Any, answer: Any, reference: Any, question: Any, category: str) -> Any:
         try:
@@ -76,16 +67,9 @@ def _writable(value: Any) -> Any:
     return [_writable(item) for item in value] if isinstance(value, list) else value
 
 
-def main() -> None:
-    """Entry point: `--language`, `--model`, `--seconds`, `--verdicts` FILE and categories."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--language", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--verdicts", type=Path, required=True)
-    parser.add_argument("categories", nargs="+")
-    options = parser.parse_args()
-    limit_cpu(int(options.seconds))
+def main(language: str, model: str, seconds: str, *categories: str) -> None:
+    """Entry point of the process."""
+    limit_cpu(int(float(seconds)))
     # A spreadsheet is put together in temporary files.
     protections = restrict(Path.cwd().parent, max_file_bytes=MAX_FILE_BYTES, may_remove=True)
     sys.path.insert(0, str(Path.cwd()))
@@ -94,12 +78,10 @@ def main() -> None:
     verdicts: dict[str, list[Any]] = defaultdict(list)
     checking = importlib.import_module("model_eval.checker")
     checking.normal_checker = record_verdicts(checking.normal_checker, verdicts)  # type: ignore[attr-defined]
-    sys.argv = [
-        "eval_main.py", "--model", options.model, "--language", options.language, "--category", *options.categories,
-    ]  # fmt: skip
+    sys.argv = ["eval_main.py", "--model", model, "--language", language, "--category", *categories]
     runpy.run_path("eval_main.py", run_name="__main__")
-    options.verdicts.write_text(json.dumps({"protections": protections, "verdicts": verdicts}), encoding="utf-8")
+    Path(VERDICTS).write_text(json.dumps({"protections": protections, "verdicts": verdicts}), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

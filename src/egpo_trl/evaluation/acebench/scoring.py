@@ -2,14 +2,15 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...utils.files import write_json_lines
 from ..official.checkout_suite import OfficialScores
 from ..official.checkouts import read_json_lines
-from ..official.process import ScorerFailed, run_scorer
+from ..official.process import VERDICTS, score_in_copy
 from .data import MULTI_TURN, SPECIAL, Entry
 
 CODE = (
@@ -33,26 +34,14 @@ def score_answers(
     keep: Path | None = None,
 ) -> OfficialScores:
     """Score one answer to every entry with the official code, in a copy of what it needs of the checkout."""
-    with tempfile.TemporaryDirectory(prefix="acebench-") as parent:
-        folder = Path(parent, "ACEBench")  # the official code also writes next to its own folder
-        write_layout(checkout, folder, language, entries, answers)
-        run_scorer(
-            "egpo_trl.evaluation.acebench.scorer",
-            ["--language", language, "--model", _MODEL, "--seconds", str(timeout_s), "--verdicts", "verdicts.json",
-             *entries],
-            folder, timeout_s,
-        )  # fmt: skip
-        try:
-            scores = _read_scores(folder, language, entries)
-        except Exception as error:  # the files may be anything, and a broken workbook raises anything
-            raise ScorerFailed(
-                f"the official scorer's files cannot be read: {type(error).__name__}: {error}"
-            ) from None
-        if keep is not None:
-            for name in ("result_all", "score_all"):
-                shutil.rmtree(keep / name, ignore_errors=True)
-                shutil.copytree(folder / name, keep / name)
-    return scores
+    return score_in_copy(
+        partial(write_layout, checkout, language=language, entries=entries, answers=answers),
+        "egpo_trl.evaluation.acebench.scorer",
+        [language, _MODEL, str(timeout_s), *entries],
+        lambda folder: _read_scores(folder, language, entries),
+        timeout_s,
+        None if keep is None else (keep, ("result_all", "score_all")),
+    )
 
 
 def write_layout(
@@ -68,20 +57,17 @@ def write_layout(
         shutil.copyfile(checkout / name, folder / name)
     data = folder / "data_all" / f"data_{language}"
     for category, chosen in entries.items():
-        _write_lines(data / f"data_{category}.json", [entry.question for entry in chosen])
-        _write_lines(data / "possible_answer" / f"data_{category}.json", [entry.answer for entry in chosen])
+        write_json_lines([entry.question for entry in chosen], data / f"data_{category}.json")
+        write_json_lines([entry.answer for entry in chosen], data / "possible_answer" / f"data_{category}.json")
         results = [{"id": entry.id, "result": answers[entry.id]} for entry in chosen]
-        _write_lines(folder / "result_all" / f"result_{language}" / _MODEL / f"data_{category}_result.json", results)
-
-
-def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        write_json_lines(
+            results, folder / "result_all" / f"result_{language}" / _MODEL / f"data_{category}_result.json"
+        )
 
 
 def _read_scores(folder: Path, language: str, entries: Mapping[str, Sequence[Entry]]) -> OfficialScores:
     score_dir = folder / "score_all" / f"score_{language}"
-    found = json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))
+    found = json.loads((folder / VERDICTS).read_text(encoding="utf-8"))
     checked = found["verdicts"]
     verdicts: dict[str, str] = {}
     accuracies: dict[str, float] = {}
@@ -102,12 +88,7 @@ def _read_scores(folder: Path, language: str, entries: Mapping[str, Sequence[Ent
 
 
 def _verdicts(entries: Sequence[Entry], reasons: Mapping[str, str], checked: Sequence[Any]) -> dict[str, str]:
-    """
-    Verdict on each answer of a normal category, from the calls of the official checker in their order.
-
-    An answer that cannot be decoded never reaches the checker. One that can is checked against the references until
-    one fits.
-    """
+    """Verdicts on answers of a normal category: the checker was called for each reference until one fitted."""
     calls = iter(checked)
     verdicts = {}
     for entry in entries:

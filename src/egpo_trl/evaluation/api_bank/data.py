@@ -39,23 +39,20 @@ class Question:
 
     @property
     def id(self) -> str:
-        """A name that no other question of the level has."""
         return f"{self.file.removesuffix('.jsonl')}_{self.number}"
 
     @property
     def function(self) -> str:
-        """Name of the function that the reference calls."""
         found = _CALL_NAME.search(self.expected)
         return found[1] if found else ""
 
     @property
     def category(self) -> str:
-        """`"calls"`, or for functions that have stand-ins `"web"` or `"tool_search"`."""
+        """`"calls"`, or for functions that cannot be scored here `"web"` or `"tool_search"`."""
         return _UNSCORABLE.get(self.function, "calls")
 
 
 def read_questions(checkout: Path, level: int) -> list[Question]:
-    """Calls to predict of a level."""
     path = checkout / QUESTIONS[level]
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
@@ -90,10 +87,7 @@ def read_questions(checkout: Path, level: int) -> list[Question]:
 
 
 def _history(dialogue: Sequence[Mapping[str, Any]], number: int, where: str) -> Sequence[Mapping[str, Any]]:
-    """
-    The turns before a sample. The official code makes two samples of each call: the even one is the call itself, the
-    odd one what follows it, which may be a call too.
-    """
+    """The turns before a sample: the even sample of a call is the call, the odd one what follows it."""
     calls = [position for position, turn in enumerate(dialogue) if turn.get("role") == "API"]
     if not 0 <= number < 2 * len(calls):
         raise ValueError(f"{where}: its dialogue has no sample {number}.")
@@ -104,10 +98,7 @@ def _history(dialogue: Sequence[Mapping[str, Any]], number: int, where: str) -> 
 
 
 def make_row(question: Question) -> dict[str, Any]:
-    """
-    The canonical row of a question: the dialogue with its calls and results as messages. What the assistant says just
-    before the call stays, and a user message asks for the call, as the official prompt does.
-    """
+    """The canonical row of a question: the dialogue as messages, and a user message that asks for the call."""
     tools = to_tools(_functions(question.instruction))
     conversation = Conversation(tools, "dialogue")
     year = _YEAR.search(question.instruction)
@@ -147,14 +138,8 @@ def _functions(instruction: str) -> list[dict[str, Any]]:
 
 def write_api_calls(calls: Iterable[ToolCall]) -> str:
     """Write calls as API-Bank's prompt asks for them: every value in quotes, except lists."""
-    written = (
-        f"{call.name}({', '.join(f'{key}={_value(value)}' for key, value in call.arguments.items())})"
-        for call in calls
-    )
+    written = []
+    for call in calls:
+        values = {key: value if isinstance(value, list) else f"'{value}'" for key, value in call.arguments.items()}
+        written.append(f"{call.name}({', '.join(f'{key}={value}' for key, value in values.items())})")
     return f"[{', '.join(written)}]"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return repr(value)
-    return f"'{value}'"

@@ -1,10 +1,5 @@
-"""Runs API-Bank's `evaluator_by_json.py` in the working directory, a copy of a checkout; started as a process.
+"""Runs API-Bank's `evaluator_by_json.py` in the working directory, with our paths and dummies for optional packages."""
 
-The script names its data and predictions by constants in its main part; they are given here. Packages that it imports
-and whose absence changes no score, or only scores that say so, get stand-ins.
-"""
-
-import argparse
 import ast
 import json
 import os
@@ -17,11 +12,10 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-from ..official.process import MAX_FILE_BYTES
+from ..official.process import MAX_FILE_BYTES, VERDICTS
 from ..official.restrict import limit_cpu, restrict
 
 SECONDS_PER_ANSWER = 10
-_PATHS = ("data_dir", "evaluation_path")
 
 
 def stand_ins() -> dict[str, ModuleType]:
@@ -36,12 +30,9 @@ def stand_ins() -> dict[str, ModuleType]:
     contents: dict[str, dict[str, Any]] = {
         "sentence_transformers": {"SentenceTransformer": refuse, "util": ModuleType("util")},
         "googletrans": {"Translator": type("Translator", (), {"translate": refuse}), "LANGUAGES": {}},
-        "tenacity": {
-            "retry": decorator,
-            "stop_after_attempt": decorator,
-            "wait_random_exponential": decorator,
-            "retry_if_exception_type": decorator,
-        },
+        "tenacity": dict.fromkeys(
+            ("retry", "stop_after_attempt", "wait_random_exponential", "retry_if_exception_type"), decorator
+        ),
     }
     modules = {}
     for name, members in contents.items():
@@ -85,12 +76,7 @@ def _time_limit(seconds: int) -> Iterator[None]:
 
 
 def record_verdicts(namespace: dict[str, Any], verdicts: list[list[Any]]) -> None:
-    """
-    Keep the verdict on every answer, and bound its time.
-
-    The script ends at the first answer that its simulated functions raise an unforeseen exception for; here such an
-    answer is wrong, by the way of the script's own count of calls that cannot be parsed.
-    """
+    """Keep the verdict on every answer, and bound its time; an unforeseen exception makes an answer wrong."""
     evaluate, find_call = namespace["Evaluator"].evaluate, namespace["get_api_call"]
 
     def recorded(self: Any, sample_id: int, model_output: str) -> Any:
@@ -129,20 +115,14 @@ def record_verdicts(namespace: dict[str, Any], verdicts: list[list[Any]]) -> Non
     namespace["get_api_call"] = found
 
 
-def main() -> None:
-    """Entry point: `--data`, `--predictions`, `--seconds` and `--output`."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--predictions", required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    options = parser.parse_args()
-    limit_cpu(int(options.seconds))
+def main(data: str, predictions: str, seconds: str) -> None:
+    """Entry point of the process."""
+    limit_cpu(int(float(seconds)))
     protections = restrict(Path.cwd().parent, max_file_bytes=MAX_FILE_BYTES)
     sys.path.insert(0, str(Path.cwd()))
     sys.modules |= stand_ins()
     os.environ["ALL_PROXY"] = ""  # the tool Translate puts back what it finds, and fails where it finds nothing
-    paths = dict(zip(_PATHS, (options.data, options.predictions), strict=True))
+    paths = {"data_dir": data, "evaluation_path": predictions}
     script = Path("evaluator_by_json.py")
     definitions, main_part = split_script(script.read_text(encoding="utf-8"), paths)
     namespace: dict[str, Any] = {"__name__": "__main__"}
@@ -151,10 +131,10 @@ def main() -> None:
     record_verdicts(namespace, verdicts)
     exec(compile(main_part, str(script), "exec"), namespace)
     totals = {name: namespace[name] for name in ("total_api_calls", "correct_api_calls")}
-    options.output.write_text(
+    Path(VERDICTS).write_text(
         json.dumps({**totals, "protections": protections, "verdicts": verdicts}), encoding="utf-8"
     )
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

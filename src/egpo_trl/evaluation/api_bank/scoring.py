@@ -2,15 +2,17 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...utils.files import write_json_lines
 from ..official.checkout_suite import OfficialScores
-from ..official.process import ScorerFailed, run_scorer
+from ..official.process import VERDICTS, score_in_copy
 from .data import DIALOGUES, Question
 
+PREDICTIONS = "predictions.json"
 CODE = (
     "evaluator_by_json.py", "tool_manager.py", "api_call_extraction.py", "utils.py", "apis", "init_database",
 )  # fmt: skip
@@ -25,26 +27,14 @@ def score_answers(
     keep: Path | None = None,
 ) -> OfficialScores:
     """Score one answer to every question with the official code, in a copy of what it needs of the checkout."""
-    with tempfile.TemporaryDirectory(prefix="api-bank-") as parent:
-        folder = Path(parent, "api-bank")
-        write_layout(checkout, folder, level, questions, answers)
-        run_scorer(
-            "egpo_trl.evaluation.api_bank.scorer",
-            ["--data", DIALOGUES[level], "--predictions", "predictions.json", "--seconds", str(timeout_s), "--output",
-             "verdicts.json"],
-            folder, timeout_s,
-        )  # fmt: skip
-        try:
-            scores = _read_scores(folder / "verdicts.json", questions)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ScorerFailed(
-                f"the official scorer's files cannot be read: {type(error).__name__}: {error}"
-            ) from None
-        if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
-            for name in ("predictions.json", "verdicts.json"):
-                shutil.copyfile(folder / name, keep / name)
-    return scores
+    return score_in_copy(
+        partial(write_layout, checkout, level=level, questions=questions, answers=answers),
+        "egpo_trl.evaluation.api_bank.scorer",
+        [DIALOGUES[level], PREDICTIONS, str(timeout_s)],
+        lambda folder: _read_scores(folder / VERDICTS, questions),
+        timeout_s,
+        None if keep is None else (keep, (PREDICTIONS, VERDICTS)),
+    )
 
 
 def write_layout(
@@ -67,8 +57,7 @@ def write_layout(
         }
         for question in questions
     )  # fmt: skip
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    (folder / "predictions.json").write_text(text, encoding="utf-8")
+    write_json_lines(lines, folder / PREDICTIONS)
 
 
 def _read_scores(path: Path, questions: Sequence[Question]) -> OfficialScores:

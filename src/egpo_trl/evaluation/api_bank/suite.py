@@ -1,15 +1,16 @@
 """[`APIBank`]: the calls of levels 1 and 2 as a suite, sampled by us and scored by the benchmark's own code."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from ...tool_calls.calls import ToolCall
+from ...utils.options import option
 from ..gold_sampler import GOLD
 from ..official.checkout_suite import CheckoutSuite, OfficialScores
 from ..official.checkouts import Repository
+from ..official.text import Writer
 from ..records import Item
 from .data import (
     CATEGORIES,
@@ -26,10 +27,7 @@ from .scoring import CODE, score_answers
 
 @dataclass(kw_only=True)
 class APIBank(CheckoutSuite):
-    """
-    API-Bank, the calls of level 1 (functions given) and 2 (functions to be searched for), scored by the official code
-    of a checkout.
-    """
+    """API-Bank, levels 1 (functions given) and 2 (to be searched for), scored by the official code of a checkout."""
 
     name: ClassVar[str] = "api-bank"
     repository: ClassVar[Repository] = Repository(
@@ -40,19 +38,12 @@ class APIBank(CheckoutSuite):
     )
     package: ClassVar[str] = "egpo_trl.evaluation.api_bank"
     extra: ClassVar[str] = "api-bank"
+    write: ClassVar[Writer] = staticmethod(write_api_calls)
     imports: ClassVar[tuple[str, ...]] = ("rank_bm25", "nltk", "rouge", "requests", "tqdm")
 
-    level: int = field(default=1, metadata={"help": "Level of the benchmark.", "choices": tuple(DIALOGUES)})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.level not in DIALOGUES:
-            raise ValueError(
-                f"level must be one of {tuple(DIALOGUES)}, got {self.level!r}; level 3 has no automatic scorer."
-            )
+    level: int = option("Level of the benchmark; level 3 has no automatic scorer.", 1, tuple(DIALOGUES))
 
     def needed_files(self) -> Sequence[str]:
-        """See [`CheckoutSuite.needed_files`]."""
         return (*CODE, QUESTIONS[self.level], DIALOGUES[self.level])
 
     @cached_property
@@ -60,29 +51,16 @@ class APIBank(CheckoutSuite):
         return {question.id: question for question in read_questions(self.checkout.path, self.level)}
 
     def items(self) -> Sequence[Item]:
-        """
-        The calls to predict. Those that cannot be scored without a sentence encoder or the web have categories of their
-        own, `tool_search` and `web`.
-        """
+        """The calls to predict; those that need a sentence encoder or the web have categories of their own."""
         make = make_official_row if self.is_official else make_row
         items = []
         for question in self._questions.values():
-            try:
-                row = {**make(question), GOLD: question.expected}
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(
-                    f"API-Bank, question {question.number} of {question.file}: {type(error).__name__}: {error}. "
-                    "Restore the file from the repository."
-                ) from None
+            where = f"API-Bank, question {question.number} of {question.file}"
+            row = {**self.named(where, make, question), GOLD: question.expected}
             items.append(Item(question.id, question.category, row))
         return self.choose(sorted(items, key=lambda item: CATEGORIES.index(item.category)))
 
-    def write(self, calls: Iterable[ToolCall]) -> str:
-        """See [`CheckoutSuite.write`]."""
-        return write_api_calls(calls)
-
     def judge(self, ids: Collection[str], answers: Mapping[str, str], folder: Path) -> OfficialScores:
-        """See [`CheckoutSuite.judge`]."""
         questions = [self._questions[name] for name in ids]
         return score_answers(self.checkout.path, self.level, questions, answers, self.scorer_timeout, folder)
 
@@ -91,10 +69,9 @@ class APIBank(CheckoutSuite):
         return {f"level {self.level}": super().aggregates(sizes)["all"]}
 
     def official_notes(self, categories: Collection[str]) -> list[str]:
-        """See [`CheckoutSuite.official_notes`]."""
         if len(categories) < 2:
             return []
         return [
             "`tool_search` (ToolSearcher, a sentence encoder) and `web` (Translate, Dictionary, SearchEngine) cannot be "
-            "right: what they need has stand-ins, so that scores do not depend on a service."
+            "right: dummies replace what they need, so that scores do not depend on a service."
         ]

@@ -20,22 +20,7 @@ FOLDER = "bfcl"
 
 
 class BFCLCallback(TrainerCallback):
-    """
-    Evaluates the model on BFCL before the first step, every so many steps, and at the end, greedily.
-
-    Each evaluation leaves its files in `bfcl/step-<number>` of the output folder, as `egpo-trl evaluate bfcl` would, so
-    that `egpo-trl compare` reads them. An evaluation that fails is a warning. For a model that one process holds: others
-    would wait.
-
-    Example:
-
-    ```python
-    from transformers import Trainer
-    from egpo_trl.evaluation.bfcl.callback import BFCLCallback
-
-    trainer.add_callback(BFCLCallback(100, log=lambda logs: Trainer.log(trainer, logs)))
-    ```
-    """
+    """Evaluates the model on BFCL before, during and after training; an evaluation that fails is a warning."""
 
     def __init__(
         self,
@@ -87,7 +72,6 @@ class BFCLCallback(TrainerCallback):
 
 
 def metrics_of(summary: Summary) -> dict[str, float]:
-    """What is logged of an evaluation."""
     scores = {row.category: row.score for row in summary.rows if row.weights is None}
     strict = [summary.extra["strict"][category] for category in scores]
     return {

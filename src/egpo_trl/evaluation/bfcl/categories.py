@@ -20,33 +20,12 @@ GROUPS = {
 # lists of anything are compared as strings (36, 65); a value stands where a list of values should, so that only one of its
 # letters is accepted (64).
 UNSATISFIABLE = frozenset(
-    {
-        "live_simple_106-63-0",
-        "live_simple_112-68-0",
-        "live_multiple_862-181-3",
-        "live_multiple_964-207-0",
-        "simple_java_36",
-        "simple_java_64",
-        "simple_java_65",
-    }
+    "live_simple_106-63-0 live_simple_112-68-0 live_multiple_862-181-3 live_multiple_964-207-0 simple_java_36 "
+    "simple_java_64 simple_java_65".split()
 )
 
 
-def find_categories(names: str) -> tuple[str, ...]:
-    """Categories that a comma-separated list of categories and groups names."""
-    wanted: set[str] = set()
-    for name in filter(None, (part.strip() for part in names.split(","))):
-        if name not in GROUPS and name not in CATEGORIES:
-            known = ", ".join((*GROUPS, *CATEGORIES))
-            raise ValueError(f"BFCL category {name!r} is unknown or not evaluated here; choose among {known}.")
-        wanted.update(GROUPS.get(name, (name,)))
-    if not wanted:
-        raise ValueError("no BFCL category is named.")
-    return tuple(category for category in CATEGORIES if category in wanted)
-
-
 def category_of(entry_id: str) -> str:
-    """Category of an entry, from its id."""
     return entry_id.rsplit("_", 1)[0]
 
 

@@ -1,32 +1,28 @@
 """Result and score files in the layout of the official package."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...utils.files import write_text
+from ...utils.files import write_json_lines
 from .categories import category_of, folder_of
-
-
-def _position(entry_id: str) -> int:
-    """Place of an entry in its category: `live_simple_19-3-15` is the twentieth."""
-    return int(entry_id.rsplit("_", 1)[1].split("-")[0])
 
 
 def _by_category(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for entry in entries:
         found[category_of(entry["id"])].append(entry)
-    return {category: sorted(found[category], key=lambda entry: _position(entry["id"])) for category in found}
+
+    def position(entry: Mapping[str, Any]) -> int:  # `live_simple_19-3-15` is the twentieth
+        return int(entry["id"].rsplit("_", 1)[1].split("-")[0])
+
+    return {category: sorted(found[category], key=position) for category in found}
 
 
 def _write(folder: Path, kind: str, model: str, category: str, lines: Iterable[Mapping[str, Any]]) -> None:
     path = folder / kind / model.replace("/", "_") / folder_of(category) / f"BFCL_v4_{category}_{kind}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_text(text, path, errors="replace")  # a lone surrogate becomes `?`
+    write_json_lines(lines, path, errors="replace")  # a lone surrogate becomes `?`
 
 
 def write_results(folder: Path, model: str, results: Iterable[Mapping[str, Any]]) -> None:

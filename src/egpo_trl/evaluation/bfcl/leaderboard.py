@@ -6,19 +6,11 @@ from .categories import LIVE, MULTI_TURN, NON_LIVE
 
 Weights = dict[str, float]
 
-_NON_LIVE_AST = (
-    ("simple_python", "simple_java", "simple_javascript"),
-    ("multiple",),
-    ("parallel",),
-    ("parallel_multiple",),
-)
-_LIVE_AST = LIVE[:4]
-_V4_SHARES = {"v4 non-live": 10, "v4 live": 10, "v4 irrelevance": 10, "multi-turn": 30}
+_NON_LIVE_AST = (NON_LIVE[:3], *((category,) for category in NON_LIVE[3:6]))
 AGENTIC_SHARE = 40  # of version 4's overall score: web search and memory, which are not evaluated here
 
 
 def _mean(*parts: Weights) -> Weights:
-    """Mean of scores that weigh the same."""
     total: Weights = {}
     for part in parts:
         for category, weight in part.items():
@@ -27,8 +19,8 @@ def _mean(*parts: Weights) -> Weights:
 
 
 def _by_size(categories: tuple[str, ...], sizes: Mapping[str, int]) -> Weights:
-    total = sum(sizes[category] for category in categories)
-    return {category: sizes[category] / total for category in categories}
+    total = sum(sizes.get(category, 0) for category in categories)
+    return {category: sizes.get(category, 0) / max(1, total) for category in categories}
 
 
 def _equal(categories: tuple[str, ...]) -> Weights:
@@ -36,40 +28,26 @@ def _equal(categories: tuple[str, ...]) -> Weights:
 
 
 def leaderboard(sizes: Mapping[str, int]) -> dict[str, Weights]:
-    """
-    Rows of the leaderboards whose categories were all evaluated.
-
-    Version 3 is that of bfcl-eval 2025.7.17: non-live is the mean of simple (itself the mean of Python, Java and
-    JavaScript), multiple, parallel, parallel_multiple and irrelevance; live weighs its six categories by size; multi-turn
-    is the mean of its four categories; overall is the mean of the three. Single-turn is the mean of non-live and live, as
-    in the paper's Table 1. Version 4 is that of bfcl-eval 2026.3.23: non-live and live without (ir)relevance, the mean of
-    both irrelevance categories, and shares of 10, 10, 10 and 30 (multi-turn); 40 are for agentic categories.
-    """
-    rows: dict[str, Weights] = {}
-    has_non_live, has_live, has_multi_turn = (
-        all(sizes.get(category) for category in group) for group in (NON_LIVE, LIVE, MULTI_TURN)
-    )
-    non_live_ast = [_equal(group) for group in _NON_LIVE_AST]
-    if has_non_live:
-        rows["v3 non-live"] = _mean(*non_live_ast, {"irrelevance": 1.0})
-    if has_live:
-        rows["v3 live"] = _by_size(LIVE, sizes)
-    if has_non_live and has_live:
-        rows["v3 single-turn"] = _mean(rows["v3 non-live"], rows["v3 live"])
-    if has_multi_turn:
-        rows["multi-turn"] = _equal(MULTI_TURN)
-    if has_non_live and has_live and has_multi_turn:
-        rows["v3 overall"] = _mean(rows["v3 non-live"], rows["v3 live"], rows["multi-turn"])
-    if has_non_live:
-        rows["v4 non-live"] = _mean(*non_live_ast)
-    if has_live:
-        rows["v4 live"] = _by_size(_LIVE_AST, sizes)
-    if has_non_live and has_live:
-        rows["v4 irrelevance"] = _equal(("irrelevance", "live_irrelevance"))
-    if has_non_live and has_live and has_multi_turn:
-        overall: Weights = {}
-        for name, share in _V4_SHARES.items():
-            for category, weight in rows[name].items():
-                overall[category] = overall.get(category, 0.0) + weight * share / (100 - AGENTIC_SHARE)
-        rows["v4 overall without agentic"] = overall
-    return rows
+    """Weights of the rows whose categories were all evaluated: v3 of bfcl-eval 2025.7.17, v4 of 2026.3.23."""
+    simple_to_parallel = [_equal(group) for group in _NON_LIVE_AST]
+    non_live, live = _mean(*simple_to_parallel, {"irrelevance": 1.0}), _by_size(LIVE, sizes)
+    v4 = {
+        "v4 non-live": (10, _mean(*simple_to_parallel)),
+        "v4 live": (10, _by_size(LIVE[:4], sizes)),
+        "v4 irrelevance": (10, _equal(("irrelevance", "live_irrelevance"))),
+        "multi-turn": (30, _equal(MULTI_TURN)),
+    }
+    overall: Weights = {}
+    for share, weights in v4.values():
+        for category, weight in weights.items():
+            overall[category] = overall.get(category, 0.0) + weight * share / (100 - AGENTIC_SHARE)
+    rows = {
+        "v3 non-live": non_live,
+        "v3 live": live,
+        "v3 single-turn": _mean(non_live, live),
+        "multi-turn": _equal(MULTI_TURN),
+        "v3 overall": _mean(non_live, live, _equal(MULTI_TURN)),
+        **{name: weights for name, (_, weights) in v4.items()},
+        "v4 overall without agentic": overall,
+    }
+    return {name: weights for name, weights in rows.items() if all(sizes.get(category) for category in weights)}

@@ -19,13 +19,7 @@ def converse(
     to_official: Callable[[Completion], str],
     official_prompt: bool,
 ) -> Steps:
-    """
-    Hold a conversation by the official rules.
-
-    A turn ends with a completion without calls that the official handler can read; it is broken off, and the
-    conversation with it, after one step with calls more than the official limit. Where functions were held back, the turn
-    in which they are added opens with the official message.
-    """
+    """Hold a conversation by the official rules: a completion without calls ends a turn, too many steps end it all."""
     history = Conversation(to_tools(entry["function"]), "question")
     held_back = entry.get("missed_function", {})
     turns: list[list[str]] = []

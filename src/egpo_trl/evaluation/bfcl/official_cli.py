@@ -1,10 +1,9 @@
-"""The official `bfcl` command on result files of ours: `python -m egpo_trl.evaluation.bfcl.official_cli …`.
+"""Runs the official `bfcl` command on result files of ours, with every name as a model of the Qwen kind.
 
     python -m egpo_trl.evaluation.bfcl.official_cli FOLDER [--handler prompting] evaluate --partial-eval
 
-FOLDER is the one that holds `result/`. The command itself is the official one, unchanged; only its table of models is
-replaced by one in which every name is a model of the Qwen kind, since the real one imports the clients of all vendors.
-It evaluates text of the model with Python's `eval`: run it on result files that you trust, or in a container.
+FOLDER holds `result/`. The command evaluates text of the model with Python's `eval`: run it on result files that you
+trust, or in a container.
 """
 
 import argparse
@@ -17,7 +16,6 @@ from .stand_ins import HANDLERS, prepare
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the official command."""
     parser = argparse.ArgumentParser("python -m egpo_trl.evaluation.bfcl.official_cli", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder that holds result/")
     parser.add_argument("--handler", choices=tuple(HANDLERS), default="fc", help="handler that reads the results")

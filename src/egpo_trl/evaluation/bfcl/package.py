@@ -45,7 +45,6 @@ def known_checksums() -> dict[str, str]:
 
 
 def check_data(categories: Iterable[str]) -> Path:
-    """Check the data files of categories."""
     folder = package_folder() / "data"
     known = known_checksums()
     names = []

@@ -8,10 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from ..official.process import clean_environment
 from ..official.restrict import MAX_MEMORY
 from .package import package_folder
 
@@ -33,12 +32,7 @@ class OfficialError(RuntimeError):
 
 
 class Sandbox:
-    """
-    Runs official code in a process of its own, which starts with the first request and again after it ended.
-
-    The process has no network and limited memory as far as the operating system can enforce it, runs in an empty folder
-    and writes nothing outside it; see [`~egpo_trl.evaluation.official.restrict.restrict`].
-    """
+    """Runs official code in a restricted process, which starts with the first request and again after it ended."""
 
     def __init__(self, handler: str, max_cpu_seconds: int = MAX_CPU_SECONDS, max_memory: int = MAX_MEMORY) -> None:
         package_folder()
@@ -54,9 +48,7 @@ class Sandbox:
     def __enter__(self) -> "Sandbox":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def ask(self, do: str, **arguments: Any) -> Any:
@@ -76,7 +68,6 @@ class Sandbox:
         return answer["value"]
 
     def close(self) -> None:
-        """End the process."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -92,26 +83,14 @@ class Sandbox:
     def _start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="bfcl-")
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
-        source = Path(__file__).parents[3]
-        environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(source), os.environ.get("PYTHONPATH")))),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONHASHSEED": "0",
-            "PYTHONUTF8": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-            "TMPDIR": self._folder.name,
-        }
-        environment |= {name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
-        command = [sys.executable, "-P", "-m", "egpo_trl.evaluation.bfcl.worker", self.handler, self._folder.name]
+        arguments = (self.handler, self._folder.name, str(self.max_memory), str(self.max_cpu_seconds))
         self._process = subprocess.Popen(
-            [*command, str(self.max_memory), str(self.max_cpu_seconds)],
+            [sys.executable, "-P", "-X", "utf8", "-m", "egpo_trl.evaluation.bfcl.worker", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             cwd=self._folder.name,
-            env=environment,
+            env=clean_environment(self._folder.name),
             start_new_session=True,
         )
         self._pending.clear()

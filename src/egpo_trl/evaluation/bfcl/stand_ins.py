@@ -11,7 +11,7 @@ _CLIENTS = ("openai", "requests", "dotenv", "pandas")  # imported by what scores
 
 
 class _Unused:
-    """Anything of a module that scoring imports and never uses."""
+    """A placeholder for what scoring imports and never uses."""
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 

@@ -3,29 +3,32 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ...data.sources.bfcl import convert_record
 from ...rewards.tool_call import ToolCallReward, Verdict
 from ...sampling.completion import Completion
 from ...sampling.sampler import PromptFormat
 from ...tool_calls.calls import State
 from ...tool_calls.thinking import THINKING_MODES
+from ...utils.files import write_json_lines
+from ...utils.options import check_choices, check_least, option
 from ..records import Item, Sample, Scored
-from ..subsets import SUBSETS, check_subset
+from ..subsets import SUBSETS, find_categories
 from ..suite import Conversation, Suite
 from ..summary import Summary
-from .categories import MULTI_TURN, UNSATISFIABLE, find_categories
+from .categories import CATEGORIES, GROUPS, MULTI_TURN, UNSATISFIABLE
 from .files import write_results, write_scores
 from .leaderboard import AGENTIC_SHARE, leaderboard
 from .multi_turn import converse
 from .package import VERSION, check_data
-from .questions import load_items
 from .sandbox import OfficialError, Sandbox, SandboxFailure
 from .stand_ins import HANDLERS
 
 PROMPTS = ("training", "official")
+_MULTI_TURN_FIELDS = ("id", "question", "function", "missed_function")
 _NOT_PYTHON = ("simple_java", "simple_javascript")
 
 
@@ -35,43 +38,28 @@ class BFCL(Suite):
 
     name: ClassVar[str] = "bfcl"
 
-    categories: str = field(
-        default="all",
-        metadata={"help": "Categories or groups (single_turn, non_live, live, multi_turn, all), with commas between."},
+    categories: str = option(
+        "Categories or groups (single_turn, non_live, live, multi_turn, all), with commas between.", "all"
     )
-    max_per_category: int | None = field(default=None, metadata={"help": "Most entries of each category."})
-    subset: str = field(default="even", metadata={"help": "Which entries: 'even' or 'shortest'.", "choices": SUBSETS})
-    bfcl_prompt: str = field(
-        default="training",
-        metadata={
-            "help": "'training': rendered as in training. 'official': what the official handler writes.",
-            "choices": PROMPTS,
-        },
+    max_per_category: int | None = option("Most entries of each category.", None)
+    subset: str = option("Which entries: 'even' or 'shortest'.", "even", SUBSETS)
+    bfcl_prompt: str = option(
+        "'training': rendered as in training. 'official': what the official handler writes.", "training", PROMPTS
     )
-    bfcl_handler: str = field(
-        default="auto",
-        metadata={
-            "help": "Official handler: 'fc' (Hermes calls), 'prompting' (pythonic calls), or by the prompts.",
-            "choices": ("auto", *HANDLERS),
-        },
+    bfcl_handler: str = option(
+        "Official handler: 'fc' (Hermes calls), 'prompting' (pythonic calls), or by the prompts.",
+        "auto",
+        ("auto", *HANDLERS),
     )
-    thinking: str | None = field(
-        default=None,
-        metadata={"help": f"Think block of the strict share: {', '.join(THINKING_MODES)}; default: as in training."},
-    )
-    registry_name: str = field(default="egpo-trl", metadata={"help": "Name of the model in the official files."})
+    thinking: str | None = option("Think block of the strict share; default: as in training.", None, THINKING_MODES)
+    registry_name: str = option("Name of the model in the official files.", "egpo-trl")
 
     def __post_init__(self) -> None:
-        for name, known in (
-            ("bfcl_prompt", PROMPTS), ("bfcl_handler", ("auto", *HANDLERS)),
-            ("thinking", (None, *THINKING_MODES)),
-        ):  # fmt: skip
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}.")
-        check_subset(self.max_per_category, self.subset)
+        check_choices(self)
+        check_least(self, 1, "max_per_category")
         if not self.registry_name or "_" in self.registry_name or self.registry_name.startswith((".", "/")):
             raise ValueError(f"registry_name must be a name without '_', got {self.registry_name!r}.")
-        self._chosen = find_categories(self.categories)
+        self._chosen = find_categories(self.categories, GROUPS, CATEGORIES)
         self._items: list[Item] = []
         self._strict: dict[str, list[float]] = {}
         self._unscorable: Counter[str] = Counter()
@@ -81,7 +69,6 @@ class BFCL(Suite):
         check_data(self._chosen)
 
     def begin(self, prompts: PromptFormat) -> None:
-        """See [`Suite.begin`]."""
         super().begin(prompts)
         self._is_official = self.bfcl_prompt == "official"
         if self._is_official and prompts.style != "native":
@@ -109,16 +96,23 @@ class BFCL(Suite):
         return reward.bind(prompts.tokenizer, prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids)
 
     def items(self) -> Sequence[Item]:
-        """See [`Suite.items`]."""
-        if not self._items:
-            self._rules = self._sandbox.ask("rules")
-            self._items = load_items(
-                self._sandbox, self._chosen, self.max_per_category, self.subset, self._is_official
-            )
+        if self._items:
+            return self._items
+        self._rules = self._sandbox.ask("rules")
+        for category in self._chosen:
+            options = {"category": category, "most": self.max_per_category, "subset": self.subset}
+            for entry in self._sandbox.ask("entries", **options):
+                if category in MULTI_TURN:
+                    row = {name: entry[name] for name in _MULTI_TURN_FIELDS if name in entry}
+                else:
+                    (row,) = convert_record({"ground_truth": [], **entry}, reference="bfcl")
+                    row["id"] = entry["id"]
+                    if self._is_official:
+                        row["prompt"] = self._sandbox.ask("prompt", id=entry["id"])
+                self._items.append(Item(entry["id"], category, row))
         return self._items
 
     def conversation(self, item: Item) -> Conversation:
-        """See [`Suite.conversation`]."""
         if item.category not in MULTI_TURN:
             yield item.row
             return None
@@ -136,10 +130,7 @@ class BFCL(Suite):
         return verdict
 
     def _to_official(self, completion: Completion, tools: str) -> str:
-        """
-        Text as the official handler reads it. Calls in a syntax that it does not know are written anew, and a lone
-        surrogate, at which the official command fails, becomes `?`.
-        """
+        """Text as the official handler reads it, without lone surrogates, at which the official command fails."""
         if self._reward.syntax not in (
             "auto",
             "hermes",
@@ -151,13 +142,7 @@ class BFCL(Suite):
         return completion.text.encode("utf-8", "replace").decode()
 
     def score(self, samples: Sequence[Sample], output_dir: Path) -> Sequence[Scored]:
-        """
-        See [`Suite.score`]. Writes the official `result` and `score` folders, and `strict.jsonl`.
-
-        Several samples of an entry have names of their own: `<registry_name>-sample-1` and so on. Samples that
-        are worth 0 whatever they hold are left out: to the official checker an empty answer is right where no function
-        is relevant.
-        """
+        """Score with the official checkers, and write the official files, without samples that are worth 0 anyway."""
         results: dict[int, list[dict[str, Any]]] = defaultdict(list)
         verdicts: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
         scored, strict = [], []
@@ -182,8 +167,7 @@ class BFCL(Suite):
             model = self.registry_name if number == 0 else f"{self.registry_name}-sample-{number}"
             write_results(output_dir, model, lines)
             write_scores(output_dir, model, verdicts[number])
-        text = "".join(json.dumps(line) + "\n" for line in strict)
-        (output_dir / "strict.jsonl").write_text(text, encoding="utf-8")
+        write_json_lines(strict, output_dir / "strict.jsonl")
         return scored
 
     def _official(self, sample: Sample) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -221,11 +205,9 @@ class BFCL(Suite):
         return float(valid), "correct" if valid else "wrong"
 
     def aggregates(self, sizes: Mapping[str, int]) -> Mapping[str, Mapping[str, float]]:
-        """See [`Suite.aggregates`]: the rows of both leaderboards whose categories were all evaluated."""
         return leaderboard(sizes)
 
     def summarize(self, scored: Sequence[Scored]) -> Summary:
-        """See [`Suite.summarize`]. Adds the strict share and notes on the scores."""
         summary = super().summarize(scored)
         strict = {category: sum(shares) / len(shares) for category, shares in self._strict.items()}
         for row in summary.rows:
@@ -244,14 +226,10 @@ class BFCL(Suite):
         )
 
     def _notes(self, summary: Summary, strict: Mapping[str, float]) -> list[str]:
-        prompt = {
-            "training": "as training renders them (chat template and canonical rows)",
-            "official": "written by the official handler",
-        }
+        prompts = "written by the official handler" if self._is_official else "rendered as in training"
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in strict.items())
         notes = [
-            f"Scores: official checkers of bfcl-eval {VERSION}, handler `{self._sandbox.handler}`; prompts "
-            f"{prompt[self.bfcl_prompt]}.",
+            f"Scores: official checkers of bfcl-eval {VERSION}, handler `{self._sandbox.handler}`; prompts {prompts}.",
             f"Strict share, by the reader and the rules of the reward (think block "
             f"{self._reward.thinking or 'required'}): {shares}.",
         ]

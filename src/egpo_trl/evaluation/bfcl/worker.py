@@ -1,8 +1,7 @@
-"""The process in which official code runs: `python -m egpo_trl.evaluation.bfcl.worker HANDLER FOLDER`.
+"""Runs official code in a process of its own: `python -m egpo_trl.evaluation.bfcl.worker HANDLER FOLDER`.
 
-One request and one answer a line, as JSON; see [`~egpo_trl.evaluation.bfcl.sandbox`] for the other end. Requests are
-independent: a conversation is executed from its start each time, under a name of its own, so that nothing that one
-rollout did can reach another, and nothing is lost with the process.
+One request and one answer a line, as JSON. Requests are independent: a conversation is executed from its start each time,
+under a name of its own, so that nothing that one rollout did can reach another.
 """
 
 import json
@@ -55,10 +54,7 @@ class Official:
         }
 
     def entries(self, category: str, most: int | None = None, subset: str = "even") -> list[dict[str, Any]]:
-        """
-        Questions of a category with functions as a model sees them, each with its `ground_truth` where it has one; which
-        ones, says [`choose`], by the lengths of question and functions.
-        """
+        """Questions of a category, chosen by [`choose`], with functions as a model sees them and their `ground_truth`."""
         answers = self._answers(category)
         questions = list(self._questions(category).values())
         chosen = choose(questions, most, subset, lambda entry: [entry["question"], entry["function"]])
@@ -103,7 +99,6 @@ class Official:
         return {"prompt": prompt, "step": step}
 
     def score(self, id: str, result: Any) -> dict[str, Any]:
-        """Score a result."""
         category, model = category_of(id), f"rollout{secrets.token_hex(8)}"
         question = _copy(self._plain_questions(category)[id])
         answer = _copy(self._answers(category).get(id))
@@ -225,7 +220,6 @@ def check_nesting(value: Any) -> None:
 
 
 def serve(official: Official, requests: BinaryIO, answers: BinaryIO, max_cpu_seconds: int) -> None:
-    """Answer requests until there are no more."""
     methods: Mapping[str, Callable[..., Any]] = {
         name: getattr(official, name) for name in ("rules", "entries", "prompt", "parse", "conversation", "score")
     }

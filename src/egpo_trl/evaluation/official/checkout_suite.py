@@ -1,23 +1,24 @@
 """[`CheckoutSuite`]: base of suites whose data and scorer are in a checkout of the user."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ...sampling.sampler import PromptFormat
-from ...tool_calls.calls import ToolCall
+from ...utils.options import check_choices, check_least, option
 from ..gold_sampler import GOLD
 from ..records import Item, Sample, Scored
-from ..subsets import SUBSETS, check_subset, choose_items
+from ..subsets import SUBSETS, choose_items
 from ..suite import Suite
 from ..summary import Summary, summarize
 from .checkouts import Checkout, Repository, open_checkout, read_checksums
-from .text import OfficialText
+from .text import OfficialText, Writer
 
+Made = TypeVar("Made")
 PROMPTS = ("training", "official")
 
 
@@ -39,33 +40,27 @@ class CheckoutSuite(Suite):
     package: ClassVar[str]  # that holds the checksums
     extra: ClassVar[str]  # of this package, with what the official scorer imports
     imports: ClassVar[tuple[str, ...]]
+    write: ClassVar[Writer]  # of calls in the syntax of the benchmark
 
-    repo: str | None = field(default=None, metadata={"help": "Checkout of the official repository."})
-    benchmark_prompt: str = field(
-        default="training",
-        metadata={
-            "help": "'training': rendered as in training. 'official': the messages of the benchmark's own inference.",
-            "choices": PROMPTS,
-        },
+    repo: str | None = option("Checkout of the official repository.", None)
+    benchmark_prompt: str = option(
+        "'training': rendered as in training. 'official': the messages of the benchmark's own inference.",
+        "training",
+        PROMPTS,
     )
-    max_per_category: int | None = field(default=None, metadata={"help": "Most items of each category."})
-    subset: str = field(default="even", metadata={"help": "Which items: 'even' or 'shortest'.", "choices": SUBSETS})
-    scorer_timeout: float = field(
-        default=600.0,
-        metadata={"help": "Longest duration of one run of the official scorer, in seconds."},
-    )
+    max_per_category: int | None = option("Most items of each category.", None)
+    subset: str = option("Which items: 'even' or 'shortest'.", "even", SUBSETS)
+    scorer_timeout: float = option("Longest duration of one run of the official scorer, in seconds.", 600.0)
 
     def __post_init__(self) -> None:
-        if self.benchmark_prompt not in PROMPTS:
-            raise ValueError(f"benchmark_prompt must be one of {PROMPTS}, got {self.benchmark_prompt!r}.")
-        check_subset(self.max_per_category, self.subset)
+        check_choices(self)
+        check_least(self, 1, "max_per_category")
         self._scores: list[OfficialScores] = []
         self._gold: tuple[OfficialScores, list[Scored]] | None = None
         if not 0 < self.scorer_timeout < float("inf"):
             raise ValueError(f"scorer_timeout must be a positive number of seconds, got {self.scorer_timeout}.")
 
     def begin(self, prompts: PromptFormat) -> None:
-        """See [`Suite.begin`]."""
         super().begin(prompts)
         if self.is_official and prompts.style != "native":
             raise ValueError(
@@ -78,7 +73,7 @@ class CheckoutSuite(Suite):
                 f"The official scorer of {self.repository.name} needs {', '.join(missing)}, not installed here: "
                 f"pip install 'egpo-trl[{self.extra}]'"
             )
-        self.checkout  # noqa: B018 - looked at before a model is asked anything
+        self.checkout  # noqa: B018 - inspected before a model is asked anything
 
     @property
     def is_official(self) -> bool:
@@ -91,12 +86,21 @@ class CheckoutSuite(Suite):
 
     @cached_property
     def checkout(self) -> Checkout:
-        """The checkout, looked at once."""
+        """The checkout, inspected once."""
         known = read_checksums(self.package)
         return open_checkout(self.repo, self.repository, {name: known[name] for name in self.needed_files()})
 
+    @staticmethod
+    def named(where: str, make: Callable[..., Made], *arguments: Any) -> Made:
+        """What is made of an entry; one that cannot be read is named."""
+        try:
+            return make(*arguments)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{where}: {type(error).__name__}: {error}. Restore the file from the repository."
+            ) from None
+
     def choose(self, items: Sequence[Item]) -> list[Item]:
-        """The items that are evaluated, see `max_per_category` and `subset`."""
         return choose_items(items, self.max_per_category, self.subset)
 
     def rows(self, item: Item) -> Sequence[Mapping[str, Any]]:
@@ -107,20 +111,12 @@ class CheckoutSuite(Suite):
     def judge(self, ids: Collection[str], answers: Mapping[str, str], folder: Path) -> OfficialScores:
         """The official scores of one answer to every row; `folder` gets the official files."""
 
-    @abstractmethod
-    def write(self, calls: Iterable[ToolCall]) -> str:
-        """Calls in the syntax of the benchmark."""
-
     def official_notes(self, categories: Collection[str]) -> list[str]:
         """Further lines below the table."""
         return []
 
     def score(self, samples: Sequence[Sample], output_dir: Path) -> Sequence[Scored]:
-        """
-        See [`Suite.score`]: the references, and each sample of the items, as a model of its own.
-
-        The official files go to `official/gold` and `official/sample_<number>`. An item is right if all its rows are.
-        """
+        """Score the references and each sample as a model of its own; an item is right if all its rows are."""
         rows = {row["id"]: row for sample in samples for row in self.rows(sample.item)}
         folder = output_dir / "official"
         gold = self.judge(rows, {name: row[GOLD] for name, row in rows.items()}, folder / GOLD)
@@ -165,7 +161,7 @@ class CheckoutSuite(Suite):
         if self.max_per_category is not None:
             notes.append(f"A subset: at most {self.max_per_category} items of each category, {self.subset}.")
         extra = {
-            "checkout": self.checkout.as_dict(),
+            "checkout": {"commit": self.checkout.commit, "changed": dict(self.checkout.changed)},
             "prompt": self.benchmark_prompt,
             "official": [one.official for one in self._scores],
             "protections": list(scores.protections),

@@ -26,7 +26,6 @@ class Repository:
 
     @property
     def remedy(self) -> str:
-        """How to get the checkout."""
         return (
             f"Get {self.name} with\n"
             f"  git clone {self.address} && git -C {self.address.rsplit('/', 1)[1]} checkout {self.commit}\n"
@@ -38,19 +37,15 @@ class Repository:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A checkout that was looked at."""
+    """An inspected checkout."""
 
     path: Path
     commit: str | None
     changed: Mapping[str, str]
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON values for the summary of a run."""
-        return {"commit": self.commit, "changed": dict(self.changed)}
-
 
 def open_checkout(path: str | None, repository: Repository, checksums: Mapping[str, str]) -> Checkout:
-    """Look at a checkout before anything of it is used."""
+    """Inspect a checkout before it is used."""
     if not path:
         raise ValueError(f"--repo is missing. {repository.remedy}")
     folder = Path(path)
@@ -68,22 +63,25 @@ def open_checkout(path: str | None, repository: Repository, checksums: Mapping[s
     checkout = Checkout(folder, _commit(folder), changed)
     elsewhere = checkout.commit is not None and checkout.commit != repository.commit
     if changed or elsewhere:
-        lines = [f"{name} (sha256 {digest})" for name, digest in list(changed.items())[:_MAX_NAMED]]
-        lines += [f"and {len(changed) - _MAX_NAMED} more"] if len(changed) > _MAX_NAMED else []
+        named = [f"{name} (sha256 {digest})" for name, digest in list(changed.items())[:_MAX_NAMED]]
+        named += [f"and {len(changed) - _MAX_NAMED} more"] if len(changed) > _MAX_NAMED else []
+        told = (
+            f"Not as tested: {', '.join(named)}. Scores may not compare."
+            if changed
+            else "The files that are used are the same."
+        )
+        commit = checkout.commit or "unknown"
         logger.warning(
             "The checkout of %s is at commit %s, and was tested at %s. %s",
             repository.name,
-            checkout.commit or "unknown",
+            commit,
             repository.commit,
-            "Not as tested: " + ", ".join(lines) + ". Scores may not compare."
-            if changed
-            else "The files that are used are the same.",
+            told,
         )
     return checkout
 
 
 def read_checksums(package: str) -> dict[str, str]:
-    """Checksums of a benchmark's files at the tested commit."""
     checksums: dict[str, str] = json.loads((files(package) / "checksums.json").read_text(encoding="utf-8"))
     return checksums
 

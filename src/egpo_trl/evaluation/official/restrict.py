@@ -19,10 +19,7 @@ _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 def restrict(
     folder: Path, max_memory: int = MAX_MEMORY, *, max_file_bytes: int = 0, may_remove: bool = False
 ) -> list[str]:
-    """
-    Give up, for good, what scoring does not need: network, other processes, writing outside a folder, memory. Meant for
-    code that is trusted but handles hostile text, not for hostile code.
-    """
+    """Give up network, processes, writing elsewhere and memory: protection from hostile text, not from hostile code."""
     done = []
     if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).unshare(_NEW_USER | _NEW_NETWORK) == 0:
         done.append("network")

@@ -15,13 +15,7 @@ Writer = Callable[[Iterable[ToolCall]], str]
 
 
 class OfficialText:
-    """
-    Writes completions as an official scorer takes them.
-
-    Text stays as the model wrote it, so that the scorer judges its syntax, but for two things: the chain of thought is
-    cut off, and calls in the model's own syntax (where the chat template asks for one that is not pythonic) are
-    written in the benchmark's.
-    """
+    """Writes completions for an official scorer: without thought, and with calls of another syntax in the benchmark's."""
 
     def __init__(self, prompts: PromptFormat, write: Writer) -> None:
         self._write = write
