@@ -112,6 +112,24 @@ def test_thoughts(qwen3_tokenizer):
         Conversations(thought_column="idea")(row)
 
 
+@pytest.mark.parametrize(
+    ("calls", "thought"),
+    [
+        ([], "None of the functions fits the request."),
+        ([("ping", {})], "The request needs ping with nothing."),
+        ([("f", {"a": 1, "b": "x"}), ("g", {"c": None})], "The request needs f with a 1, b 'x', then g with c None."),
+    ],
+)
+def test_written_thoughts(calls, thought):
+    reference = json.dumps([{"name": name, "arguments": arguments} for name, arguments in calls])
+    row = {**ROWS[0], "reference": reference, "thought": ""}
+    for column in (None, "thought"):
+        writer = Conversations(prompt_style="paper", thought_column=column, write_thoughts=True)
+        assert writer(row)["completion"][0]["content"].startswith(f"<think>{thought}</think>")
+    own = Conversations(prompt_style="paper", thought_column="thought", write_thoughts=True)({**row, "thought": "hm"})
+    assert own["completion"][0]["content"].startswith("<think>hm</think>")
+
+
 def test_text_answers():
     row = next(row for row in ROWS if row["reference"] == "[]")
     assert Conversations()(row)["completion"] == [{"role": "assistant", "content": NO_CALL_TEXT}]
@@ -260,6 +278,16 @@ def test_sft_drops_bad_rows(tmp_path, caplog):
         sft(tmp_path, "llama3_1", rows)
     assert sft(tmp_path, "llama3_1", rows, "--bad_rows", "drop") > 0
     assert "2 of 4 rows" in caplog.text
+
+
+@pytest.mark.parametrize("style", ["native", "paper"])
+def test_sft_refuses_rows_that_would_be_cut(tmp_path, style):
+    """TRL cuts at `max_length` without a word."""
+    rows = [row_of("user"), row_of("call")]
+    options = ["--prompt_style", style, "--max_length", "64"]
+    with pytest.raises(SystemExit, match=r"2 of 2 rows .*2 too_long\n.*tokens, and max_length 64 would cut it"):
+        sft(tmp_path, "qwen2_5", rows, *options)
+    assert sft(tmp_path, "qwen2_5", rows, *options[:-1], "1000") > 0
 
 
 @pytest.mark.parametrize("style", ["native", "paper"])

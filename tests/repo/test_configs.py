@@ -25,6 +25,7 @@ from egpo_trl.runs.script_arguments import EGPOScriptArguments
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TRAIN = sorted((CONFIGS / "train").glob("*.yaml"))
+SFT = sorted((CONFIGS / "sft").glob("*.yaml"))
 ACCELERATE = sorted((CONFIGS / "accelerate").glob("*.yaml"))
 ENGINE = {  # what a recipe's own command launches: engine, processes, compute capability
     "paper_qwen3_4b": Launch("zero2", 8, (9, 0)),
@@ -75,6 +76,8 @@ FAMILIES = {
     "Qwen/Qwen3-8B": ("Qwen3", "qwen3"),
     "Qwen/Qwen3-32B": ("Qwen3", "qwen3"),
     "meta-llama/Llama-3.2-3B-Instruct": ("Llama", "llama3_2"),
+    "runs/smollm2/sft": ("Llama", "qwen2_5"),
+    "HuggingFaceTB/SmolLM2-135M-Instruct": ("Llama", "qwen2_5"),
 }
 NOT_LAUNCHED = "# Not launched by the tests:"  # the first line of a recipe that cannot be started on one machine
 
@@ -124,6 +127,19 @@ def test_train_config_launches(path, tmp_path, monkeypatch):
         assert PeftModel.from_pretrained(base, run).peft_config["default"].r == recipe["lora_r"]
 
 
+@pytest.mark.parametrize("path", SFT, ids=lambda path: path.stem)
+def test_sft_config_launches(path, tmp_path, monkeypatch):
+    recipe = yaml.safe_load(path.read_text())
+    monkeypatch.chdir(tmp_path)
+    shorter = ["--max_steps", "1"]
+    if path.stem != "quickstart":
+        Dataset.from_list(make_rows(32)).to_json("rows.jsonl")
+        tiny = tiny_copy(recipe["model_name_or_path"], tmp_path / "tiny")
+        shorter += ["--model_name_or_path", str(tiny), "--dataset_name", "rows.jsonl"]
+    main(["sft", "--config", f"sft/{path.stem}", *shorter])
+    assert (Path(recipe["output_dir"]) / "model.safetensors").exists()
+
+
 def test_what_is_not_launched_needs_several_machines():
     held_back = [path for path in TRAIN if path.read_text().startswith(NOT_LAUNCHED)]
     assert [path.stem for path in held_back] == ["zero3_32b_multinode"]
@@ -141,7 +157,7 @@ def test_a_recipe_says_what_it_needs(path):
     text = path.read_text()
     assert f"--config configs/train/{path.name}" in text
     if not path.stem.startswith("quickstart"):
-        assert "Calculated, not measured" in text
+        assert "Calculated, not measured" in text or "Measured: docs/" in text
 
 
 @pytest.mark.parametrize("path", ACCELERATE, ids=lambda path: path.stem)

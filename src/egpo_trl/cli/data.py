@@ -49,6 +49,9 @@ def convert_arguments(parser: argparse.ArgumentParser) -> None:
         "--num_tools", metavar="N", type=number_type(int, 1), help="seal_tools: functions that a row offers"
     )
     parser.add_argument("--stated_only", action="store_true", default=None, help="seal_tools: skip unstated values")
+    parser.add_argument(
+        "--no_call_share", metavar="X", type=float, help="seal_tools: share repeated with other functions"
+    )
 
 
 def convert(call: Call) -> None:
@@ -59,9 +62,10 @@ def convert(call: Call) -> None:
 
     options = call.options
     named = {field: getattr(options, f"{field}_field") for field in FIELD_OPTIONS}
-    given = {
-        name: getattr(options, name) for name in ("reference", "categories", "catalogue", "num_tools", "stated_only")
-    } | {"keep_system": {None: None, "true": True, "false": False}[options.keep_system]}
+    sources = ("reference", "categories", "catalogue", "num_tools", "stated_only", "no_call_share")
+    given = {name: getattr(options, name) for name in sources} | {
+        "keep_system": {None: None, "true": True, "false": False}[options.keep_system]
+    }
     with one_message("convert"):
         try:
             conversion = convert_rows(
@@ -168,6 +172,7 @@ def sft_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sft_format", choices=SFT_FORMATS, default=SFT_FORMATS[0], help="columns to write")
     parser.add_argument("--prompt_style", choices=PROMPT_STYLES, default="native", help="how calls are written")
     parser.add_argument("--thought_column", metavar="COLUMN", help="column with a chain of thought for the answer")
+    parser.add_argument("--write_thoughts", action="store_true", help="write thoughts that name functions and values")
     parser.add_argument(
         "--no_call_text", metavar="TEXT", default=NO_CALL_TEXT, help="answer where text is right and the row has none"
     )
@@ -196,8 +201,9 @@ def sft_data(call: Call) -> None:
             tokenizer = AutoTokenizer.from_pretrained(model_folder(options.tokenizer))
             renderer = PromptRenderer(tokenizer, options.prompt_style)
         writer = Conversations(
-            renderer, options.sft_format, options.prompt_style, options.thought_column, options.no_call_text
-        )
+            renderer, options.sft_format, options.prompt_style, options.thought_column, options.no_call_text,
+            options.write_thoughts,
+        )  # fmt: skip
         conversations = writer.dataset(rows, options.dataset_name, (schema_problem,), options.bad_rows)
         save_conversations(conversations, options.output)
     print(f"{len(conversations):,} conversations: {options.output}")

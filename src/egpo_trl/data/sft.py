@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..tool_calls.calls import parse_reference, parse_row_tools
+from ..tool_calls.calls import ToolCall, parse_reference, parse_row_tools
 from ..tool_calls.named_calls import write_calls
 from ..utils.files import write_json_lines
 from .prompts import DEFAULT_THINK_TAGS, PROMPT_STYLES, to_messages
@@ -57,6 +57,14 @@ def assistant_message(
     return {**message, "content": text, **({"tool_calls": written} if calls else {})}
 
 
+def written_thought(calls: Sequence[ToolCall]) -> str:
+    """A chain of thought that names the functions and the values of calls, for rows without a thought of their own."""
+    parts = [
+        f"{name} with {', '.join(f'{key} {value!r}' for key, value in a.items()) or 'nothing'}" for name, a in calls
+    ]
+    return f"The request needs {', then '.join(parts)}." if parts else "None of the functions fits the request."
+
+
 @dataclass(frozen=True)
 class Conversations:
     """Writes rows as conversations for TRL's `SFTTrainer`."""
@@ -66,6 +74,7 @@ class Conversations:
     prompt_style: str = "native"
     thought_column: str | None = None
     no_call_text: str = NO_CALL_TEXT
+    write_thoughts: bool = False
 
     def __post_init__(self) -> None:
         if self.sft_format not in SFT_FORMATS:
@@ -83,6 +92,8 @@ class Conversations:
         if self.thought_column is not None and self.thought_column not in row:
             raise ValueError(f"thought_column: the rows have no column {self.thought_column!r}, only {sorted(row)}.")
         thought = None if self.thought_column is None else row[self.thought_column]
+        if self.write_thoughts and not thought:
+            thought = written_thought(parse_reference(row["reference"]))
         tags = DEFAULT_THINK_TAGS if self.renderer is None else self.renderer.think_tags
         return assistant_message(row, thought, self.no_call_text, self.style, tags)
 

@@ -29,6 +29,9 @@ class SFTScriptArguments(RowsArguments):
     enable_thinking: bool | None = option(
         "Whether the model is to think, handed to the chat template; by default its own default.", None
     )
+    write_thoughts: bool = option(
+        "Write a thought that names the functions and values of the answer, where a row has none.", False
+    )
     bad_rows: str = option(BAD_ROWS_HELP, "error", BAD_ROWS)
 
 
@@ -67,8 +70,11 @@ def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelCon
         PromptRenderer(tokenizer, script.prompt_style, chat_template_kwargs=kwargs),
         thought_column=script.thought_column,
         no_call_text=script.no_call_text or (NO_TOOL_ANSWER if script.dataset_name == DEMO else NO_CALL_TEXT),
+        write_thoughts=script.write_thoughts,
     )
     checks: list[Check] = [schema_problem, *_target_checks(conversations, script.bad_rows)]
+    if args.max_length is not None and not args.packing:
+        checks.append(_length_check(conversations, args.max_length))
     train = conversations.dataset(rows, script.dataset_name, checks, script.bad_rows)
     interrupt = InterruptCallback()
     trainer = Trainer(args=args, train_dataset=train, callbacks=[interrupt], **policy_arguments(model_args, args))
@@ -114,3 +120,18 @@ def _target_checks(conversations: "Conversations", bad_rows: str) -> list[Check]
         return Problem(reason, f"its answer is written as {target[:200]!r}, which the reward judges {reason!r}")
 
     return [check]
+
+
+def _length_check(conversations: "Conversations", max_length: int) -> Check:
+    """Find rows that TRL would cut, which would be trained on without a part of the prompt or of the answer."""
+    renderer = conversations.renderer
+    assert renderer is not None
+
+    def check(row: Mapping[str, Any]) -> Problem | None:
+        target = renderer.tokenizer(conversations.target(row), add_special_tokens=False)["input_ids"]
+        length = len(renderer(row)) + len(target)
+        if length <= max_length:
+            return None
+        return Problem("too_long", f"it has {length} tokens, and max_length {max_length} would cut it")
+
+    return check

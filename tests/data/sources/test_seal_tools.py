@@ -50,6 +50,16 @@ def test_what_is_skipped():
     ]
 
 
+def test_rows_without_the_function_that_is_called():
+    rows = list(convert(FOLDER / "train.jsonl", on_skip=lambda skipped: None, num_tools=3, no_call_share=1.0))
+    assert [row["id"] for row in rows] == ["s-0-0", "s-0-1"]
+    call, none = rows
+    assert json.loads(call["reference"])[0]["name"] == "setLight"
+    assert (none["reference"], none["prompt"]) == ("[]", call["prompt"])
+    assert len(names(none)) == 3
+    assert "setLight" not in names(none)
+
+
 TOOL = {"function": {"name": "f", "parameters": {"properties": {
     "i": {"type": "integer"}, "n": {"type": "number"}, "b": {"type": "boolean"}, "s": {"type": "string"}, "l": {"type": "array"},
     "o": {"type": "object"}, "x": {}}}}}  # fmt: skip

@@ -259,7 +259,8 @@ def convert(
             Called with each [`Skipped`]; logs a warning by default.
         **options:
             Options of the source: `keep_system` (`bool`) for those with system messages; `reference` (`"exact"` or
-            `"bfcl"`) and `categories` for `bfcl`; `catalogue`, `num_tools` and `stated_only` for `seal_tools`.
+            `"bfcl"`) and `categories` for `bfcl`; `catalogue`, `num_tools`, `stated_only` and `no_call_share` for
+            `seal_tools`.
 
     Returns:
         [`Conversion`]:

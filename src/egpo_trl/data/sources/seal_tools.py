@@ -31,12 +31,12 @@ class _Catalogue:
                 self._functions[schema["function"]["name"]] = schema
         self._names = list(self._functions)
 
-    def offer(self, called: list[str], num_tools: int, seed: str) -> list[dict[str, Any]]:
-        """The functions that are called and others drawn at random, in random order; the same for the same seed."""
+    def offer(self, called: list[str], num_tools: int, seed: str, withheld: bool = False) -> list[dict[str, Any]]:
+        """The called functions, unless withheld, and others drawn at random, in random order; the same for a seed."""
         draw = random.Random(seed)
-        offered = list(dict.fromkeys(name for name in called if name in self._functions))
-        others = draw.sample(self._names, min(len(self._names), num_tools + len(offered)))
-        offered += [name for name in others if name not in offered][: max(0, num_tools - len(offered))]
+        offered = [] if withheld else list(dict.fromkeys(name for name in called if name in self._functions))
+        others = draw.sample(self._names, min(len(self._names), num_tools + len(called)))
+        offered += [name for name in others if name not in called][: max(0, num_tools - len(offered))]
         draw.shuffle(offered)
         return [self._functions[name] for name in offered]
 
@@ -81,8 +81,13 @@ def read_records(
             yield record if known is None or record.get("tools") else {**record, "tools": known}
 
 
-def convert_record(record: Mapping[str, Any], num_tools: int = 5, stated_only: bool = False) -> list[Row]:
-    """The row of a record, with `num_tools` functions of the catalogue; see [`~egpo_trl.data.sources.convert`]."""
+def convert_record(
+    record: Mapping[str, Any], num_tools: int = 5, stated_only: bool = False, no_call_share: float = 0.0
+) -> list[Row]:
+    """
+    The rows of a record, with `num_tools` functions of the catalogue; see [`~egpo_trl.data.sources.convert`]. A
+    `no_call_share` of the records, chosen by id, give a second row: other functions only, and text is right.
+    """
     record = _as_published(record)
     listed = json_field(record, "calling")
     if not isinstance(listed, list) or not listed:
@@ -95,8 +100,9 @@ def convert_record(record: Mapping[str, Any], num_tools: int = 5, stated_only: b
         raise Unconvertible("calling", "has the result of another call as an argument")
     query = record.get("query")
     known = record.get("tools")
+    called, seed = [call.name for call in calls], str(record.get("id", query))
     if isinstance(known, _Catalogue):
-        tools = known.offer([call.name for call in calls], num_tools, str(record.get("id", query)))
+        tools = known.offer(called, num_tools, seed)
     elif known is None:
         raise Unconvertible(
             "tools", f"is missing: is {CATALOGUE} beside the file? The option 'catalogue' names another"
@@ -113,4 +119,8 @@ def convert_record(record: Mapping[str, Any], num_tools: int = 5, stated_only: b
         conversation.add_calls(cast_calls(calls, tools))
     except ValueError as error:
         raise Unconvertible("calling", str(error)) from None
-    return conversation.rows()
+    rows = conversation.rows()
+    if isinstance(known, _Catalogue) and random.Random(f"no call {seed}").random() < no_call_share:
+        others = known.offer(called, num_tools, seed, withheld=True)
+        rows += [{**row, "tools": dump_json(others), "reference": "[]"} for row in rows]
+    return rows
