@@ -87,7 +87,7 @@ class CompletionReader:
         if isinstance(completion, str):
             if ids is None:
                 return self._read_content(completion, prompt, names, tools)
-            turns: list[Any] = [{"role": "assistant", "content": completion}]
+            turns: Any = [{"role": "assistant", "content": completion}]
         else:
             turns = completion if isinstance(completion, (list, tuple)) else []
             turns = [turn for turn in turns if isinstance(turn, dict) and turn.get("role") == "assistant"]

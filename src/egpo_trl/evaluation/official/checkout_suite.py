@@ -122,7 +122,7 @@ class CheckoutSuite(Suite):
         gold = self.judge(rows, {name: row[GOLD] for name, row in rows.items()}, folder / GOLD)
         items = {sample.item.id: sample.item for sample in samples}.values()
         self._gold = gold, [self._scored(item, 0, gold) for item in items]
-        text = OfficialText(self.prompts, self.write)
+        text = OfficialText(self.prompts, type(self).write)
         self._scores, scored = [], []
         for number in sorted({sample.number for sample in samples}):
             own = [sample for sample in samples if sample.number == number]
