@@ -125,8 +125,11 @@ def _status(field: str) -> float:
 
 
 def _peak_in_child(trainer: GRPOTrainer, batch: Batch, queue: Any) -> None:
-    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 65536)  # so that what is freed leaves the process at once
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_MMAP_THRESHOLD, 65536)  # so that what is freed leaves the process at once
     step(trainer, few_tokens(batch))
+    libc.malloc_trim(0)  # what shapes before this one left
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     start = _status("VmRSS")
     step(trainer, batch)
     queue.put(_status("VmHWM") - start)

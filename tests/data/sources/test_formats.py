@@ -223,7 +223,9 @@ def test_spellings_of_a_call(tmp_path, spelling, ending):
     assert reference(row) == [DIM]
 
 
-@pytest.mark.parametrize("packed", [gzip.compress(b'{"a": 1}\n' * 999)[:-20], b"\x1f\x8b not gzip"])
+@pytest.mark.parametrize(
+    "packed", [gzip.compress(b'{"a": 1}\n' * 999)[:-20], b"\x1f\x8b not gzip"], ids=["cut off", "not gzip"]
+)
 def test_a_file_that_cannot_be_unpacked(tmp_path, packed):
     (tmp_path / "records.jsonl.gz").write_bytes(packed)
     with pytest.raises(
