@@ -11,6 +11,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 
 BLOCK = 256  # queries
+_BEYOND_A_MASK = ("position_bias", "softcap", "cache")  # arguments that transformers' function treats, or refuses
 
 
 def mark_causal(mask: Any) -> Any:
@@ -31,12 +32,8 @@ def attention_by_blocks(
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention `"sdpa"`, in blocks where [`mark_causal`] has marked the mask."""
-    length = query.shape[2]
-    if (
-        length <= BLOCK
-        or not getattr(attention_mask, "is_causal_mask", False)
-        or kwargs.get("position_bias") is not None
-    ):
+    length, is_marked = query.shape[2], getattr(attention_mask, "is_causal_mask", False)
+    if length <= BLOCK or not is_marked or any(kwargs.get(name) is not None for name in _BEYOND_A_MASK):
         result: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
