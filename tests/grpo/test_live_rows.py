@@ -235,18 +235,18 @@ def test_any_batch_equals_the_full_forward(data):
     spans = data.draw(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=9))
     extra = data.draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
     live = torch.tensor(data.draw(st.lists(st.booleans(), min_size=len(spans), max_size=len(spans))))
-    batch_size = data.draw(st.one_of(st.none(), st.integers(1, 10)))
+    num_calls = data.draw(st.integers(1, len(spans)))
     options = UpdateOptions(*data.draw(st.tuples(*[st.booleans()] * 4)))
     multiple = data.draw(st.sampled_from([None, 2, 4]))
     ids, mask, width = batch_of(spans, extra)
     calls: list[tuple[int, int]] = []
     (logps, entropies, _), work = compact_forward(
-        echo(calls), ids, mask, width, options, live, batch_size, pad_to_multiple_of=multiple
+        echo(calls), ids, mask, width, options, live, num_calls, pad_to_multiple_of=multiple
     )
     expected = (ids * mask)[:, -width:].float() * live.unsqueeze(1)
     assert torch.equal(logps, expected)
     assert torch.equal(entropies, 2 * expected)
-    assert len(calls) == -(-len(spans) // (batch_size or len(spans)))  # whatever is live: alike on every process
-    assert all(rows <= (batch_size or len(spans)) and columns <= ids.shape[1] for rows, columns in calls)
+    assert len(calls) == num_calls  # whatever is live: alike on every process
+    assert all(rows <= -(-len(spans) // num_calls) and columns <= ids.shape[1] for rows, columns in calls)
     assert work.positions == sum(rows * columns for rows, columns in calls)
     assert work.tokens == int((mask * live.unsqueeze(1)).sum())

@@ -37,6 +37,29 @@ def test_the_tokens_are_those_of_a_plain_call(name, sample):
     assert "generate" not in vars(model)
 
 
+@pytest.mark.parametrize(
+    "options", [{"use_cache": False}, {"cache_implementation": "static"}, {"num_beams": 2}, {"num_return_sequences": 2, "do_sample": True}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["call", "configuration", "model"])
+def test_other_caches_are_left_to_transformers(options, place):
+    """Whoever says it, the call, its configuration or the model: the prompt is not put into the cache first."""
+    model = model_of("qwen3", "sdpa").float().eval()
+    common = {"max_new_tokens": 4, "pad_token_id": 0, "eos_token_id": 1}
+    words = {**inputs(), **common}
+    if place == "call":
+        words |= options
+    elif place == "configuration":
+        words = {**inputs(), "generation_config": transformers.GenerationConfig(**common, **options)}
+    else:
+        model.generation_config.update(**options)
+    torch.manual_seed(3)
+    expected = model.generate(**words)
+    torch.manual_seed(3)
+    with shared_prefill(model):
+        assert torch.equal(model.generate(**words), expected)
+
+
 def test_the_prompt_of_a_group_is_computed_once():
     model = model_of("qwen3", "sdpa").float().eval()
     shapes: list[tuple[int, int]] = []

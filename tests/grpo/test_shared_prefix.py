@@ -50,6 +50,7 @@ MUST_FALL_BACK = {
                                               linear_num_value_heads=2, linear_num_key_heads=2, linear_key_head_dim=8, linear_value_head_dim=8),
     "state space": transformers.MambaConfig(vocab_size=400, hidden_size=32, num_hidden_layers=2, state_size=4),
     "learnt positions": transformers.GPT2Config(vocab_size=400, n_embd=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=1),
+    "positions in the mask": transformers.FalconConfig(vocab_size=400, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, alibi=True),
     "length-reading rope": transformers.LlamaConfig(**SIZE, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}),
 }  # fmt: skip
 ALWAYS_PACK = PassCost(token=1.0, pair=0.0)
@@ -299,6 +300,44 @@ def test_the_check_catches_a_wrong_mask(tmp_path, tiny_tokenizer, monkeypatch, c
     demanded = build(tmp_path, model, tiny_tokenizer, "always")
     with pytest.raises(RuntimeError, match="share_prefixes='always'"):
         gradients(demanded, batch)
+
+
+@pytest.mark.parametrize("proof", ["rows are equal", "nothing is scored", "no tokens"])
+def test_the_check_is_not_done_by_a_batch_that_proves_nothing(tmp_path, tiny_tokenizer, monkeypatch, proof):
+    masks = packed_forward.attention_masks
+
+    def forgets_the_branches(config, packs, *shape):
+        blind = [pack._replace(enter=pack.enter * 0, leave=pack.leave * 0 + 1) for pack in packs]
+        return masks(config, blind, *shape)
+
+    monkeypatch.setattr(packed_forward, "attention_masks", forgets_the_branches)
+    trainer = build(tmp_path, tiny_model(tiny_tokenizer), tiny_tokenizer, "auto")
+    batch = groups_of_rows(tiny_tokenizer.pad_token_id, vocabulary=200)
+    first = {
+        name: value[:4].clone() if isinstance(value, torch.Tensor) and value.dim() else value
+        for name, value in batch.items()
+    }
+    if proof == "rows are equal":
+        first = {
+            name: value[:1].expand_as(value) if isinstance(value, torch.Tensor) and value.dim() else value
+            for name, value in first.items()
+        }
+        first["advantages"] = torch.ones(4)
+    elif proof == "nothing is scored":
+        first["completion_mask"] *= 0
+    else:
+        first["completion_mask"] *= 0
+        first["prompt_mask"] *= 0
+    ids, mask = (torch.cat([first[f"prompt_{kind}"], first[f"completion_{kind}"]], dim=1) for kind in ("ids", "mask"))
+    width = first["completion_ids"].shape[1]
+    shared, forward = trainer._shared_prefixes, super(LeanGRPOTrainer, trainer)._get_per_token_logps_and_entropies
+    passed = shared.check(trainer.model, lambda *a: forward(trainer.model, *a), ids, mask, width)
+    assert (passed, shared.is_checked) == ((False, True) if proof == "rows are equal" else (True, False))
+
+
+def test_a_row_too_long_for_the_bound_ends_the_plan():
+    tokens = {0: np.arange(9000), **{row: np.concatenate([np.arange(300) + 9000, [row]]) for row in range(1, 5)}}
+    assert plan_packs(tokens, ALWAYS_PACK, 2**27) is None
 
 
 def test_the_mask_is_bounded(tmp_path, tiny_tokenizer, monkeypatch):

@@ -29,6 +29,33 @@ def test_passes_fit_and_are_the_fewest(sizes, share, budget):
     assert all(any(tokens_of_pass(part, known) > budget for part in parts) for parts in fewer)
 
 
+@given(st.integers(1, 16).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
+def test_no_pass_is_empty(drawn):
+    """Another process may need more passes than this one has live rows."""
+    rows, live, count = drawn
+    parts = deal(list(range(live)), list(range(live, rows)), count)
+    assert len(parts) == count
+    assert all(parts)
+    assert sorted(row for part in parts for row in part) == list(range(rows))
+
+
+def test_a_scoring_pass_keeps_to_the_budget(tmp_path, tiny_tokenizer):
+    """Rows of lengths for which the number of passes is not a divisor of the number of rows."""
+    trainer = build(tmp_path, tiny_model(tiny_tokenizer), tiny_tokenizer, "never", max_tokens_per_pass=79)
+    lengths = [40, 38, 36, 34, 32, 30, 28, 26]
+    mask = torch.stack([(torch.arange(60) >= 60 - length).long() for length in lengths])
+    sizes = RowSizes([length - 20 for length in lengths], [20] * len(lengths))
+    count = passes_needed(list(range(8)), sizes, 79)
+    shapes: list[tuple[int, ...]] = []
+    forward = trainer.model.forward
+    trainer.model.forward = lambda *a, **k: (shapes.append(tuple(k["input_ids"].shape)), forward(*a, **k))[1]
+    with torch.no_grad():
+        trainer._get_per_token_logps_and_entropies(trainer.model, mask * 9, mask, 20)
+    assert len(shapes) == count
+    assert 8 % count
+    assert all(rows * width <= 79 for rows, width in shapes)
+
+
 def test_rows_that_are_not_computed_cost_nothing():
     assert passes_needed([], RowSizes([], []), 10) == 1
     assert deal([3, 1], [0, 2, 4], 2) == [[3, 0], [1, 2, 4]]

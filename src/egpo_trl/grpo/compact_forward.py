@@ -52,7 +52,7 @@ def compact_forward(
     logits_to_keep: int,
     options: UpdateOptions,
     live: torch.Tensor | None = None,
-    batch_size: int | None = None,
+    num_calls: int = 1,
     pad_to_multiple_of: int | None = None,
     shared_forward: SharedForward | None = None,
 ) -> tuple[Outputs, ForwardWork]:
@@ -63,7 +63,7 @@ def compact_forward(
     default all. `shared_forward` replaces `forward` where it finds a prefix worth sharing. The results have the shapes
     of the whole batch and are 0 where nothing was computed, as [`~trl.GRPOTrainer`] has them at padding.
 
-    The number of calls depends on the number of rows only, so it is the same on every process. A call without a live
+    `num_calls` is the same on every process. A call without a live
     row runs on a single prompt and completion token, which keeps the output connected to every parameter, with gradient
     0, as distributed training requires.
     """
@@ -71,7 +71,6 @@ def compact_forward(
     prompt_width = width - logits_to_keep
     spans: list[tuple[int, int]] = token_spans(attention_mask, logits_to_keep).tolist()
     rows = list(range(num_rows)) if live is None else live.nonzero().flatten().tolist()
-    num_calls = -(-num_rows // (batch_size or num_rows))
     if num_calls > 1:
         lengths = [sum(span) for span in spans]
         if shared_forward is None:

@@ -96,9 +96,10 @@ class LeanGRPOConfig(GRPOConfig):
     max_tokens_per_pass: int | None = field(
         default=None,
         metadata={
-            "help": "Most tokens that a forward pass of an update computes, padding included. A micro-batch that holds "
-            "more is computed and differentiated in several passes, as many on every process, with the same gradient. Set "
-            "per_device_train_batch_size to all rows of a step and this to what the memory holds. None: one pass."
+            "help": "About the most tokens that a forward pass of an update computes, padding included. A micro-batch that "
+            "holds more is computed and differentiated in several passes, as many on every process, with the same "
+            "gradient. Set per_device_train_batch_size to all rows of a step and this to what the memory holds. None: one "
+            "pass."
         },
     )
     dynamic_sampling_rounds: int = field(

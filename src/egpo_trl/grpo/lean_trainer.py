@@ -212,16 +212,16 @@ class LeanGRPOTrainer(RowToolsTrainer):
                 "so prefixes are not shared. Please report the model."
             )
             self._shared_prefixes = shared = None
+        num_calls = -(-len(input_ids) // (batch_size or len(input_ids)))
         if self.args.max_tokens_per_pass is not None and self._loss_inputs is None:  # a scoring pass, without gradient
             columns = input_ids.shape[1] - logits_to_keep
             masks = (attention_mask[:, :columns], attention_mask[:, columns:])
             rows = list(range(len(input_ids))) if live is None else live.nonzero().flatten().tolist()
             order, sizes = self._sizes(input_ids[:, :columns], *masks, rows)
-            passes = self._most(passes_needed(order, sizes, self.args.max_tokens_per_pass))
-            batch_size = -(-len(input_ids) // passes)
+            num_calls = self._most(passes_needed(order, sizes, self.args.max_tokens_per_pass))
         share = None if shared is None else partial(shared.forward, model, kwargs.get("compute_entropy", False))
         width = self.pad_to_multiple_of
-        return compact_forward(forward, *batch, self._update_options, live, batch_size, width, share)
+        return compact_forward(forward, *batch, self._update_options, live, num_calls, width, share)
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         buffered = self._buffered_inputs

@@ -60,9 +60,12 @@ def plan_packs(tokens: Mapping[int, Tokens], cost: PassCost, max_pairs: int) -> 
         if len(runs) == len(rows):
             return None
         packs = [build_pack({rows[at]: tokens[rows[at]] for at in order[start:end]}) for start, end in runs]
-        width = max(len(pack.tokens) for pack in packs)
+        widest = max(packs, key=lambda pack: len(pack.tokens))
+        width = len(widest.tokens)
         if len(packs) * width * width <= max_pairs:
             break
+        if len(widest.places) == 1:  # a row alone cannot be split
+            return None
         max_tokens = width - 1
     unpacked = len(rows) * max(lengths)
     if len(packs) * cost.of(width) >= len(rows) * cost.of(max(lengths)) or len(packs) * width >= unpacked:

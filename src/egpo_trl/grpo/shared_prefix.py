@@ -7,7 +7,7 @@ import torch
 
 from .pack_attention import use_blocks
 from .packed_forward import PassCost, Plan, plan_packs, row_tokens, run_packed
-from .prefix_tree import build_pack, sort_rows
+from .prefix_tree import build_pack
 from .update_options import sees_relative_positions
 
 MAX_PAIRS = 2**27  # elements of an attention mask: 128 MiB as booleans, 512 MiB as float32 on kernels that convert it
@@ -27,6 +27,8 @@ def reason_against(args: Any, model: Any, aux_loss: bool, accelerator: Any) -> s
         return f"attention {attention!r} takes no mask of any form (sdpa, eager and flex_attention do)"
     if not getattr(text, "is_causal", True):
         return "its attention is not causal"
+    if getattr(text, "alibi", False):
+        return "its positions come from the attention mask (ALiBi)"
     if not sees_relative_positions(model):
         return "it has layers or position embeddings that are not exact under packing"
     if parallel is not None and (parallel.cp_enabled or parallel.sp_enabled):
@@ -99,15 +101,19 @@ class SharedPrefixes:
         self, model: Any, forward: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int
     ) -> bool:
         """
-        Whether a packed pass over two rows equals a stock one on every process. Each process makes two calls of the model,
-        whatever its rows are: the two that share most before they branch.
+        Whether a packed pass over two rows equals a stock one on every process: the longest row, and the same row with
+        other tokens from the middle of its completion on. Each process makes two calls of the model, whatever its rows are.
+        The check counts as done once a token was scored.
         """
-        self.is_checked = True
-        tokens = row_tokens(input_ids, attention_mask, range(len(input_ids)))
-        order, shared = sort_rows(list(tokens.values()))
-        pairs = [(order[max(0, at - 1)], order[at], shared[at]) for at in range(len(order))]
-        *rows, _ = max(pairs, key=lambda pair: pair[2] if pair[2] < min(len(tokens[row]) for row in pair[:2]) else -1)
-        batch = (input_ids[rows], attention_mask[rows], logits_to_keep)
+        completions = attention_mask[:, -logits_to_keep:].bool()
+        width = attention_mask.shape[1]
+        row = int((attention_mask.sum(dim=1) + width * completions.any(dim=1)).argmax())
+        ids, mask = input_ids[[row, row]], attention_mask[[row, row]]
+        mask[:, max(0, width - logits_to_keep - 1)] = 1  # of a row without any token
+        columns = completions[row].nonzero().flatten() + width - logits_to_keep
+        other = columns[len(columns) // 2 :]
+        ids[1, other] = (ids[1, other] + 1) % int(self._config.get_text_config().vocab_size)
+        batch = (ids, mask, logits_to_keep)
         was_training = model.training
         model.eval()  # dropout would differ
         stock, *_ = forward(*batch)
@@ -117,7 +123,9 @@ class SharedPrefixes:
             "bf16",
             "fp16",
         )
-        scored = attention_mask[rows][:, -logits_to_keep:].bool()
+        scored = completions[[row, row]]
         is_wrong = packed is None or (bool(scored.any()) and differ(packed[0][scored], stock[scored], in_half))
-        wrong = torch.tensor(float(is_wrong), device=input_ids.device)
-        return not bool(self._accelerator.reduce(wrong, reduction="sum"))
+        facts = torch.tensor([float(is_wrong), float(scored.any())], device=input_ids.device)
+        wrong, done = self._accelerator.reduce(facts, reduction="sum").tolist()
+        self.is_checked = done > 0
+        return not wrong

@@ -40,5 +40,13 @@ def passes_needed(rows: Sequence[int], sizes: RowSizes, max_tokens: int) -> int:
 
 
 def deal(live: Sequence[int], others: Sequence[int], count: int) -> list[list[int]]:
-    """The rows of each of `count` passes: live rows in order, and the others, which are not computed, spread over them."""
-    return [a + b for a, b in zip(even_runs(live, count), even_runs(others, count), strict=True)]
+    """
+    The rows of each of `count` passes: live rows in order, and the others, which are not computed, spread over them.
+
+    No pass is empty, though another process may have more live rows: `count` is at most the number of rows.
+    """
+    passes, rest = even_runs(live, count), list(others)
+    for rows in passes:
+        if not rows:
+            rows.append(rest.pop())
+    return [rows + more for rows, more in zip(passes, even_runs(rest, count), strict=True)]

@@ -88,6 +88,11 @@ def resolve_update_options(args: Any, model: Any, aux_loss: bool, against_sharin
             "drop_zero_advantages='always' would also leave the rows out of the load-balancing loss. Use 'auto', or set "
             "router_aux_loss_coef=0."
         )
+    if args.share_prefixes == "always" and aux_loss:
+        raise ValueError(
+            "share_prefixes='always' would leave tokens out of the load-balancing loss. Use 'auto', or set "
+            "router_aux_loss_coef=0."
+        )
 
     def decide(mode: str, exact: bool) -> bool:
         return mode == "always" or (mode == "auto" and exact)
