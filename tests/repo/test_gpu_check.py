@@ -36,7 +36,7 @@ def test_commands_parse_and_pass_the_launch_checks(name, monkeypatch):
 def test_the_plan_of_a_command():
     """The embedded policy: its states are counted, and the larger of training and generating is the rest."""
     assert 0.01 < planned_gb(ALL["single"], 80) < 1
-    assert planned_gb(ALL["ddp"], 80) > planned_gb(ALL["single"], 80)
+    assert planned_gb(ALL["ddp"], 80) >= planned_gb(ALL["single"], 80)
 
 
 def test_the_peak_is_above_what_was_taken_before():

@@ -188,7 +188,7 @@ def test_a_server_has_its_own_context(tmp_path):
 def test_trl_warns_of_a_vllm_that_the_extra_does_not_install(monkeypatch, installed):
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     (requirement,) = project["optional-dependencies"]["vllm"]
-    monkeypatch.setattr("trl.import_utils._is_package_available", lambda *_, **__: (True, installed))
+    monkeypatch.setitem(is_vllm_available.__globals__, "_is_package_available", lambda *_, **__: (True, installed))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         is_vllm_available()

@@ -73,5 +73,5 @@ def test_equal_to_the_trainers(tmp_path, request, name, style):
 def test_a_rendered_string_stays_as_it_is(tiny_tokenizer):
     renderer = PromptRenderer(PromptFormat("paper", tokenizer=tiny_tokenizer))
     assert renderer({"prompt": "as is"}) == tiny_tokenizer.encode("as is")
-    with pytest.raises(ValueError, match="there is none"):
+    with pytest.raises(ValueError, match="cannot be rendered without a tokenizer"):
         PromptRenderer(PromptFormat())

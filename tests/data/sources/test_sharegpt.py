@@ -134,7 +134,7 @@ def calls(value):
         ({**APIGEN_MT, "tools": TOOLS}, "tools", "must be a string"),
         ({**APIGEN_MT, "conversations": "[]"}, "conversations", "must be a non-empty list"),
         ({**APIGEN_MT, "conversations": {"from": "human"}}, "conversations", "must be a non-empty list"),
-        (calls("{'name': 'think'}"), "conversations", "is not a call"),
+        (calls("{'name': 'think'"), "conversations", "is not a call"),
         (calls("[]"), "conversations", "is an empty list of calls"),
         (calls("3"), "conversations", "is not a call: a call must be an object"),
         (calls('{"name": "think", "arguments": [1]}'), "conversations", "'arguments' must be an object"),

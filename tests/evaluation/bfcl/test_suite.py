@@ -193,7 +193,7 @@ def test_the_table_says_what_it_stands_for(suite, tmp_path, entries):
     assert "| **v3 overall** | 17 | 100.0 |" in text
     assert "The official command counts them as 0, which makes 60.00 overall." in text
     assert "A subset: at most 1 entries of each category, even" in text
-    assert "official checkers of bfcl-eval 2026.3.23, handler `fc`; prompts as training renders them" in text
+    assert "official checkers of bfcl-eval 2026.3.23, handler `fc`; prompts rendered as in training" in text
 
 
 @pytest.mark.parametrize(
