@@ -42,7 +42,8 @@ def work_sums(
     positions, padding = attention_mask.numel(), attention_mask.numel() - attention_mask.sum()
     dropped = 0 if work is None else len(attention_mask) - work.rows
     computed = positions if work is None else work.positions
-    removed = 0 if work is None else padding - (work.positions - work.tokens)
+    # Packed rows hold fewer positions than tokens: that is not padding.
+    removed = 0 if work is None else padding - max(0, work.positions - work.tokens)
     tokens = policy_mask.sum()
     tokens_computed = tokens if live is None else (policy_mask * live.unsqueeze(1)).sum()
     values = [len(attention_mask), dropped, positions, computed, padding, removed, tokens, tokens_computed]
