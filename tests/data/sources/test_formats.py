@@ -247,6 +247,7 @@ def test_no_row_is_an_error(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["convert", str(tmp_path / "empty.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
     assert stopped.value.code == 2
+    assert "the file has no records." in capsys.readouterr().err
 
 
 TOOL = {
@@ -268,6 +269,8 @@ TOOL = {
          ["--source", "xlam", "--messages_field", "ask"]),
         ({"q": "?", "tools": [TOOL], "label": [{"role": "assistant", "tool_calls": [{"function": DIM}]}]},
          ["--messages_field", "q", "--answers_field", "label"]),
+        ({"Prompt": "?", "Tools": [TOOL], "Label": [DIM]},
+         ["--messages_field", "Prompt", "--tools_field", "Tools", "--answers_field", "Label"]),
     ],
 )  # fmt: skip
 def test_fields_by_option(tmp_path, record, words):
@@ -276,6 +279,15 @@ def test_fields_by_option(tmp_path, record, words):
     (row,) = map(json.loads, (tmp_path / "rows.jsonl").open())
     assert reference(row) == [DIM]
     assert [message["role"] for message in row["prompt"]] == ["user"]
+
+
+@pytest.mark.parametrize("source", [[], ["--source", "glaive"]], ids=["found", "named"])
+def test_a_field_by_option_that_no_record_has(tmp_path, capsys, source):
+    words = ["--messages_field", "nope", *source]
+    with pytest.raises(SystemExit) as stopped:
+        main(["convert", str(FOLDER / "glaive_v2.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+    assert stopped.value.code == 2
+    assert "no record has the field 'nope'." in capsys.readouterr().err
 
 
 def test_functions_from_a_file(tmp_path):
