@@ -16,7 +16,7 @@ from typing import Any
 
 from ...tool_calls.calls import parse_row_tools
 from .. import records
-from ..records import Record, Unconvertible
+from ..records import Record, Unconvertible, UnknownOption
 from ..rows import read_reference, row_problem
 from .bfcl import REFERENCES
 from .conversation import Row, dump_json
@@ -318,7 +318,7 @@ def _options_of(source: str) -> tuple[set[str], set[str]]:
 def _check_options(options: Mapping[str, Any], sources: Collection[str]) -> None:
     for name in options:
         if not any(name in names for source in sources for names in _options_of(source)):
-            raise ValueError(f"{_named(sources)} {'has' if len(sources) == 1 else 'have'} no option {name!r}.")
+            raise UnknownOption(f"{_named(sources)} {'has' if len(sources) == 1 else 'have'} no option {name!r}.")
 
 
 def _named(sources: Collection[str]) -> str:
