@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from egpo_trl.data.sources import recognise
 from egpo_trl.data.sources.conversation import Conversation
 from egpo_trl.tool_calls.calls import ToolCall
 from tests.data.sources.converting import convert_records, parameters, reference
@@ -142,6 +143,41 @@ def test_malformed_records(tmp_path, record, field, reason):
     assert len(rows) == 8
     assert (skipped.index, skipped.field) == (1, field)
     assert reason in skipped.reason
+
+
+BEGUN = {"tools": TOOLS, "messages": MESSAGES[:7]}
+LAST = {"role": "assistant", "tool_calls": [call("z", a=5, b=6)]}
+CHOICES = {"choices": [{"index": 0, "message": LAST}]}
+USED = {"role": "assistant", "content": [{"type": "tool_use", "id": "z", "name": "add", "input": {"a": 5, "b": 6}}]}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {**BEGUN, **CHOICES},
+        {**BEGUN, "response": CHOICES},
+        {**BEGUN, "response": USED},
+        {**BEGUN, "response": json.dumps(USED)},
+        {**BEGUN, "response": '{"name": "add", "arguments": {"a": 5, "b": 6}}'},
+        {**BEGUN, **USED},
+        {"request": BEGUN, "response": CHOICES},
+        {"custom_id": "1", "body": BEGUN, "response": {"status_code": 200, "body": CHOICES}},
+        {"request": {"method": "POST", "body": BEGUN}, "response": {"body": USED}},
+    ],
+)
+def test_what_the_api_answered_is_the_last_step(tmp_path, record):
+    rows, skipped = convert_records(tmp_path, "messages", [record])
+    assert recognise(record)[0] == "messages"
+    assert skipped == []
+    assert len(rows) == 3
+    assert reference(rows[-1]) == [{"name": "add", "arguments": {"a": 5, "b": 6}}]
+
+
+@pytest.mark.parametrize("answer", [{"response": {"error": "overloaded"}}, {"choices": [{"delta": LAST}]}])
+def test_an_answer_without_a_message(tmp_path, answer):
+    rows, (skipped,) = convert_records(tmp_path, "messages", [{**BEGUN, **answer}])
+    assert rows == []
+    assert skipped.reason == "must be a message, or an answer of the API that holds one"
 
 
 def test_ids_are_kept_where_they_tell_calls_apart():

@@ -1,5 +1,6 @@
 """Conversations of the chat-completions API: `messages` and `tools`, as lists or JSON strings."""
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -33,6 +34,7 @@ _BLOCK_THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 
 def recognise(record: Mapping[str, Any]) -> str | None:
     """Why a record is in this form, `None` if it is not."""
+    record = _request_of(record)
     field = _field_of(record)
     if record.get(field) is None:
         return None
@@ -44,9 +46,51 @@ def convert_record(record: Mapping[str, Any], keep_system: bool | None = None) -
     """
     Rows of a record; see [`~egpo_trl.data.sources.convert`].
 
-    `messages` (or `conversation`, bitAgent) may be one user message as text; `answers` (calls, or a text) may follow.
+    `messages` (or `conversation`, bitAgent) may be one user message as text; `answers` (calls, or a text) may follow, or
+    what the API gave: `response` or `choices`, also beside a `request`.
     """
+    record = _request_of(record)
     return convert_messages(record, _field_of(record), keep_system)
+
+
+def _request_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record with the fields of its `request` or `body`, as logs and files of batches have them."""
+    request = record
+    for name in ("request", "body"):
+        if request.get("messages") is None and isinstance(request.get(name), Mapping):
+            request = request[name]
+    return record if request is record or request.get("messages") is None else {**record, **request}
+
+
+def _add_response(conversation: Conversation, record: Mapping[str, Any], messages: list[Any]) -> None:
+    """Add the answer of the API that a record has beside messages that another role ends."""
+    fields = ("response", "choices", *(["content"] if record.get("role") == "assistant" else []))
+    field = next((name for name in fields if record.get(name)), None)
+    if field is None or _role_and_content(messages[-1])[0] in ("assistant", "calls"):
+        return
+    conversation.field = field
+    answer = record if field == "content" else record[field]
+    if isinstance(answer, str):
+        with contextlib.suppress(InvalidJSON):
+            answer = load_value(answer) if _JSON_START.match(answer) else answer
+    message = _message_of(answer)
+    if isinstance(message, Mapping) and isinstance(message.get("role"), str):
+        add_messages(conversation, [message], first=len(messages))
+    elif isinstance(record[field], str):
+        conversation.add_assistant(record[field], len(messages))
+    else:
+        raise Unconvertible(field, "must be a message, or an answer of the API that holds one")
+
+
+def _message_of(answer: Any) -> Any:
+    """The message in an answer of the API: of Anthropic it is the answer itself, of OpenAI it is in `choices`."""
+    if isinstance(answer, Mapping):
+        answer = answer.get("body") or answer
+    if isinstance(answer, Mapping):
+        answer = answer.get("choices") or answer
+    if isinstance(answer, list) and answer and isinstance(answer[0], Mapping):
+        return answer[0].get("message")
+    return answer
 
 
 def _field_of(record: Mapping[str, Any]) -> str:
@@ -65,6 +109,8 @@ def convert_messages(
     add_messages(conversation, messages, keep_system)
     if record.get("answers") is not None:
         add_answers(conversation, record["answers"], "answers")
+    else:
+        _add_response(conversation, record, messages)
     return conversation.rows()
 
 
