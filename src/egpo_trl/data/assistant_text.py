@@ -63,6 +63,12 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
     return calls, beside
 
 
+def is_thought(text: str) -> bool:
+    """Whether a text is a think block and nothing else."""
+    said = split_completion(text, "optional")
+    return said.reason is None and bool(text.strip()) and not said.answer.strip()
+
+
 def looks_like_call(text: str, names: Collection[str]) -> bool:
     """Whether a text contains a call or a fragment of one: marks, keys, or a function of the record with arguments."""
     if _MARKER.search(text) or _NAME_AND_ARGUMENTS.search(text) or all(key.search(text) for key in _CALL_KEYS):

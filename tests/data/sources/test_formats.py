@@ -206,6 +206,15 @@ SPELLINGS = {
     "functions in tags": said('<TOOLCALL>[set_light(room="kitchen", level=40)]</TOOLCALL>'),
     "other keys": said(json.dumps([{"api": "set_light", "parameters": DIM["arguments"], "responses": ["API_call_0"]}])),
     "the answer of an MCP server": {**said(json.dumps(DIM)), "tools": {"jsonrpc": "2.0", "id": 1, "result": OFFERED}},
+    "a thought as a message of its own": {
+        "messages": [ASK, {"role": "assistant", "content": "<think>hm</think>"}, {"role": "tool_call", "content": repr(DIM)}],
+        **OFFERED,
+    },
+    "a thought beside tool_calls": {
+        "messages": [ASK, {"role": "assistant", "content": "<think>hm</think>", "tool_calls": [{"function": DIM}]}],
+        **OFFERED,
+    },
+    "query and response of ms-swift": {"query": "?", "response": json.dumps(DIM), **OFFERED},
     "names in capitals": {
         "Messages": [{"Role": "user", "Content": "?"}, {"Role": "Assistant", "Tool_Calls": [{"function": DIM}]}],
         "Tools": [FUNCTION],

@@ -127,6 +127,8 @@ def assistant(**message):
         ({"messages": MESSAGES[:2], "tools": TOOLS}, "messages", "no assistant message after a user message"),
         ({"messages": MESSAGES, "tools": TOOLS * 2 + [{"name": "add"}]}, "tools", "has two different schemas"),
         (assistant(content=None), "messages", "message 2 has no content"),
+        (assistant(content="<think>hm</think>"), "messages", "message 2 holds nothing after its think block"),
+        ({"query": "?", "response": "!", "history": ["?"]}, "history", "must be a list of pairs"),
         (assistant(content=[{"type": "image_url"}]), "messages", "message 2 has a block of type 'image_url'"),
         (assistant(content="add(a=1, b=2) is 3"), "messages", "message 2 holds a call, or a piece of one"),
         (assistant(content="[add(a=1)]", tool_calls=[call("x", a=2)]), "messages", "holds other calls in its text"),
@@ -171,6 +173,13 @@ def test_what_the_api_answered_is_the_last_step(tmp_path, record):
     assert skipped == []
     assert len(rows) == 3
     assert reference(rows[-1]) == [{"name": "add", "arguments": {"a": 5, "b": 6}}]
+
+
+def test_history_of_ms_swift(tmp_path):
+    record = {"system": "Be exact.", "history": [["1+2?", "3"]], "query": "3+4?", "response": "7", "tools": TOOLS}
+    rows, _ = convert_records(tmp_path, "messages", [record])
+    assert [row["answer"] for row in rows] == ["3", "7"]
+    assert [message["content"] for message in rows[1]["prompt"]] == ["Be exact.", "1+2?", "3", "3+4?"]
 
 
 @pytest.mark.parametrize("answer", [{"response": {"error": "overloaded"}}, {"choices": [{"delta": LAST}]}])
