@@ -16,6 +16,7 @@ from egpo_trl.cli.recipes import configs_folder, recipes
 from egpo_trl.cli.table import SUITES
 
 LEAVES = [name for name in COMMANDS if name != "evaluate"] + [f"evaluate {suite}" for suite in SUITES]
+SAMPLES = str(Path(__file__).parents[1] / "data" / "sources" / "samples")
 DEMO = "--config quickstart --output_dir OUT"
 
 
@@ -143,6 +144,9 @@ WRONG_USAGE = [
     ("convert rows.jsonl --source xlam --output rows.csv", "must end in .jsonl or .parquet"),
     ("curves", "required: RUN"),
     ("compare A=OUT,OUT2 B=OUT", "several runs"),
+    ("recipes foo", "there is no file and no recipe 'foo'"),
+    ("convert SAMPLES/glaive_v2.jsonl --output OUT/x.jsonl --num_tools 3", "'glaive' has no option 'num_tools'"),
+    ("convert SAMPLES --output OUT/x.jsonl --dataset_split nosuch", "not 'nosuch'"),
     ("completion fish", "invalid choice: 'fish'"),
     ("plan", "name a recipe with --config, or a model"),
     ("plan --params many", "argument --params: 'many' is not a number of parameters such as 1.7B"),
@@ -161,7 +165,7 @@ WRONG_USAGE = [
 @pytest.mark.parametrize(("line", "message"), WRONG_USAGE)
 def test_wrong_usage_is_one_message_and_exit_code_2(line, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(line.replace("OUT", str(tmp_path)).split())
+        main(line.replace("OUT", str(tmp_path)).replace("SAMPLES", SAMPLES).split())
     assert ended.value.code == 2
     shown = capsys.readouterr().err
     assert message in shown.replace(str(tmp_path), "OUT")

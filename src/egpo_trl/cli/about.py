@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .failure import Failure, one_message
+from .failure import WRONG_USAGE, Failure, one_message
 from .parsing import Call
 from .recipes import choose, first_line, recipes
 
@@ -83,8 +83,12 @@ def run_recipes(call: Call) -> None:
             "\nUse one:  egpo-trl train --config quickstart\nCopy one: egpo-trl recipes train/quickstart --output_dir ."
         )
         return
+    try:
+        chosen = list(recipes().values()) if name is None else [choose(name, None)]
+    except ValueError as error:
+        raise Failure(f"egpo-trl recipes: {error}", WRONG_USAGE) from None
     with one_message("recipes"):
-        for path in recipes().values() if name is None else [choose(name, None)]:
+        for path in chosen:
             folder = Path(output or ".") / (path.parent.name if name is None else ".")
             target = folder / path.name
             if target.exists():

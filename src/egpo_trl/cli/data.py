@@ -57,6 +57,7 @@ def convert_arguments(parser: argparse.ArgumentParser) -> None:
 def convert(call: Call) -> None:
     """Convert a function-calling data set to canonical rows."""
     from ..data.converting import write_conversion
+    from ..data.records import UnknownOption
     from ..data.sources import FIELD_OPTIONS, UnknownFormat
     from ..data.sources import convert as convert_rows
 
@@ -80,7 +81,7 @@ def convert(call: Call) -> None:
             )
             print("format:", "; ".join(f"{source}: {why}" for source, why in conversion.found.items()))
             print(write_conversion(conversion, options.output))
-        except UnknownFormat as error:
+        except (UnknownFormat, UnknownOption) as error:
             raise Failure(f"egpo-trl convert: {error}", WRONG_USAGE) from None
 
 

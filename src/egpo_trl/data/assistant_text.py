@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from ..tool_calls.calls import MAX_CALLS, InvalidJSON, State, ToolCall, call_from_object, load_json
+from ..tool_calls.fragments import has_fragment
 from ..tool_calls.named_calls import read_named_calls
 from ..tool_calls.syntaxes import SYNTAX_BY_NAME
 from ..tool_calls.syntaxes.hermes import read_hermes
@@ -53,13 +54,19 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
         raise ValueError("holds nothing after its think block" if text.strip() else "has no content")
     try:
         calls, beside = _read(said_text, names)
-        if looks_like_call(beside, names):
+        if looks_like_call(beside, names) or (not calls and has_fragment(beside, names)):
             raise ValueError("holds a call, or a piece of one, that cannot be read")
     except ValueError:
         calls, beside = _in_a_models_syntax(said_text, names), ""
         if not calls:
             raise
     return calls, beside
+
+
+def is_thought(text: str) -> bool:
+    """Whether a text is a think block and nothing else."""
+    said = split_completion(text, "optional")
+    return said.reason is None and bool(text.strip()) and not said.answer.strip()
 
 
 def looks_like_call(text: str, names: Collection[str]) -> bool:

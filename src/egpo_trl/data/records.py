@@ -27,6 +27,10 @@ class Unconvertible(ValueError):
         self.reason = reason
 
 
+class UnknownOption(ValueError):
+    """An option or a split that the data does not have."""
+
+
 Record = Mapping[str, Any]
 
 
@@ -67,7 +71,7 @@ def _files_of(folder: Path, split: str) -> list[Path]:
     if not splits:
         raise ValueError(f"{str(folder)!r} holds no file that ends in {', '.join((*_JSON, *_TABLES))}.")
     if split not in splits:
-        raise ValueError(f"{str(folder)!r} has the splits {sorted(splits)}, not {split!r}.")
+        raise UnknownOption(f"{str(folder)!r} has the splits {sorted(splits)}, not {split!r}.")
     return sorted(splits[split])
 
 
@@ -88,7 +92,7 @@ def load_saved(folder: str, split: str) -> "Dataset":
     if not isinstance(loaded, DatasetDict):
         return loaded
     if split not in loaded:
-        raise ValueError(f"{folder!r} has the splits {sorted(loaded)}, not {split!r}.")
+        raise UnknownOption(f"{folder!r} has the splits {sorted(loaded)}, not {split!r}.")
     return loaded[split]
 
 

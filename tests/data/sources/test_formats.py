@@ -206,6 +206,15 @@ SPELLINGS = {
     "functions in tags": said('<TOOLCALL>[set_light(room="kitchen", level=40)]</TOOLCALL>'),
     "other keys": said(json.dumps([{"api": "set_light", "parameters": DIM["arguments"], "responses": ["API_call_0"]}])),
     "the answer of an MCP server": {**said(json.dumps(DIM)), "tools": {"jsonrpc": "2.0", "id": 1, "result": OFFERED}},
+    "a thought as a message of its own": {
+        "messages": [ASK, {"role": "assistant", "content": "<think>hm</think>"}, {"role": "tool_call", "content": repr(DIM)}],
+        **OFFERED,
+    },
+    "a thought beside tool_calls": {
+        "messages": [ASK, {"role": "assistant", "content": "<think>hm</think>", "tool_calls": [{"function": DIM}]}],
+        **OFFERED,
+    },
+    "query and response of ms-swift": {"query": "?", "response": json.dumps(DIM), **OFFERED},
     "names in capitals": {
         "Messages": [{"Role": "user", "Content": "?"}, {"Role": "Assistant", "Tool_Calls": [{"function": DIM}]}],
         "Tools": [FUNCTION],
@@ -247,6 +256,7 @@ def test_no_row_is_an_error(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["convert", str(tmp_path / "empty.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
     assert stopped.value.code == 2
+    assert "the file has no records." in capsys.readouterr().err
 
 
 TOOL = {
@@ -268,6 +278,8 @@ TOOL = {
          ["--source", "xlam", "--messages_field", "ask"]),
         ({"q": "?", "tools": [TOOL], "label": [{"role": "assistant", "tool_calls": [{"function": DIM}]}]},
          ["--messages_field", "q", "--answers_field", "label"]),
+        ({"Prompt": "?", "Tools": [TOOL], "Label": [DIM]},
+         ["--messages_field", "Prompt", "--tools_field", "Tools", "--answers_field", "Label"]),
     ],
 )  # fmt: skip
 def test_fields_by_option(tmp_path, record, words):
@@ -276,6 +288,15 @@ def test_fields_by_option(tmp_path, record, words):
     (row,) = map(json.loads, (tmp_path / "rows.jsonl").open())
     assert reference(row) == [DIM]
     assert [message["role"] for message in row["prompt"]] == ["user"]
+
+
+@pytest.mark.parametrize("source", [[], ["--source", "glaive"]], ids=["found", "named"])
+def test_a_field_by_option_that_no_record_has(tmp_path, capsys, source):
+    words = ["--messages_field", "nope", *source]
+    with pytest.raises(SystemExit) as stopped:
+        main(["convert", str(FOLDER / "glaive_v2.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+    assert stopped.value.code == 2
+    assert "no record has the field 'nope'." in capsys.readouterr().err
 
 
 def test_functions_from_a_file(tmp_path):

@@ -61,6 +61,7 @@ def test_canonical_rows_stay(tmp_path):
         ({"reference": [{"name": "f"}]}, "reference", "call 0"),
         ({"reference": [], "answer": 3}, "answer", "must be a text, got int"),
         ({"reference": [], "answer": "weather(city='Rome')"}, "answer", "calls belong in 'reference'"),
+        ({"reference": [], "answer": 'weather: {"city": "Rome"}'}, "answer", "calls belong in 'reference'"),
     ],
 )
 def test_malformed_records(tmp_path, change, field, reason):

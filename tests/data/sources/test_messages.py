@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from egpo_trl.data.sources import recognise
 from egpo_trl.data.sources.conversation import Conversation
 from egpo_trl.tool_calls.calls import ToolCall
 from tests.data.sources.converting import convert_records, parameters, reference
@@ -126,6 +127,8 @@ def assistant(**message):
         ({"messages": MESSAGES[:2], "tools": TOOLS}, "messages", "no assistant message after a user message"),
         ({"messages": MESSAGES, "tools": TOOLS * 2 + [{"name": "add"}]}, "tools", "has two different schemas"),
         (assistant(content=None), "messages", "message 2 has no content"),
+        (assistant(content="<think>hm</think>"), "messages", "message 2 holds nothing after its think block"),
+        ({"query": "?", "response": "!", "history": ["?"]}, "history", "must be a list of pairs"),
         (assistant(content=[{"type": "image_url"}]), "messages", "message 2 has a block of type 'image_url'"),
         (assistant(content="add(a=1, b=2) is 3"), "messages", "message 2 holds a call, or a piece of one"),
         (assistant(content="[add(a=1)]", tool_calls=[call("x", a=2)]), "messages", "holds other calls in its text"),
@@ -142,6 +145,48 @@ def test_malformed_records(tmp_path, record, field, reason):
     assert len(rows) == 8
     assert (skipped.index, skipped.field) == (1, field)
     assert reason in skipped.reason
+
+
+BEGUN = {"tools": TOOLS, "messages": MESSAGES[:7]}
+LAST = {"role": "assistant", "tool_calls": [call("z", a=5, b=6)]}
+CHOICES = {"choices": [{"index": 0, "message": LAST}]}
+USED = {"role": "assistant", "content": [{"type": "tool_use", "id": "z", "name": "add", "input": {"a": 5, "b": 6}}]}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {**BEGUN, **CHOICES},
+        {**BEGUN, "response": CHOICES},
+        {**BEGUN, "response": USED},
+        {**BEGUN, "response": json.dumps(USED)},
+        {**BEGUN, "response": '{"name": "add", "arguments": {"a": 5, "b": 6}}'},
+        {**BEGUN, **USED},
+        {"request": BEGUN, "response": CHOICES},
+        {"custom_id": "1", "body": BEGUN, "response": {"status_code": 200, "body": CHOICES}},
+        {"request": {"method": "POST", "body": BEGUN}, "response": {"body": USED}},
+    ],
+)
+def test_what_the_api_answered_is_the_last_step(tmp_path, record):
+    rows, skipped = convert_records(tmp_path, "messages", [record])
+    assert recognise(record)[0] == "messages"
+    assert skipped == []
+    assert len(rows) == 3
+    assert reference(rows[-1]) == [{"name": "add", "arguments": {"a": 5, "b": 6}}]
+
+
+def test_history_of_ms_swift(tmp_path):
+    record = {"system": "Be exact.", "history": [["1+2?", "3"]], "query": "3+4?", "response": "7", "tools": TOOLS}
+    rows, _ = convert_records(tmp_path, "messages", [record])
+    assert [row["answer"] for row in rows] == ["3", "7"]
+    assert [message["content"] for message in rows[1]["prompt"]] == ["Be exact.", "1+2?", "3", "3+4?"]
+
+
+@pytest.mark.parametrize("answer", [{"response": {"error": "overloaded"}}, {"choices": [{"delta": LAST}]}])
+def test_an_answer_without_a_message(tmp_path, answer):
+    rows, (skipped,) = convert_records(tmp_path, "messages", [{**BEGUN, **answer}])
+    assert rows == []
+    assert skipped.reason == "must be a message, or an answer of the API that holds one"
 
 
 def test_ids_are_kept_where_they_tell_calls_apart():

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...tool_calls.calls import parse_row_tools
 from .. import records
-from ..records import Record, Unconvertible
+from ..records import Record, Unconvertible, UnknownOption
 from ..rows import read_reference, row_problem
 from .bfcl import REFERENCES
 from .conversation import Row, dump_json
@@ -76,12 +76,16 @@ class Conversion:
     def found(self) -> dict[str, str]:
         """Sources of the first records, each with the reason that it was recognised for."""
         peeked = list(islice(self._read(self._source), _PEEKED))
-        first = [self._renamed(each, self._source) for each in peeked if not isinstance(each, Unconvertible)]
+        given = [each for each in peeked if not isinstance(each, Unconvertible)]
+        for path in self._fields.values():
+            if given and all(_at(each, path) is None for each in given):
+                raise UnknownFormat(f"no record has the field {path!r}.")
+        first = [self._renamed(each, self._source) for each in given]
         if self._source is not None:
             return check_source(self._source, first)
         if not first:
             told = next((f"none can be read: {each.reason}" for each in peeked if isinstance(each, Unconvertible)), "")
-            raise UnknownFormat(told or "there is no record to tell the format from.")
+            raise UnknownFormat(told or "the file has no records.")
         found = detect(first)
         _check_options(self._options, found)
         return found
@@ -126,11 +130,12 @@ class Conversion:
 
     def _renamed(self, record: Record, source: str | None) -> Record:
         """A record with the fields that options name under the names that the source reads, and with `tools` if given."""
+        given = record
         record = record if source else in_known_case(record)
         if not self._fields and self._tools is None:
             return record
         known = getattr(SOURCES[source], "RENAMED", {}) if source else {}
-        changed = {known.get(kind, kind): _at(record, path) for kind, path in self._fields.items()}
+        changed = {known.get(kind, kind): _at(given, path) for kind, path in self._fields.items()}
         name = known.get("tools", "tools")
         if self._tools is not None and not changed.get(name, record.get(name)):
             changed[name] = self._tools
@@ -313,7 +318,7 @@ def _options_of(source: str) -> tuple[set[str], set[str]]:
 def _check_options(options: Mapping[str, Any], sources: Collection[str]) -> None:
     for name in options:
         if not any(name in names for source in sources for names in _options_of(source)):
-            raise ValueError(f"{_named(sources)} {'has' if len(sources) == 1 else 'have'} no option {name!r}.")
+            raise UnknownOption(f"{_named(sources)} {'has' if len(sources) == 1 else 'have'} no option {name!r}.")
 
 
 def _named(sources: Collection[str]) -> str:

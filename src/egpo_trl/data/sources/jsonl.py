@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...tool_calls.calls import parse_reference
+from ...tool_calls.fragments import has_fragment
 from ..assistant_text import looks_like_call
 from ..records import Unconvertible
 from .conversation import Conversation, Row, dump_json, json_field, make_row, tools_of
@@ -43,6 +44,7 @@ def convert_record(record: Mapping[str, Any]) -> list[Row]:
     answer = record.get("answer")
     if not calls and not isinstance(answer, str | None):
         raise Unconvertible("answer", f"must be a text, got {type(answer).__name__}")
-    if not calls and answer and looks_like_call(answer, conversation.names):
+    names = conversation.names
+    if not calls and answer and (looks_like_call(answer, names) or has_fragment(answer, names)):
         raise Unconvertible("answer", "holds a call, or a piece of one; calls belong in 'reference'")
     return [make_row(conversation.messages, dump_json(conversation.tools), reference, answer)]

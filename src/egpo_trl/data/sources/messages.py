@@ -1,11 +1,12 @@
 """Conversations of the chat-completions API: `messages` and `tools`, as lists or JSON strings."""
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from ...tool_calls.calls import InvalidJSON, ToolCall
-from ..assistant_text import call_of
+from ..assistant_text import call_of, is_thought
 from ..function_text import functions_in, lists_functions, load_value
 from ..records import Unconvertible
 from .conversation import Conversation, Row, json_field, text_of, tools_of
@@ -33,9 +34,10 @@ _BLOCK_THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 
 def recognise(record: Mapping[str, Any]) -> str | None:
     """Why a record is in this form, `None` if it is not."""
+    record = _request_of(record)
     field = _field_of(record)
     if record.get(field) is None:
-        return None
+        return "it has `query` and `response`" if _is_asked(record) else None
     tools = next((name for name in TOOL_FIELDS if record.get(name) is not None), None)
     return f"it has `{field}` and `{tools}`" if tools else f"it has `{field}`"
 
@@ -44,9 +46,70 @@ def convert_record(record: Mapping[str, Any], keep_system: bool | None = None) -
     """
     Rows of a record; see [`~egpo_trl.data.sources.convert`].
 
-    `messages` (or `conversation`, bitAgent) may be one user message as text; `answers` (calls, or a text) may follow.
+    `messages` (or `conversation`, bitAgent) may be one user message as text; `answers` (calls, or a text) may follow, or
+    what the API gave: `response` or `choices`, also beside a `request`. ms-swift's older form is read too: `query`,
+    `response` and `history`.
     """
+    record = _request_of(record)
+    if _is_asked(record):
+        record = {**record, "messages": _asked(record)}
     return convert_messages(record, _field_of(record), keep_system)
+
+
+def _request_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record with the fields of its `request` or `body`, as logs and files of batches have them."""
+    request = record
+    for name in ("request", "body"):
+        if request.get("messages") is None and isinstance(request.get(name), Mapping):
+            request = request[name]
+    return record if request is record or request.get("messages") is None else {**record, **request}
+
+
+def _is_asked(record: Mapping[str, Any]) -> bool:
+    """Whether a record is in ms-swift's older form."""
+    given = isinstance(record.get("query"), str) and record.get("response") is not None
+    return given and record.get(_field_of(record)) is None
+
+
+def _asked(record: Mapping[str, Any]) -> list[Any]:
+    """Messages of ms-swift's older form: pairs of what was said in `history`, and the `query`."""
+    history = json_field(record, "history") if record.get("history") else []
+    pairs = history if isinstance(history, list) else [history]
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise Unconvertible("history", "must be a list of pairs of a query and a response")
+    said = [*((role, text) for pair in pairs for role, text in zip(("user", "assistant"), pair, strict=True))]
+    return [{"role": role, "content": text} for role, text in [*said, ("user", record["query"])]]
+
+
+def _add_response(conversation: Conversation, record: Mapping[str, Any], messages: list[Any]) -> None:
+    """Add the answer of the API that a record has beside messages that another role ends."""
+    fields = ("response", "choices", *(["content"] if record.get("role") == "assistant" else []))
+    field = next((name for name in fields if record.get(name)), None)
+    if field is None or _role_and_content(messages[-1])[0] in ("assistant", "calls"):
+        return
+    conversation.field = field
+    answer = record if field == "content" else record[field]
+    if isinstance(answer, str):
+        with contextlib.suppress(InvalidJSON):
+            answer = load_value(answer) if _JSON_START.match(answer) else answer
+    message = _message_of(answer)
+    if isinstance(message, Mapping) and isinstance(message.get("role"), str):
+        add_messages(conversation, [message], first=len(messages))
+    elif isinstance(record[field], str):
+        conversation.add_assistant(record[field], len(messages))
+    else:
+        raise Unconvertible(field, "must be a message, or an answer of the API that holds one")
+
+
+def _message_of(answer: Any) -> Any:
+    """The message in an answer of the API: of Anthropic it is the answer itself, of OpenAI it is in `choices`."""
+    if isinstance(answer, Mapping):
+        answer = answer.get("body") or answer
+    if isinstance(answer, Mapping):
+        answer = answer.get("choices") or answer
+    if isinstance(answer, list) and answer and isinstance(answer[0], Mapping):
+        return answer[0].get("message")
+    return answer
 
 
 def _field_of(record: Mapping[str, Any]) -> str:
@@ -65,6 +128,8 @@ def convert_messages(
     add_messages(conversation, messages, keep_system)
     if record.get("answers") is not None:
         add_answers(conversation, record["answers"], "answers")
+    else:
+        _add_response(conversation, record, messages)
     return conversation.rows()
 
 
@@ -157,8 +222,17 @@ def add_messages(
             text = text_of(content) or ""
             if keep_system or (keep_system is None and not lists_functions(text, conversation.names)):
                 conversation.add_text("system", content, position)
-        elif role != "thought":
+        elif role != "thought" and not (role == "assistant" and calls_in_text and _goes_on(messages, position - first)):
             getattr(reader, f"add_{role}")(message, content, position)
+
+
+def _goes_on(messages: list[Any], place: int) -> bool:
+    """Whether a message is only a thought, and the assistant says in the next one what it thought of."""
+    message, following = messages[place], messages[place + 1 : place + 2]
+    if not following or _role_and_content(following[0])[0] not in ("assistant", "calls"):
+        return False
+    text = text_of(_role_and_content(message)[1])
+    return text is not None and is_thought(text) and not (message.get("tool_calls") or message.get("function_call"))
 
 
 def _role_and_content(message: Any) -> tuple[str | None, Any]:
@@ -227,6 +301,7 @@ class _Reader:
             return
         read = self._read(calls, position)
         text = text_of(content) or ""
+        text = "" if self._calls_in_text and is_thought(text) else text
         if self._calls_in_text and text.strip():
             again, text = self._conversation.read_calls(text, position)
             if again and list(again) != read:
