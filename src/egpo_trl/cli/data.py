@@ -34,7 +34,7 @@ def convert_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--source", metavar="NAME", choices=sorted(SOURCES),
-        help=f"format, where it is not to be found by the fields: {', '.join(sorted(SOURCES))}",
+        help=f"format, if it cannot be detected: {', '.join(sorted(SOURCES))}",
     )  # fmt: skip
     parser.add_argument("--dataset_config", metavar="NAME", help="configuration of a data set on the Hub")
     parser.add_argument("--dataset_split", metavar="NAME", default="train", help="split, on the Hub or in a folder")

@@ -145,7 +145,7 @@ def test_a_broken_file_is_named(checkout, file, line, message):
     ("source", "message"),
     [
         ("x = (", "cannot be read"),
-        ("import os\nos.abort()", "has no SYSTEM_PROMPT_FOR_SPECIAL_DATA_EN"),
+        ("import os\nos.abort()", "does not define SYSTEM_PROMPT_FOR_SPECIAL_DATA_EN"),
         ("SYSTEM_PROMPT_FOR_SPECIAL_DATA_EN = '[\"One.\"]'", "names 1 answers, not 3"),
     ],
 )
