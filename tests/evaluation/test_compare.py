@@ -104,7 +104,7 @@ def test_half_written_and_missing_files(finished):
     scores, summary = finished / "scores.jsonl", finished / "summary.json"
     content = scores.read_bytes()
     scores.write_bytes(content[:-20])
-    with pytest.raises(ValueError, match=r"scores\.jsonl, line 12 is broken.*Run egpo-trl evaluate"):
+    with pytest.raises(ValueError, match=r"scores\.jsonl, line 12 is broken.*Run `egpo-trl evaluate` again"):
         read_run("x", finished)
     scores.write_bytes(content)
     summary.write_text(summary.read_text()[:100])
