@@ -35,7 +35,7 @@ def excerpt(path: Path, name: str) -> str:
     for part in name.split("."):
         found = [one for one in getattr(node, "body", []) if getattr(one, "name", None) == part]
         if not found:
-            raise ValueError(f"{path} has no {name!r}.")
+            raise ValueError(f"{path} does not define {name!r}.")
         node = found[0]
     assert isinstance(node, ast.FunctionDef | ast.ClassDef)
     lines = text.splitlines()[node.lineno - 1 : node.end_lineno]

@@ -21,14 +21,18 @@ ROOMS: dict[str, set[str]] = {
     "rewards": {"environments", "rollouts"},
     "demo": {"environments"},
     "data": {"demo"},
+    # reads schemas with data, and makes the `ExecutedTool` of rollouts from an MCP server or OpenAPI document
     "tools": {"data", "rollouts"},
+    # of demo, the names of the demo models
     "grpo": {"data", "demo", "rollouts"},
     "sampling": {"data", "demo"},
     "cleaning": {"sampling", "data", "demo"},
     "evaluation": {"sampling", "rewards", "environments", "rollouts", "data", "demo", "reports"},
-    ROOT: {"reports", "grpo", "rewards", "environments", "rollouts", "data"},  # of reports, the model card
+    # of reports, the model card that the trainer writes
+    ROOT: {"reports", "grpo", "rewards", "environments", "rollouts", "data"},
     "runs": {"reports", "rollouts", "environments", "rewards", "demo", "data", "tools", "grpo", "sampling", "cleaning",
              "evaluation", ROOT},
+    # commands read options from sampling and the root, names of models from demo, and schemas from tools
     "cli": {"reports", "data", "demo", "tools", "sampling", "cleaning", "evaluation", "runs", ROOT},
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ def mean_cot_entropy(entropies: torch.Tensor, cot_mask: torch.Tensor) -> torch.T
 
     Returns:
         `torch.Tensor`:
-            E_i, shape (B,), in nats; 0 where a rollout has no chain of thought.
+            E_i, shape (B,), in nats; 0 for a rollout without a chain of thought.
     """
     total = torch.where(cot_mask, entropies, 0.0).sum(dim=1)
     return total / cot_mask.sum(dim=1).clamp(min=1)

@@ -37,7 +37,7 @@ def sum_statistics(
     Sums and counts of one micro-batch, for [`ratios`].
 
     `advantages` and `shaped` have shape (B,) or (B, T); entropies in nats and the boolean masks have shape (B, T).
-    `computed_rows` (B,) marks the rows whose entropies are known, `None` stands for all. The others count wherever no
+    `computed_rows` (B,) marks the rows whose entropies are known, `None` means all. The others count wherever no
     entropy is needed: their chain of thought has a length, and their bonus is 0 since their advantage is. Rollouts
     without a policy token (masked truncated completions) are in none of the sums.
     """

@@ -69,8 +69,8 @@ class EGPOTrainer(ModelCardMixin, LeanGRPOTrainer):
 
     Raises:
         TypeError: If `args` is not an [`EGPOConfig`].
-        ValueError: If a row is malformed, the tokenizer has no think tags, the chat template does not render tools, an
-            executed tool has no schema, or options contradict each other.
+        ValueError: If a row is malformed, the tokenizer lacks think tags, the chat template does not render tools, an
+            executed tool lacks a schema, or options contradict each other.
     """
 
     _config_class: ClassVar[type[EGPOConfig]] = EGPOConfig
@@ -183,7 +183,7 @@ class EGPOTrainer(ModelCardMixin, LeanGRPOTrainer):
         super()._check(train_dataset, eval_dataset)
 
     def _check_dropped_rows(self, shaped: torch.Tensor, policy_mask: torch.Tensor) -> None:
-        """A row that the forward pass left out has no gradient, whatever its advantage becomes."""
+        """A row that the forward pass left out gets no gradient, whatever its advantage becomes."""
         live = self._computed_rows
         if live is not None and (live_rows(shaped, policy_mask) & ~live).any():
             raise RuntimeError(

@@ -362,7 +362,7 @@ def test_a_journal_of_another_run_is_an_error(tmp_path):
 
 
 def test_bad_input(tmp_path):
-    with pytest.raises(ValueError, match="has no rows"):
+    with pytest.raises(ValueError, match="is empty"):
         run(tmp_path, [])
     with pytest.raises(ValueError, match="not a generator"):
         run(tmp_path, iter([{}]))

@@ -179,7 +179,7 @@ def test_qlora(tmp_path):
         ('{"a": 1', [], "rows.jsonl' cannot be read: "),
         ("", [], "rows.jsonl' cannot be read: "),
         (None, ["--dataset_name", "demo", "--model_name_or_path", "/no/such/model"], "/no/such/model"),
-        (None, ["--dataset_name", "demo", "stray"], "what is 'stray'?"),
+        (None, ["--dataset_name", "demo", "stray"], "unexpected argument 'stray'"),
         (None, ["--dataset_name", "demo", "--prompt_style", "paper", "--enable_thinking", "false", "--egpo_lambda", "0"],
          "contradicts enable_thinking=False"),
     ],

@@ -131,7 +131,7 @@ WRONG_USAGE = [
     ("train --config quikstart", "Did you mean 'quickstart'"),
     ("train --config OUT", "OUT is a folder"),
     (f"train {DEMO} --egpo_lamda 1", "unknown option 'egpo_lamda', did you mean 'egpo_lambda'"),
-    (f"train {DEMO} stray", "what is 'stray'"),
+    (f"train {DEMO} stray", "unexpected argument 'stray'"),
     (f"train {DEMO} --learning_rate fast", "invalid float value: 'fast'"),
     (f"train {DEMO} --prompt_style papr", "invalid choice: 'papr'"),
     (f"train {DEMO} --max_prompt_length 512", "drop_long_rows"),

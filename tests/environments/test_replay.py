@@ -54,8 +54,14 @@ def test_a_replay_executes_the_calls():
     [
         ({"initial_state": "{}"}, "step 1: find_file failed: .*no such file"),
         ({"initial_state": "["}, "initial_state is not JSON"),
-        ({"trajectory": [[{"name": "format", "arguments": {}}], []]}, "step 1: the environment has no tool 'format'"),
-        ({"trajectory": [[{"name": "reset", "arguments": {}}], []]}, "step 1: the environment has no tool 'reset'"),
+        (
+            {"trajectory": [[{"name": "format", "arguments": {}}], []]},
+            "step 1: the environment does not define the tool 'format'",
+        ),
+        (
+            {"trajectory": [[{"name": "reset", "arguments": {}}], []]},
+            "step 1: the environment does not define the tool 'reset'",
+        ),
         ({"trajectory": [[FIND], [{"name": "move_file", "arguments": {}}], []]}, "step 2: move_file failed"),
     ],
 )

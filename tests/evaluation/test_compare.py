@@ -75,7 +75,7 @@ def test_what_cannot_be_compared():
     for other, message in (
         (run("x", two.scores, suite="t"), "one is of the suite s, x of t"),
         (run("x", two.scores, digests={**two.digests, "a7": "e"}), "asked different things under the id 'a7'"),
-        (run("x", {"c": {"z": 1.0}}), "have no prompt in common"),
+        (run("x", {"c": {"z": 1.0}}), "do not share a prompt"),
     ):
         with pytest.raises(ValueError, match=message):
             compare_runs([one, other])
@@ -104,7 +104,7 @@ def test_half_written_and_missing_files(finished):
     scores, summary = finished / "scores.jsonl", finished / "summary.json"
     content = scores.read_bytes()
     scores.write_bytes(content[:-20])
-    with pytest.raises(ValueError, match=r"scores\.jsonl, line 12 is broken.*Run egpo-trl evaluate"):
+    with pytest.raises(ValueError, match=r"scores\.jsonl, line 12 is broken.*Run `egpo-trl evaluate` again"):
         read_run("x", finished)
     scores.write_bytes(content)
     summary.write_text(summary.read_text()[:100])

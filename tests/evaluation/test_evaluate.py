@@ -62,7 +62,7 @@ def test_what_a_suite_may_not_do(tmp_path):
             (Forgets, "did not judge sample"),
             (Repeats, "twice"),
             (Exaggerates, "not between 0 and 1"),
-            (Empty, "has no items"),
+            (Empty, "is empty"),
             (Twice, "several items under the id 'item-0'"),
             (Mute, "asks nothing"),
         )

@@ -152,7 +152,7 @@ def test_rows_that_cannot_be_executed_are_named(tmp_path, dialect):
         scripted_trainer(tmp_path, dialect, [[DONE]] * 4, tools=[add], eval_dataset=evaluation)
     with pytest.raises(ValueError, match="Two tools are called 'add'"):
         scripted_trainer(tmp_path, dialect, [[DONE]] * 4, tools=[add, add])
-    with pytest.raises(ValueError, match="'search' has no schema"):
+    with pytest.raises(ValueError, match="'search' lacks a schema"):
         scripted_trainer(tmp_path, dialect, [[DONE]] * 4, tools=[search])
 
 

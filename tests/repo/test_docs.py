@@ -143,7 +143,7 @@ def test_excerpts_are_the_source():
     assert bonus.startswith("def entropy_bonus(")
     assert '"""' not in bonus
     assert "torch.minimum(scaled" in bonus
-    with pytest.raises(ValueError, match="has no 'nothing'"):
+    with pytest.raises(ValueError, match="does not define 'nothing'"):
         excerpt(ROOT / "src" / "egpo_trl" / "advantages.py", "nothing")
 
 

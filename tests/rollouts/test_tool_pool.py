@@ -82,7 +82,7 @@ def test_the_name_is_that_of_the_schema():
     ("function", "schema", "message"),
     [
         (3, NESTED, "needs a callable, got int"),
-        (search, {"description": "x"}, "function 0 has no 'name'"),
+        (search, {"description": "x"}, "function 0 lacks a 'name'"),
         (search, "[", "Not the schema of a function"),
         (search, {"name": "f", "parameters": []}, "'parameters' must be a JSON schema"),
         (search, {"name": "f", "parameters": {"type": "string"}}, "must be the schema of an object"),
@@ -108,7 +108,7 @@ def test_methods_of_an_environment():
     desk = Desk()
     assert tool_schema(desk.search) == read_schema(NESTED)
     assert tool_schema(desk.close)["function"]["parameters"]["properties"]["number"]["type"] == "integer"
-    with pytest.raises(ValueError, match=r"'bare' has no schema.*`tool_schemas` entry"):
+    with pytest.raises(ValueError, match=r"'bare' lacks a schema.*`tool_schemas` entry"):
         tool_schema(desk.bare)
     desk.tool_schemas["close"] = {"name": "shut"}
     try:
@@ -119,7 +119,7 @@ def test_methods_of_an_environment():
 
 
 def test_tools_without_a_schema_are_refused():
-    with pytest.raises(ValueError, match=r"'search' has no schema.*ExecutedTool\(function, schema\)"):
+    with pytest.raises(ValueError, match=r"'search' lacks a schema.*ExecutedTool\(function, schema\)"):
         tool_schema(search)
     with pytest.raises(ValueError, match="neither a function nor a method"):
         tool_schema(json.JSONEncoder())

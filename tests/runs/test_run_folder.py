@@ -60,7 +60,7 @@ def test_what_is_not_a_run_stays(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "checkpoint-x").mkdir()
     (tmp_path / "log.jsonl").write_text("{}\n")
-    with pytest.raises(ValueError, match="no record of its rows"):
+    with pytest.raises(ValueError, match="lacks a record of its rows"):
         check_run_folder(tmp_path, describe_run("train", rows, "demo"), None, False)
     remove_run(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-x", "notes.txt"]

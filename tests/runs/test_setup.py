@@ -81,7 +81,7 @@ def test_rows_that_are_too_long_are_named_and_can_be_left_out(tmp_path, rows_fil
 
 @pytest.mark.parametrize(("option", "value"), [("multi_turn", "stepwise"), ("environments", ["ticket_desk"])])
 def test_options_of_trajectories_without_one(option, value, tmp_path):
-    with pytest.raises(ValueError, match=f"{option} has no effect here: the rows have no column `trajectory`"):
+    with pytest.raises(ValueError, match=f"{option} has no effect here: the rows lack the column `trajectory`"):
         prepare_rows(EGPOScriptArguments(num_demo_rows=8, **{option: value}), config(tmp_path))
 
 

@@ -48,7 +48,7 @@ def test_a_model_without_chat_template(tmp_path):
         if file.name != "chat_template.jinja":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     for style in ("native", "paper"):
-        with pytest.raises(ValueError, match=r"has no chat template.*--chat_template FILE.*egpo-trl sft"):
+        with pytest.raises(ValueError, match=r"lacks a chat template.*--chat_template FILE.*egpo-trl sft"):
             make_sampler(SamplingConfig(model=str(tmp_path), prompt_style=style))
     template = str(demo_policy_path() / "chat_template.jinja")
     assert make_sampler(SamplingConfig(model=str(tmp_path), chat_template=template)).prompts.tokenizer.chat_template

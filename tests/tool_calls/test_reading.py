@@ -191,7 +191,7 @@ def test_what_is_written_is_what_is_read(arguments):
         ('"f"', "must be a list of calls"),
         ('[{"name": "f"}]', "call 0: a call must have the keys"),
         ('[{"name": "f", "arguments": {}}, 5]', "call 1: a call must be an object"),
-        ("[]]", "text behind"),
+        ("[]]", "text after"),
         ("[" * 100_000, "nested too deeply"),
     ],
 )
@@ -204,9 +204,9 @@ def test_malformed_reference(value, message):
     ("value", "message"),
     [
         ("{}", "must be a list of function schemas"),
-        ('[{"type": "function"}]', "function 0 has no 'name'"),
+        ('[{"type": "function"}]', "function 0 lacks a 'name'"),
         ('[{"name": "f", "parameters": 5}]', "'parameters' must be a JSON schema"),
-        ('[{"name": "f"}, {"name": "f"}]', "stands twice"),
+        ('[{"name": "f"}, {"name": "f"}]', "is listed twice"),
     ],
 )
 def test_malformed_tools(value, message):

@@ -119,7 +119,7 @@ def test_every_argument_goes_to_its_place(tools):
         ("setLight", {"room": "", "level": 1}, "cannot be a part of a path"),
         ("setLight", {"level": 1}, "needs the arguments of its path"),
         ("setLight", {"room": "a", "X-Scene": "a\r\nX-Key: b"}, "must be one line"),
-        ("setLight", {"room": "a", "surprise": 1}, "has no argument 'surprise'"),
+        ("setLight", {"room": "a", "surprise": 1}, "does not take the argument 'surprise'"),
         ("setLight", {"room": "attic", "level": 1}, "HTTP 404 Not Found: "),
         ("away", {}, "redirects to another server"),
     ],

@@ -13,7 +13,7 @@ from .prompts import JudgePrompts
 from .verdicts import InvalidVerdict, Verdict, parse_verdict
 
 NOT_CORRECTED = "not_corrected"  # the last correction allowed was judged wrong as well
-NO_CORRECTION = "no_correction"  # the judge says that there is no right answer
+NO_CORRECTION = "no_correction"  # the judge says that no answer is right
 INVALID_VERDICT = "invalid_verdict"  # the replies were not verdicts until the tries were used up
 JUDGE_FAILED = "judge_failed"  # the question failed for good, and the config says to drop the row
 

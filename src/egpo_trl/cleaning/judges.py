@@ -104,7 +104,7 @@ def read_reply(body: bytes) -> tuple[str, int | None]:
     if not isinstance(message, dict):
         raise ValueError("the body is not a chat completion")
     if not isinstance(message.get("content"), str):
-        raise ValueError("the completion has no text")
+        raise ValueError("the completion contains no text")
     return message["content"], count("total_tokens")
 
 

@@ -106,7 +106,7 @@ def clean(
             Files and counts.
 
     Raises:
-        ValueError: If a field is wrong, there are no rows, or the journal in `output_dir` belongs to another run.
+        ValueError: If a field is wrong, the data set is empty, or the journal in `output_dir` belongs to another run.
         CleaningStopped: If the budget is spent or the judge fails for good; what is judged stays judged.
 
     Example:
@@ -131,7 +131,7 @@ def clean(
     folder.mkdir(parents=True, exist_ok=True)
     surveyed = survey(rows, config)
     if not surveyed.unfit:
-        raise ValueError(f"dataset_name: {config.dataset_name} has no rows.")
+        raise ValueError(f"dataset_name: {config.dataset_name} is empty.")
     evaluation = evaluate_row if config.ast_evaluation else None
     if not with_llm:
         if (folder / JOURNAL).exists():

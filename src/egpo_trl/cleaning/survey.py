@@ -1,4 +1,4 @@
-"""Reads the input once: number of rows, checksum, and the rows that are not worth a question."""
+"""Reads the input once: number of rows, checksum, and the rows that need no judge."""
 
 import hashlib
 import json

@@ -1,6 +1,7 @@
 """Reads the command from a command line, makes its parser, and runs it."""
 
 import difflib
+from argparse import SUPPRESS
 from collections.abc import Sequence
 
 from .failure import WRONG_USAGE, Failure
@@ -34,7 +35,7 @@ def make_parser(wanted: str | None = None) -> CommandParser:
         description="Train language models to call functions with EGPO (arXiv 2508.05118).",
         epilog="egpo-trl COMMAND --help lists the options. Several processes: accelerate launch train.py --config …",
     )
-    parser.add_argument("--version", action="store_true", help="show the version and exit")
+    parser.add_argument("--version", action="store_true", default=SUPPRESS, help="show the version and exit")
     _add_parsers(parser, COMMANDS, "command", wanted)
     return parser
 

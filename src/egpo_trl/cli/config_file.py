@@ -12,7 +12,7 @@ from .failure import WRONG_USAGE, Failure
 
 # Names that other versions and other commands know, and what to write here.
 _OTHER_NAMES = {
-    "max_prompt_length": "TRL has no such field any more: prompts are not cut. drop_long_rows: true leaves out rows that "
+    "max_prompt_length": "TRL removed this field: prompts are not cut. drop_long_rows: true leaves out rows that "
     "do not fit.",
     "dataset_train_split": "it is called dataset_split here.",
     "split": "it is called dataset_split.",

@@ -34,7 +34,7 @@ def convert_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--source", metavar="NAME", choices=sorted(SOURCES),
-        help=f"format, where it is not to be found by the fields: {', '.join(sorted(SOURCES))}",
+        help=f"format, if it cannot be detected: {', '.join(sorted(SOURCES))}",
     )  # fmt: skip
     parser.add_argument("--dataset_config", metavar="NAME", help="configuration of a data set on the Hub")
     parser.add_argument("--dataset_split", metavar="NAME", default="train", help="split, on the Hub or in a folder")
@@ -162,6 +162,8 @@ def split(call: Call) -> None:
 
 def sft_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl sft-data`."""
+    from transformers.hf_argparser import string_to_bool
+
     from ..data.prompts import PROMPT_STYLES
     from ..data.rows import BAD_ROWS, BAD_ROWS_HELP
     from ..data.sft import NO_CALL_TEXT, SFT_FORMATS
@@ -173,7 +175,10 @@ def sft_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sft_format", choices=SFT_FORMATS, default=SFT_FORMATS[0], help="columns to write")
     parser.add_argument("--prompt_style", choices=PROMPT_STYLES, default="native", help="how calls are written")
     parser.add_argument("--thought_column", metavar="COLUMN", help="column with a chain of thought for the answer")
-    parser.add_argument("--write_thoughts", action="store_true", help="write thoughts that name functions and values")
+    parser.add_argument(
+        "--write_thoughts", type=string_to_bool, nargs="?", const=True, default=False,
+        help="write thoughts that name functions and values",
+    )  # fmt: skip
     parser.add_argument(
         "--no_call_text", metavar="TEXT", default=NO_CALL_TEXT, help="answer where text is right and the row has none"
     )

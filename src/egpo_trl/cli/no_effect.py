@@ -1,4 +1,4 @@
-"""Finds options that were given and have no effect, which is an error: the user expects something else."""
+"""Finds options that were given without effect, which is an error: the user expects something else."""
 
 import re
 from argparse import Namespace
@@ -37,7 +37,7 @@ def _is_file(options: Any) -> bool:
 _PLACE = (
     Needs("dataset_config", ["dataset_name"], lambda o: not _is_demo(o) and not _is_file(o),
           "it is the configuration of a data set on the Hub"),
-    Needs("dataset_split", ["dataset_name"], lambda o: not _is_file(o), "a file has no splits"),
+    Needs("dataset_split", ["dataset_name"], lambda o: not _is_file(o), "a file is not divided into splits"),
 )  # fmt: skip
 _DEMO = Needs("num_demo_rows", ["dataset_name"], _is_demo, "it counts the rows that an embedded world makes up")
 _ROWS = (*_PLACE, _DEMO)
@@ -114,7 +114,7 @@ RULES: dict[str, tuple[Needs, ...]] = {
 
 def without_effect(command: str, options: Namespace, given: Given) -> list[str]:
     """
-    One line for each option that has no effect.
+    One line for each option without an effect.
 
     An option of the config file is let through where the command line overrides what makes it useless: so a recipe can
     be tried without vLLM or on the embedded rows.

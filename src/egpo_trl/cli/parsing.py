@@ -1,4 +1,4 @@
-"""The parser of a command: options of its own, and a field of a data class each, from a YAML file and flags."""
+"""The parser of a command: its own options and the fields of data classes, from a YAML file and flags."""
 
 import argparse
 import dataclasses
@@ -174,7 +174,7 @@ def read_call(command: str, top: argparse.ArgumentParser, parser: CommandParser,
         raise Failure(f"{prog}: {unknown(strange, set(strings.values()), 'option')}", WRONG_USAGE)
     options, rest = top.parse_known_args(argv)
     if rest:
-        raise Failure(f"{prog}: what is {rest[0]!r}? Options are written --field value.", WRONG_USAGE)
+        raise Failure(f"{prog}: unexpected argument {rest[0]!r}. Write options as --field value.", WRONG_USAGE)
     given = Given(file, {strings[word] for word in flags if word in strings})
     useless = without_effect(command, options, given)
     if useless:

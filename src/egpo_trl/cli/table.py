@@ -63,27 +63,27 @@ def suite_class(name: str) -> Any:
 _RUN = _kinds(".runs.script_arguments:EGPOScriptArguments", ".egpo_config:EGPOConfig", "trl:ModelConfig")
 COMMANDS: dict[str, Command] = {
     "train": Command(
-        "train a model with EGPO", "training:train", _RUN,
+        "Train a model with EGPO", "training:train", _RUN,
         description="Train a model with EGPO, from a YAML file and options. Example: egpo-trl train --config quickstart",
     ),
     "sft": Command(
-        "fine-tune a model on the right answers, with TRL's SFTTrainer", "training:sft",
+        "Fine-tune a model on the right answers, with TRL's SFTTrainer", "training:sft",
         _kinds(".runs.sft:SFTScriptArguments", "trl:SFTConfig", "trl:ModelConfig"),
     ),
     "plan": Command(
-        "say whether a run fits its GPUs", "training:plan", _RUN,
+        "Say whether a run fits its GPUs", "training:plan", _RUN,
         description="Calculate the memory that a run needs on each GPU, from the model's config alone.",
     ),
-    "merge": Command("merge a trained adapter into its base model", "training:merge"),
-    "convert": Command("convert a public function-calling data set to rows", "data:convert"),
-    "tools": Command("write the functions of an MCP server or OpenAPI document as schemas", "data:tools"),
+    "merge": Command("Merge a trained adapter into its base model", "training:merge"),
+    "convert": Command("Convert a public function-calling data set to rows", "data:convert"),
+    "tools": Command("Write the functions of an MCP server or OpenAPI document as schemas", "data:tools"),
     "clean": Command(
-        "clean rows with an LLM judge and an AST evaluation", "data:clean", _kinds(".cleaning:CleaningConfig")
+        "Clean rows with an LLM judge and an AST evaluation", "data:clean", _kinds(".cleaning:CleaningConfig")
     ),
-    "split": Command("split rows into a training file and a held-out file, by prompt", "data:split"),
-    "sft-data": Command("write rows as conversations for SFT", "data:sft_data"),
+    "split": Command("Split rows into a training file and a held-out file, by prompt", "data:split"),
+    "sft-data": Command("Write rows as conversations for SFT", "data:sft_data"),
     "evaluate": Command(
-        "sample a model on a suite and score it",
+        "Sample a model on a suite and score it",
         "evaluation:evaluate",
         description="Evaluate a model: egpo-trl evaluate SUITE --model MODEL --output_dir FOLDER [--config FILE] "
         "[--field value …]",
@@ -93,20 +93,20 @@ COMMANDS: dict[str, Command] = {
         },
     ),
     "compare": Command(
-        "compare evaluations, with intervals and a picture", "evaluation:compare",
+        "Compare evaluations, with intervals and a picture", "evaluation:compare",
         description="Evaluations of one suite side by side: scores, paired differences to the first run on the prompts "
         "that all of them answered, a picture, and a page to browse.",
     ),
     "curves": Command(
-        "draw the learning curves of one or several runs", "reports:curves",
+        "Draw the learning curves of one or several runs", "reports:curves",
         description="Draw the learning curves of one or several runs, finished or not. Mean and spread of seeds: "
         "egpo-trl curves EGPO=RUN,RUN,RUN GRPO=RUN,RUN,RUN",
     ),
-    "report": Command("write the report of a run as one HTML file", "reports:report"),
-    "rollouts": Command("show what the model wrote in a run, in the terminal", "reports:rollouts"),
-    "recipes": Command("list and copy recipes and accelerate configs", "about:run_recipes"),
-    "env": Command("show versions and devices, for a bug report", "about:env"),
-    "completion": Command("print a completion script for your shell", "about:completion"),
+    "report": Command("Write the report of a run as one HTML file", "reports:report"),
+    "rollouts": Command("Show what the model wrote in a run, in the terminal", "reports:rollouts"),
+    "recipes": Command("List and copy recipes and accelerate configs", "about:run_recipes"),
+    "env": Command("Show versions and devices, for a bug report", "about:env"),
+    "completion": Command("Print a completion script for your shell", "about:completion"),
 }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def load_environments(names: list[str] | None = None) -> dict[str, Any]:
             What [`EGPOTrainer`] takes as `environment_factory`.
 
     Raises:
-        ValueError: If there is no such environment.
+        ValueError: If the environment does not exist.
     """
     import importlib
 

@@ -66,7 +66,7 @@ def reports_errors(method: Callable[..., Any]) -> Callable[..., str]:
         except ValueError as error:
             return _dumps({"error": str(error)})
 
-    tool.__annotations__.pop("return", None)  # the schema has no use for it
+    tool.__annotations__.pop("return", None)  # not part of the schema
     return tool
 
 

@@ -67,7 +67,7 @@ def replay(factory: Callable[[], Any], row: Mapping[str, Any], limits: ToolLimit
         told = []
         for call in step:
             if call.name not in tools:
-                raise ValueError(f"step {position + 1}: the environment has no tool {call.name!r}")
+                raise ValueError(f"step {position + 1}: the environment does not define the tool {call.name!r}")
             problem = wrong_type(call.arguments, schemas.get(call.name, {}))
             if problem is not None:  # of which a rollout would be refused
                 raise ValueError(f"step {position + 1}: {call.name}: {problem}")
@@ -82,7 +82,7 @@ def replay(factory: Callable[[], Any], row: Mapping[str, Any], limits: ToolLimit
 
 
 def _schemas_of(environment: Any, tools: Any) -> Mapping[str, Schema]:
-    """Parameter schemas of what a row offers; none where the environment has no schemas, which the trainer refuses."""
+    """Parameter schemas of what a row offers; none for an environment without schemas, which the trainer refuses."""
     try:
         return parse_tools(offered_schemas(environment, tools))
     except ValueError:

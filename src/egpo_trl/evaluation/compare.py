@@ -28,7 +28,7 @@ class Run:
 
 def read_run(name: str, folder: str | Path) -> Run:
     folder = Path(folder)
-    again = "Run egpo-trl evaluate with this output folder again: what is sampled stays."
+    again = "Run `egpo-trl evaluate` again with this folder. Finished samples are kept."
     for file in (SUMMARY, SCORES):
         if not (folder / file).is_file():
             raise ValueError(f"{folder} does not hold a finished evaluation ({file} is missing). {again}")
@@ -160,7 +160,7 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
         ]
         rows.append(ComparedRow(category, len(common), cells))
     if not rows:
-        raise ValueError(f"{', '.join(run.name for run in runs)} have no prompt in common.")
+        raise ValueError(f"{', '.join(run.name for run in runs)} do not share a prompt.")
     own = {row.category: row for row in rows}
     for name, weights in first.aggregates.items():
         if all(category in own for category in weights):

@@ -25,9 +25,9 @@ _LIBRARIES = ("egpo-trl", "trl", "transformers", "torch", "peft", "vllm", "opena
 
 
 def check_items(suite: Suite, items: Sequence[Item]) -> None:
-    """Raise `ValueError` if a suite has no items, or two under one id."""
+    """Raise `ValueError` if a suite is empty, or two of its items share an id."""
     if not items:
-        raise ValueError(f"The suite {suite.name} has no items.")
+        raise ValueError(f"The suite {suite.name} is empty.")
     twice = next((name for name, count in Counter(item.id for item in items).items() if count > 1), None)
     if twice is not None:
         raise ValueError(f"The suite {suite.name} has several items under the id {twice!r}.")

@@ -50,7 +50,7 @@ class RewardSuite(Suite):
         )
 
     def checked(self, rows: "Dataset", name: str, bad_rows: str = "error") -> "Dataset":
-        """The rows that can be asked whole, and whose reference this suite would score 1, see `check_rows`."""
+        """Rows that can be rendered completely and whose reference scores 1, see `check_rows`."""
         from ..data.ast_evaluation import schema_problem
         from ..data.rows import Check, Problem, check_rows
         from ..sampling.rendering import PromptRenderer

@@ -90,7 +90,7 @@ def run_conversations(
     on_completion: Callable[[Completion], None] = lambda _: None,
     on_finished: Callable[[], None] = lambda: None,
 ) -> list[Sample]:
-    """Hold every conversation of a suite; what the journal holds is replayed, and the order of replies changes nothing."""
+    """Run all conversations of a suite. Journaled replies are replayed; the order of replies does not matter."""
     finished: dict[tuple[str, int], Sample] = {}
 
     def finish(sample: Sample) -> None:

@@ -86,7 +86,7 @@ class LeanGRPOConfig(GRPOConfig):
     share_prefixes: str = field(
         default="auto",
         metadata={
-            "help": "Compute the tokens that rows of a forward pass begin with alike once: the prompt of a group, and "
+            "help": "Compute the common prefix of the rows of a forward pass once: the prompt of a group, and "
             "turns that came out alike. 'auto': where it is exact for the model (a line in the log says why not "
             "elsewhere), checked on first use, and where it saves work. 'always': everywhere; a failed check is an error. "
             "'never': off.",

@@ -1,4 +1,4 @@
-"""Which rows of a batch carry a gradient, and how rows are dealt to the micro-batches of one optimizer step."""
+"""Finds the rows with a gradient, and distributes rows over the micro-batches of an optimizer step."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -83,7 +83,7 @@ class RowToolsTrainer(GRPOTrainer):
         missing = [name for name in _TRL_HOOKS if not hasattr(GRPOTrainer, name)]
         if missing:
             raise ImportError(
-                f"TRL {trl.__version__} has no GRPOTrainer.{missing[0]}, which {type(self).__name__} overrides. Install "
+                f"TRL {trl.__version__} lacks GRPOTrainer.{missing[0]}, which {type(self).__name__} overrides. Install "
                 "trl==1.16.*."
             )
         if isinstance(model, str | Path):

@@ -37,7 +37,7 @@ def work_sums(
     Counts of one micro-batch, which add up over micro-batches and processes before they become ratios.
 
     `policy_mask` (B, T) marks the policy's tokens, `attention_mask` (B, P + T) is padded as for the generation batch,
-    `live` (B,) marks computed rows, and `None` stands for all.
+    `live` (B,) marks computed rows; `None` means all.
     """
     positions, padding = attention_mask.numel(), attention_mask.numel() - attention_mask.sum()
     dropped = 0 if work is None else len(attention_mask) - work.rows

@@ -104,7 +104,7 @@ REASONS: Mapping[str, str] = {
 
 
 def meaning_of(metric: str) -> str | None:
-    """Meaning of a metric, as it stands in a log."""
+    """Meaning of a metric, by its name in a log."""
     name = metric if metric in METRICS else metric.removeprefix("eval_")
     if name in METRICS:
         return METRICS[name]

@@ -85,7 +85,7 @@ def write_html_report(run: str | Path, output: str | Path | None = None) -> Path
             The report.
 
     Raises:
-        FileNotFoundError: If the folder holds no log.
+        FileNotFoundError: If the folder does not contain a log.
         ValueError: If one of its files is broken.
     """
     files = read_files(Path(run))
@@ -210,7 +210,7 @@ def _runs_table(files: Sequence[RunFiles]) -> dict[str, Any]:
 
 
 def _chart(title: str, unit: str, lines: Sequence[Line], height: int = 220) -> dict[str, Any]:
-    """A chart over the steps of all of its lines; where a line has no point, its value is null."""
+    """A chart over the steps of all of its lines; where a line lacks a point, its value is null."""
     thinned = []
     for line in lines:
         stride = max(1, -(-len(line.steps) // _MOST_POINTS))

@@ -8,7 +8,7 @@ from typing import Any
 
 LogHistory = Sequence[Mapping[str, Any]]
 
-LOG_FILE = "log.jsonl"  # one line a log, while the run goes on
+LOG_FILE = "log.jsonl"  # one line per log, written during the run
 CONFIG_FILE = "run_config.json"
 
 
@@ -18,7 +18,7 @@ def _find_log(run: Path) -> Path:
         if path.exists():
             return path
     raise FileNotFoundError(
-        f"{run} holds no log ({LOG_FILE}, trainer_state.json or a checkpoint with one): has a step been logged?"
+        f"{run} has no log yet ({LOG_FILE}, trainer_state.json or a checkpoint with one). Wait for the first logged step."
     )
 
 
@@ -36,7 +36,7 @@ def read_log(run: str | Path) -> list[dict[str, Any]]:
     """
     Log history of a run, finished or not: of its output folder, a checkpoint, a `log.jsonl` or a `trainer_state.json`.
 
-    Raises `FileNotFoundError` if there is no log yet, and `ValueError` if the file is neither.
+    Raises `FileNotFoundError` if a log does not exist yet, and `ValueError` if the file is neither.
     """
     path = Path(run)
     if path.is_dir():

@@ -129,7 +129,7 @@ class ToolCallReward:
             Whether prompts end with the opening tag. By default it is read off each prompt that is a string, and off
             the chat template by [`bind`].
         allow_text (`bool`, *optional*, defaults to `False`):
-            Whether text may stand beside the calls.
+            Whether an answer may contain text next to the calls.
         dots_as_underscores (`bool`, *optional*, defaults to `False`):
             Whether `a.b` and `a_b` are the same function name, for models whose provider forbids dots.
         generation_prompt (`str`, *optional*):

@@ -54,7 +54,7 @@ class TrajectoryReward:
     A rollout is worth 1.0 if every turn keeps the reasoning template and is either calls or text, it ends with a text,
     it calls no function that the row does not offer or forbids, it got the result of every call of the reference
     (BFCL's response check; in any order, and other calls may stand between), and it leaves the environment in the state
-    in which the reference leaves it (BFCL's state check). Where the reference has no call, because something is missing
+    in which the reference leaves it (BFCL's state check). Where the reference makes no call, because something is missing
     or no function fits, any call makes it worth 0.0.
 
     The reference is executed in a fresh environment. The function never raises, whatever the completion; each zero has a

@@ -74,7 +74,7 @@ def turn_reader(
     stop_token_ids: Sequence[int] = (),
     syntax: str = "auto",
 ) -> CompletionReader | None:
-    """What reads the calls to execute from a turn, text beside them or not; `None` where nothing here reads them."""
+    """Reader of the calls to execute, with or without surrounding text; `None` if there is none."""
     try:
         turn = find_turn_format(tokenizer, chat_template_kwargs, syntax, think_tags)
     except ValueError:

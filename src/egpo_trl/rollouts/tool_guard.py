@@ -1,7 +1,7 @@
 """Calls tools under limits: whatever a tool does, a run gets a text or an error in bounded time.
 
 A Python thread cannot be killed: a call that exceeds its time runs on in a daemon thread, and its result is thrown away.
-Code that holds the interpreter's lock all the time, which only extension code can, needs a process of its own.
+Code that holds the interpreter's lock all the time, which only extension code can, needs a separate process.
 """
 
 import asyncio

@@ -125,7 +125,7 @@ def tool_schema(tool: Callable[..., Any]) -> FunctionSchema:
             "wrap it: ExecutedTool(function, schema)" if owner is None else "give the class a `tool_schemas` entry"
         )
         raise ValueError(
-            f"Tool {name!r} has no schema: {error} Add type hints and a Google-style docstring with an Args section, "
+            f"Tool {name!r} lacks a schema: {error} Add type hints and a Google-style docstring with an Args section, "
             f"or {remedy}."
         ) from None
     return derived

@@ -43,7 +43,7 @@ def digest_of_rows(rows: "Dataset") -> str:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run is, as it starts: its fields as JSON values, those that were changed, and what tells runs apart."""
+    """Identity of a run at its start: its fields as JSON, the changed ones, and those that distinguish runs."""
 
     fields: Mapping[str, Any]
     changed: Sequence[str]
@@ -102,7 +102,7 @@ def check_run_folder(output: Path, run: RunRecord, resume: str | bool | None, ov
     found = read_config(output)
     recorded = {} if found is None else found["fields"]
     if ROWS_FIELD not in recorded:
-        difference = "it has no record of its rows and its model"
+        difference = "it lacks a record of its rows and its model"
     else:
         difference = _difference(recorded, run.fields, is_strict=resume is None)
     if difference is None:

@@ -1,4 +1,4 @@
-"""[`EGPOScriptArguments`]: the fields of `egpo-trl train` beside those of the trainer and of the model."""
+"""[`EGPOScriptArguments`]: the fields of `egpo-trl train` in addition to those of the trainer and of the model."""
 
 from dataclasses import dataclass
 

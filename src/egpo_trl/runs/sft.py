@@ -25,7 +25,7 @@ class SFTScriptArguments(RowsArguments):
     """Fields of `egpo-trl sft` beside those of [`~trl.SFTConfig`] and [`~trl.ModelConfig`]."""
 
     thought_column: str | None = option("Column with a chain of thought for the answer.", None)
-    no_call_text: str | None = option("Answer where text is right and the row has no text of its own.", None)
+    no_call_text: str | None = option("Answer where text is right and the row does not contain one.", None)
     enable_thinking: bool | None = option(
         "Whether the model is to think, handed to the chat template; by default its own default.", None
     )

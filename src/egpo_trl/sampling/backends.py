@@ -1,4 +1,4 @@
-"""[`make_sampler`]: from a configuration to a model that can be asked."""
+"""[`make_sampler`]: creates the sampler that a configuration describes."""
 
 from typing import TYPE_CHECKING
 

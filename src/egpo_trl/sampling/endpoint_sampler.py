@@ -180,7 +180,7 @@ def read_reply(body: bytes, prompts: PromptFormat) -> Completion:
     if text is None and isinstance(choice.get("finish_reason"), str):
         text = ""  # the model ended at once, and the server says so
     if not isinstance(text, str):
-        raise ValueError("the completion has no text")
+        raise ValueError("the completion contains no text")
     end = None if prompts.tokenizer is None else prompts.tokenizer.eos_token
     if isinstance(end, str) and not cut_off:
         text = text.removesuffix(end)

@@ -1,4 +1,4 @@
-"""[`Limits`]: how fast and how much a model is asked."""
+"""[`Limits`]: limits on the rate and number of requests."""
 
 import asyncio
 import contextlib

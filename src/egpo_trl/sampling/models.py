@@ -87,7 +87,7 @@ def load_tokenizer(config: SamplingConfig, name: str) -> "PreTrainedTokenizerBas
         tokenizer.chat_template = Path(config.chat_template).read_text(encoding="utf-8")
     if not tokenizer.chat_template:
         raise ValueError(
-            f"{name} has no chat template, so that messages cannot become a prompt (prompt_style paper writes messages "
+            f"{name} lacks a chat template, so that messages cannot become a prompt (prompt_style paper writes messages "
             "too). Give the one that it was trained with as --chat_template FILE, or save it with the tokenizer. A base "
             "model that never saw a template has none: fine-tune it first (egpo-trl sft)."
         )
@@ -119,7 +119,7 @@ def load_model(config: SamplingConfig, name: str) -> "PreTrainedModel":
 
 
 def context_length(config: Any) -> int | None:
-    """Longest sequence of a model's config (its text part), or `None` where it has no limit."""
+    """Longest sequence of a model's config (its text part), or `None` if it is unlimited."""
     text = config.get_text_config()
     length = getattr(text, "max_position_embeddings", None)
     return int(length) if length else None

@@ -15,7 +15,7 @@ _WORDS = {"True": True, "False": False, "None": None}
 
 
 def read_arguments(calls: Sequence[ToolCall], schemas: Mapping[str, Schema]) -> tuple[ToolCall, ...]:
-    """Calls whose arguments are text, with the values that the text stands for under the schemas of their functions."""
+    """Calls whose arguments are text, with the values that the text denotes under the schemas of their functions."""
     return tuple(
         ToolCall(
             call.name, {key: _read(value, key, schemas.get(call.name, {})) for key, value in call.arguments.items()}

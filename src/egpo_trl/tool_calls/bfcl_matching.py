@@ -97,7 +97,7 @@ def _check_argument(value: Any, schema: Any, alternatives: Sequence[Any]) -> str
         if abs(value) > 2**1023:
             return "wrong_value"  # no float is that large
         value = float(value)
-    # An example of another type than the schema's stands for a variable, which is compared as it is.
+    # An example of another type than the schema's denotes a variable, which is compared as it is.
     is_variable = example is not None and example is not expected
     if type(value) is not expected:
         if type(value) is not example:

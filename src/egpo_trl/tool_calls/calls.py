@@ -102,7 +102,7 @@ def load_json(text: str) -> Any:
     stripped = text.strip()
     value, end = decode_json(stripped)
     if end != len(stripped):
-        raise InvalidJSON("text behind the value")
+        raise InvalidJSON("text after the value")
     return value
 
 
@@ -146,13 +146,13 @@ def parse_tools(tools: str | list[Any] | None) -> dict[str, Mapping[str, Any]]:
     for position, item in enumerate(value):
         function = item.get("function", item) if isinstance(item, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-            raise ValueError(f"function {position} has no 'name'")
+            raise ValueError(f"function {position} lacks a 'name'")
         parameters = function.get("parameters")
         parameters = {} if parameters is None else parameters
         if not isinstance(parameters, dict):
             raise ValueError(f"function {function['name']!r}: 'parameters' must be a JSON schema")
         if function["name"] in schemas:
-            raise ValueError(f"function {function['name']!r} stands twice")
+            raise ValueError(f"function {function['name']!r} is listed twice")
         schemas[function["name"]] = parameters
     return schemas
 

@@ -1,4 +1,4 @@
-"""From what TRL hands to a reward, text, messages or token ids, to an [`~egpo_trl.tool_calls.calls.Answer`]."""
+"""Reads completions (text, messages or token ids) into an [`~egpo_trl.tool_calls.calls.Answer`]."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -152,7 +152,7 @@ class CompletionReader:
             return Answer(State.MALFORMED, reason="malformed_call")
         answer = self._read_answer(answer_text, names, tools)
         if (answer.state is State.CALL and not self.allow_text) or self._checks_think_tags:
-            return answer  # tags in it stand in strings
+            return answer  # its tags are inside strings
         if answer.state is State.CALL:
             strings = json.dumps([call.arguments for call in answer.calls], ensure_ascii=False)
             stray = any(answer_text.count(tag) > strings.count(tag) for tag in self.think_tags)
@@ -182,7 +182,7 @@ class CompletionReader:
         answer = self._native.read(text, *arguments)
         if answer.state is not State.MALFORMED:
             return answer
-        shorter = _without_end(text, self._ends_of_turn)  # an end that the response template does not know is no text
+        shorter = _without_end(text, self._ends_of_turn)  # an end unknown to the response template is not text
         again = answer if shorter == text else self._native.read(shorter, *arguments)
         return answer if again.state is State.MALFORMED else again
 
@@ -258,7 +258,7 @@ class CompletionReader:
 
     @cached_property
     def _last_letters(self) -> frozenset[str]:
-        """Of what ends a turn: most answers are told by them."""
+        """Last two characters of the tokens that end a turn."""
         return frozenset(end[-2:] for end in self._ends_of_turn)
 
     def decode(self, token_ids: Sequence[int]) -> str:

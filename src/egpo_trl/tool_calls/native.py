@@ -1,4 +1,4 @@
-"""Whatever syntax a tokenizer's response template describes, read by transformers' own parser.
+"""Reads the syntax that a tokenizer's response template describes, with transformers' parser.
 
 The parser is made for serving: it forgives a region that is never closed, a repeated key, text between calls. A reward
 must not, so the regions that it reports are checked here. This is the one module of the package that needs transformers.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 _LEFTOVER = "text outside every field"  # name of a field added to templates that would drop such text
-_END = "\x03"  # put behind the completion: a region that holds it was never closed
+_END = "\x03"  # appended to the completion: a region that contains it was never closed
 _OPENED_TAG = re.compile(r"<(\w+)=")  # a tag that the pattern of a call opens and its content closes
 _PAIRED = re.compile(r"<\|tool\w*?_(start|end)\|>")  # LFM2's, whose template does not ask for the closing one
 _BLANKS = re.compile(r"(?<!\s)\s{512}")  # transformers' patterns are quadratic in runs of white space
@@ -89,7 +89,7 @@ class NativeReader:
         if self._answer_length(text, prefix) > _MAX_ANSWER:
             return Answer(State.MALFORMED, reason="malformed_call")
         regions = self._regions(text, prefix, tools)
-        if not any(_END in body for _, body, _ in regions):  # not parsed, or a pattern took what is no part of it
+        if not any(_END in body for _, body, _ in regions):  # not parsed, or a pattern matched more than its part
             return Answer(State.MALFORMED, reason="malformed_call")
         if self._goes_on(text, [body for _, body, _ in regions]):
             return Answer(State.MALFORMED, reason="malformed_call")
@@ -144,7 +144,7 @@ class NativeReader:
         return regions
 
     def _goes_on(self, text: str, bodies: Sequence[str]) -> bool:
-        """Whether a completion goes on after the end of its turn; the same characters in an argument are not an end."""
+        """Whether a completion continues after the end of its turn; the same characters in an argument are not an end."""
         pattern = getattr(self._template.fields.get("content"), "close_re", None)
         if pattern is None:
             return False
@@ -205,7 +205,7 @@ class NativeReader:
         return calls if is_strict else None
 
     def _is_strict_xml(self, field: Any, body: str, arguments: Mapping[str, Any]) -> bool:
-        """Whether each argument stands there once, as it is written, and nothing else does."""
+        """Whether the text contains each argument exactly once and nothing else."""
         keys: list[str] = []
         rest, position = "", 0
         for match in re.finditer(field.content_args["tag_pattern"], body, re.DOTALL):

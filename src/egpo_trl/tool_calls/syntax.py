@@ -33,7 +33,7 @@ class Syntax(NamedTuple):
     One way in which models write calls.
 
     `read` takes an answer (what follows the chain of thought, without the end of the turn), the names of the functions
-    on offer and whether text may stand beside calls. `marks` are texts that only this syntax uses: a chat template that
+    on offer and whether text may surround calls. `marks` are texts that only this syntax uses: a chat template that
     holds one asks for it. Where `is_typed_by_schema`, arguments are read as text, and their JSON schema says what they are.
     """
 

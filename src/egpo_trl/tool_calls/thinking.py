@@ -51,7 +51,7 @@ def split_completion(
     end: str = "</think>",
 ) -> Split:
     """
-    Split a completion behind its think block.
+    Split a completion after its think block.
 
     The template is kept when there is exactly one think block, it is closed, and it comes first.
     """

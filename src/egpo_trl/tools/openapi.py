@@ -103,7 +103,7 @@ class OpenAPITools:
         query, headers, cookies = list[tuple[str, str]](), dict[str, str](), list[str]()
         unknown = [name for name in arguments if name not in operation.places]
         if unknown:
-            raise RuntimeError(f"{operation.name} has no argument {unknown[0]!r}")
+            raise RuntimeError(f"{operation.name} does not take the argument {unknown[0]!r}")
         for argument, value in arguments.items():
             place, name = operation.places[argument]
             if place == "path":

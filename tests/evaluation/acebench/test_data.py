@@ -132,7 +132,7 @@ def test_references_are_answers_of_a_model_that_is_always_right(checkout, catego
         ("data_normal_atom_bool.json", '{"id": "x"}', "field 'question'"),
         ("data_normal_atom_bool.json", '{"id": "x", "question": "user: a", "function": {"name": "f"}}', "id by id"),
         ("data_normal_atom_bool.json", "", "id by id"),
-        ("possible_answer/data_normal_atom_bool.json", '{"id": "normal_atom_bool_0"}', "no 'ground_truth'"),
+        ("possible_answer/data_normal_atom_bool.json", '{"id": "normal_atom_bool_0"}', "lacks 'ground_truth'"),
     ],
 )
 def test_a_broken_file_is_named(checkout, file, line, message):
@@ -145,7 +145,7 @@ def test_a_broken_file_is_named(checkout, file, line, message):
     ("source", "message"),
     [
         ("x = (", "cannot be read"),
-        ("import os\nos.abort()", "has no SYSTEM_PROMPT_FOR_SPECIAL_DATA_EN"),
+        ("import os\nos.abort()", "does not define SYSTEM_PROMPT_FOR_SPECIAL_DATA_EN"),
         ("SYSTEM_PROMPT_FOR_SPECIAL_DATA_EN = '[\"One.\"]'", "names 1 answers, not 3"),
     ],
 )

@@ -70,9 +70,9 @@ def change(checkout, **fields):
         ({"input": None}, "question 0: field 'input'"),
         ({"file": "other.jsonl"}, r"dialogue .*other\.jsonl is missing"),
         ({"file": "../../evaluator_by_json.py"}, r"level-1-given-desc/evaluator_by_json\.py is missing"),
-        ({"id": 9}, "has no sample 9"),
+        ({"id": 9}, "does not contain sample 9"),
         ({"id": 3}, "sample 3 of its dialogue is not a call"),
-        ({"id": -1}, "has no sample -1"),
+        ({"id": -1}, "does not contain sample -1"),
         ({"id": 1}, "asks a question twice"),
     ],
 )

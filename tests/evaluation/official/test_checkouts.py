@@ -45,7 +45,7 @@ def test_no_checkout_says_where_to_get_it(path, folder):
 def test_an_incomplete_checkout_names_the_first_missing_file(folder):
     known = sums(folder)
     (folder / "score.py").unlink()
-    with pytest.raises(ValueError, match=r"(?s)has no 'score.py'\. Get Bench"):
+    with pytest.raises(ValueError, match=r"(?s)lacks 'score.py'\. Get Bench"):
         open_checkout(str(folder), REPOSITORY, known)
 
 

@@ -1,4 +1,4 @@
-"""ACEBench's entries as canonical rows, their references as answers, and the prompts of its own inference."""
+"""ACEBench's entries as canonical rows, their references as answers, and the prompts of its inference code."""
 
 import ast
 import re
@@ -68,7 +68,7 @@ def read_entries(checkout: Path, language: str, category: str) -> list[Entry]:
         raise ValueError(f"{answer_path} does not answer the questions of {path}, id by id. Restore both files.")
     wrong = next((answer["id"] for answer in answers if not answer.get("ground_truth")), None)
     if wrong is not None:
-        raise ValueError(f"{answer_path}: {wrong!r} has no 'ground_truth'.")
+        raise ValueError(f"{answer_path}: {wrong!r} lacks 'ground_truth'.")
     return [Entry(question, answer) for question, answer in zip(questions, answers, strict=True)]
 
 
@@ -155,7 +155,7 @@ class Prompts:
     def _official(self, name: str) -> str:
         key = f"{name}_{self.language.upper()}"
         if key not in self._constants:
-            raise ValueError(f"{self._prompt_file} has no {key}. Restore the file.")
+            raise ValueError(f"{self._prompt_file} does not define {key}. Restore the file.")
         return self._constants[key]
 
     def reference(self, entry: Entry, category: str) -> str:

@@ -90,7 +90,7 @@ def _history(dialogue: Sequence[Mapping[str, Any]], number: int, where: str) -> 
     """The turns before a sample: the even sample of a call is the call, the odd one what follows it."""
     calls = [position for position, turn in enumerate(dialogue) if turn.get("role") == "API"]
     if not 0 <= number < 2 * len(calls):
-        raise ValueError(f"{where}: its dialogue has no sample {number}.")
+        raise ValueError(f"{where}: its dialogue does not contain sample {number}.")
     end = calls[number // 2] + number % 2
     if end >= len(dialogue) or dialogue[end].get("role") != "API":
         raise ValueError(f"{where}: sample {number} of its dialogue is not a call.")

@@ -46,7 +46,7 @@ def split_script(source: str, paths: dict[str, str]) -> tuple[ast.Module, ast.Mo
     tree = ast.parse(source)
     mains = [node for node in tree.body if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)]
     if len(mains) != 1:
-        raise ValueError("evaluator_by_json.py has no main part")
+        raise ValueError("evaluator_by_json.py: no main part found")
     found = set()
     for node in mains[0].body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in paths:

@@ -41,7 +41,7 @@ class APIBank(CheckoutSuite):
     write: ClassVar[Writer] = staticmethod(write_api_calls)
     imports: ClassVar[tuple[str, ...]] = ("rank_bm25", "nltk", "rouge", "requests", "tqdm")
 
-    level: int = option("Level of the benchmark; level 3 has no automatic scorer.", 1, tuple(DIALOGUES))
+    level: int = option("Level of the benchmark; level 3 cannot be scored automatically.", 1, tuple(DIALOGUES))
 
     def needed_files(self) -> Sequence[str]:
         return (*CODE, QUESTIONS[self.level], DIALOGUES[self.level])

@@ -1,4 +1,4 @@
-"""Imports the official package without its 6 GB of requirements, in a process of its own."""
+"""Imports the official package without its 6 GB of requirements, in a separate process."""
 
 import os
 import sys

@@ -1,7 +1,7 @@
-"""Runs official code in a process of its own: `python -m egpo_trl.evaluation.bfcl.worker HANDLER FOLDER`.
+"""Runs official code in a separate process: `python -m egpo_trl.evaluation.bfcl.worker HANDLER FOLDER`.
 
 One request and one answer a line, as JSON. Requests are independent: a conversation is executed from its start each time,
-under a name of its own, so that nothing that one rollout did can reach another.
+under a separate name, so that nothing that one rollout did can reach another.
 """
 
 import json

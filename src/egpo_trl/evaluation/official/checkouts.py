@@ -50,14 +50,14 @@ def open_checkout(path: str | None, repository: Repository, checksums: Mapping[s
         raise ValueError(f"--repo is missing. {repository.remedy}")
     folder = Path(path)
     if not folder.is_dir():
-        raise ValueError(f"--repo: there is no folder {path!r}. {repository.remedy}")
+        raise ValueError(f"--repo: {path!r} is not a folder. {repository.remedy}")
     first = next(iter(checksums))
     if not (folder / first).exists() and (folder / repository.folder / first).exists():
         folder = folder / repository.folder
     missing = [name for name in checksums if not (folder / name).exists()]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ValueError(f"--repo: {path!r} has no {missing[0]!r}{more}. {repository.remedy}")
+        raise ValueError(f"--repo: {path!r} lacks {missing[0]!r}{more}. {repository.remedy}")
     found = {name: checksum(folder / name) for name in checksums}
     changed = {name: digest for name, digest in found.items() if digest != checksums[name]}
     checkout = Checkout(folder, _commit(folder), changed)

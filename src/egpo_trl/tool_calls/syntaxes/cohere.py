@@ -1,4 +1,4 @@
-"""The syntax of Command R7B and A (Cohere, "Tool use"), and of Command R before them, which has no tokens for it."""
+"""The syntax of Command R7B and A (Cohere, "Tool use"), and of Command R before them, which lacks tokens for it."""
 
 from collections.abc import Collection
 

@@ -20,7 +20,7 @@ _PREFIX = "functions."
 
 
 def read_harmony(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
-    """Reads the messages behind the first one of the analysis: calls of functions, preambles, and a final text."""
+    """Reads the messages after the first one of the analysis: calls of functions, preambles, and a final text."""
     if len(text) > MAX_CHARACTERS:
         return MALFORMED
     text = text.strip()

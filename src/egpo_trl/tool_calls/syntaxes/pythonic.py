@@ -81,7 +81,7 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
 
 
 def _ends_early(text: str, error: Exception) -> bool:
-    """Whether what keeps a text from being a list of calls is text behind the list, or a comment in it."""
+    """Whether the list of calls is invalid only because of text after it or a comment in it."""
     end = text.rfind("]") + 1
     if isinstance(error, _Comment) or not 0 < end < len(text):
         return isinstance(error, _Comment)
@@ -138,7 +138,7 @@ def _count(text: str, characters: str) -> int:
 def _calls(text: str) -> tuple[ToolCall, ...]:
     _check_nesting(text)
     try:
-        if _WARNS.search(text):  # invalid escapes in the model's strings are no business of the user's
+        if _WARNS.search(text):  # invalid escapes in the model's strings do not concern the user
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 tree = ast.parse(text, mode="eval").body
@@ -198,7 +198,7 @@ def _literal_dict(node: ast.Dict, depth: int) -> dict[str, Any]:
     for key_node, item in zip(node.keys, node.values, strict=True):
         key = key_node.value if isinstance(key_node, ast.Constant) else None
         if not isinstance(key, str) or key in value:
-            raise _NotACall("a key that is no string, or repeated")
+            raise _NotACall("a key that is not a string, or repeated")
         value[key] = _literal(item, depth + 1)
     return value
 

@@ -1,4 +1,4 @@
-"""The syntax of Qwen3-Coder, Qwen3.5 and Nemotron 3 (their chat templates), and of Seed-OSS with a tag of its own."""
+"""The syntax of Qwen3-Coder, Qwen3.5 and Nemotron 3 (their chat templates), and of Seed-OSS with its own tag."""
 
 from ..syntax import Syntax, TaggedForm, tagged
 
