@@ -222,7 +222,9 @@ def add_messages(
             text = text_of(content) or ""
             if keep_system or (keep_system is None and not lists_functions(text, conversation.names)):
                 conversation.add_text("system", content, position)
-        elif role != "thought" and not (role == "assistant" and calls_in_text and _goes_on(messages, position - first)):
+        elif role != "thought" and not (
+            role == "assistant" and calls_in_text and _goes_on(messages, position - first)
+        ):
             getattr(reader, f"add_{role}")(message, content, position)
 
 
