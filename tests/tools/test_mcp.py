@@ -77,6 +77,10 @@ def test_a_slow_call_and_a_dead_server_are_errors_and_the_run_continues():
 def test_servers_that_do_not_start(command, message):
     with pytest.raises(ValueError, match=message), MCPTools(command, timeout=3):
         pass
+    end = time.monotonic() + 4  # a session that is not ended waits for the server longer than that
+    while (left := any(thread.name == "mcp-session" for thread in threading.enumerate())) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not left
 
 
 def test_by_command(tmp_path, capsys):

@@ -61,6 +61,7 @@ class MCPTools:
         self._closing: asyncio.Event | None = None
         self._client: Any = None
         self._thread: threading.Thread | None = None
+        self._starting: asyncio.Task[Any] | None = None
         self.schemas: list[dict[str, Any]] = []
         self.tools: list[ExecutedTool] = []
 
@@ -98,6 +99,8 @@ class MCPTools:
         if self._loop is not None and self._closing is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
                 self._loop.call_soon_threadsafe(self._closing.set)
+                if self._starting is not None:  # the session waits for the server, not for its end
+                    self._loop.call_soon_threadsafe(self._starting.cancel)
         if self._thread is not None:
             self._thread.join(self._timeout)
             self._thread = None
@@ -170,6 +173,7 @@ class MCPTools:
         from mcp import Client
 
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        self._starting = asyncio.current_task()
         async with Client(target, read_timeout_seconds=self._timeout) as client:
             found: list[dict[str, Any]] = []
             cursor = None
@@ -182,7 +186,7 @@ class MCPTools:
                 cursor = page.next_cursor
                 if not cursor:
                     break
-            self._client = client
+            self._client, self._starting = client, None
             listed.set_result(found)
             await self._closing.wait()
 
