@@ -278,8 +278,8 @@ def test_ways_to_train(tmp_path, tiny_tokenizer, case):
     assert ours.state.log_history[0]["egpo/no_cot_ratio"] == stock.state.log_history[0]["egpo/no_cot_ratio"]
 
 
-def test_the_check_catches_a_wrong_mask(tmp_path, tiny_tokenizer, monkeypatch, caplog):
-    """An unknown model for which packing is wrong trains on stock passes, or not at all if sharing is demanded."""
+def forget_the_branches(monkeypatch) -> None:
+    """Plant masks in which rows see each other."""
     masks = packed_forward.attention_masks
 
     def forgets_the_branches(config, packs, *shape):
@@ -287,6 +287,11 @@ def test_the_check_catches_a_wrong_mask(tmp_path, tiny_tokenizer, monkeypatch, c
         return masks(config, blind, *shape)
 
     monkeypatch.setattr(packed_forward, "attention_masks", forgets_the_branches)
+
+
+def test_the_check_catches_a_wrong_mask(tmp_path, tiny_tokenizer, monkeypatch, caplog):
+    """An unknown model for which packing is wrong trains on stock passes, or not at all if sharing is demanded."""
+    forget_the_branches(monkeypatch)
     model, batch = tiny_model(tiny_tokenizer), groups_of_rows(tiny_tokenizer.pad_token_id, vocabulary=200)
     stock = build(tmp_path, copy.deepcopy(model), tiny_tokenizer, None)
     ours = build(tmp_path, copy.deepcopy(model), tiny_tokenizer, "auto")
@@ -304,13 +309,7 @@ def test_the_check_catches_a_wrong_mask(tmp_path, tiny_tokenizer, monkeypatch, c
 
 @pytest.mark.parametrize("proof", ["rows are equal", "nothing is scored", "no tokens"])
 def test_the_check_is_not_done_by_a_batch_that_proves_nothing(tmp_path, tiny_tokenizer, monkeypatch, proof):
-    masks = packed_forward.attention_masks
-
-    def forgets_the_branches(config, packs, *shape):
-        blind = [pack._replace(enter=pack.enter * 0, leave=pack.leave * 0 + 1) for pack in packs]
-        return masks(config, blind, *shape)
-
-    monkeypatch.setattr(packed_forward, "attention_masks", forgets_the_branches)
+    forget_the_branches(monkeypatch)
     trainer = build(tmp_path, tiny_model(tiny_tokenizer), tiny_tokenizer, "auto")
     batch = groups_of_rows(tiny_tokenizer.pad_token_id, vocabulary=200)
     first = {
