@@ -124,8 +124,6 @@ def test_the_commands(tmp_path, capsys):
     assert "greedy" in capsys.readouterr().out
     for name in ("comparison.md", "comparison.json", "comparison.png"):
         assert (tmp_path / "both" / name).stat().st_size > 0
-    main(["evaluate"])
-    assert "SUITE" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -142,7 +140,7 @@ def test_the_commands(tmp_path, capsys):
             ["evaluate", "demo", "--model", "demo", "--output_dir", "OUT", "--device", "tpu-9"],
             "egpo-trl evaluate demo: device",
         ),
-        (["evaluate", "demo", "--model", "OUT", "--output_dir", "OUT2"], "model: '.*' holds neither a model"),
+        (["evaluate", "demo", "--model", "OUT", "--output_dir", "OUT2"], "model_name_or_path: '.*' holds neither a model"),
         (["compare", "OUT", "OUT2"], "does not hold a finished evaluation"),
         (["compare", "A=OUT,OUT2", "B=OUT"], "'A' names several runs"),
     ],

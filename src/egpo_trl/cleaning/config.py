@@ -22,8 +22,6 @@ class CleaningConfig(EndpointConfig, DemoOrRowsOptions):
     system_prompt_file: str | None = option("Text file: the judge's system message.", None)
     user_prompt_file: str | None = option("Text file: the user message, with $conversation, $tools and $answer.", None)
     max_regenerations: int = option("Corrections evaluated before a row is dropped.", 3)
-    max_completion_length: int = option("Longest reply of the judge, in tokens.", 1024)
-    seed: int = option("Seed of the judge.", 0)
     structured_output: str = option(
         "response_format to ask the endpoint for.", "json_schema", ("json_schema", "json_object", "none")
     )
@@ -53,9 +51,7 @@ class CleaningConfig(EndpointConfig, DemoOrRowsOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self, 0, "max_regenerations")
-        check_least(
-            self, 1, "max_completion_length", "batch_size", "max_requests", "max_total_tokens", "leak_min_words"
-        )
+        check_least(self, 1, "batch_size", "max_requests", "max_total_tokens", "leak_min_words")
         if not 0 < self.leak_threshold <= 1:
             raise ValueError(f"leak_threshold must be above 0 and at most 1, got {self.leak_threshold}.")
         if self.call_needed is not None and not self.ast_evaluation:

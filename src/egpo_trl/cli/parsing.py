@@ -84,7 +84,10 @@ class CommandParser(TrlParser):
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
         """Add an option, with its short form."""
-        return super().add_argument(*names, *(_SHORT[name] for name in names if name in _SHORT), **options)
+        action: argparse.Action = super().add_argument(
+            *names, *(_SHORT[name] for name in names if name in _SHORT), **options
+        )
+        return action
 
     def _fields(self) -> list[tuple[str, bool]]:
         return [

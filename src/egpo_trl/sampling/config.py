@@ -13,6 +13,8 @@ from ..utils.options import check_choices, check_least, option
 class EndpointConfig:
     """How a model is asked, at an endpoint or in this process; cleaning and evaluation share these fields."""
 
+    max_completion_length: int = option("Longest completion, in tokens.", 1024)
+    seed: int = option("Seed; each completion gets one of its own from it.", 0)
     base_url: str | None = option("Address of the endpoint; default: OpenAI's.", None)
     api_key_env: str = option("Environment variable with the key.", "OPENAI_API_KEY")
     temperature: float = option("Sampling temperature; 0 is greedy.", 0.0)
@@ -42,7 +44,7 @@ class EndpointConfig:
             setattr(self, name, value)
         check_choices(self)
         check_least(self, 0, "temperature", "max_retries")
-        check_least(self, 1, "concurrency", "requests_per_minute", "max_response_bytes")
+        check_least(self, 1, "max_completion_length", "concurrency", "requests_per_minute", "max_response_bytes")
         if not self.request_timeout > 0:
             raise ValueError(f"request_timeout must be positive, got {self.request_timeout}.")
         if self.base_url is not None and "@" in urlsplit(self.base_url).netloc:
@@ -79,8 +81,6 @@ class SamplingConfig(EndpointConfig):
     chat_template_path: str | None = option("Jinja file in place of the chat template.", None)
     top_k: int = option("Most likely tokens to sample from; 0 is all.", 0)
     top_p: float = option("Probability mass to sample from.", 1.0)
-    max_completion_length: int = option("Longest completion, in tokens.", 1024)
-    seed: int = option("Seed; each completion gets one of its own from it.", 0)
     batch_size: int = option("Most prompts in a batch (transformers).", 32)
     max_batch_tokens: int | None = option(
         "Most positions in a batch, padding and completions included (transformers).", None
@@ -104,7 +104,7 @@ class SamplingConfig(EndpointConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self, 0, "top_k")
-        check_least(self, 1, "max_completion_length", "batch_size", "max_batch_tokens")
+        check_least(self, 1, "batch_size", "max_batch_tokens")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}.")
         if self.think_tags is not None and (len(self.think_tags) != 2 or not all(self.think_tags)):
