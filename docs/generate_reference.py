@@ -19,7 +19,7 @@ _DOCS = "https://huggingface.co/docs"
 _INHERITED = {  # whose fields `egpo-trl train`, `sft` and `plan` take too, and where they are described
     "GRPOConfig": "trl/grpo_trainer#trl.GRPOConfig",
     "SFTConfig": "trl/sft_trainer#trl.SFTConfig",
-    "ModelConfig": "trl/main/en/model_utils",
+    "ModelConfig": "trl/clis",
     "TrainingArguments": "transformers/main_classes/trainer#transformers.TrainingArguments",
 }
 _HEAD = """\

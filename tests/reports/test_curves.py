@@ -112,7 +112,7 @@ def test_names_of_runs(tmp_path):
     assert name_runs([with_sign]) == {"lr=1": [with_sign]}
 
 
-def test_command(tmp_path, capsys):
+def test_command(tmp_path):
     run = write(tmp_path / "run")
     main(["curves", str(run)])
     assert (run / "learning_curves.png").exists()
@@ -127,7 +127,3 @@ def test_command(tmp_path, capsys):
     ):
         with pytest.raises(SystemExit, match=message):
             main(["curves", *words])
-    with pytest.raises(SystemExit, match="unknown command 'fly'"):
-        main(["fly"])
-    main([])
-    assert "egpo-trl COMMAND" in capsys.readouterr().out
