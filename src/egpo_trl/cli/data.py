@@ -175,12 +175,13 @@ def sft_data(call: Call) -> None:
         rows = load_rows(options.dataset_name, options.dataset_config, options.dataset_split)
         renderer = None
         if options.model_name_or_path is not None:
-            from transformers import AutoTokenizer
-
             from ..data.rendering import PromptRenderer
             from ..demo.names import model_folder
+            from ..sampling.config import SamplingConfig
+            from ..sampling.models import load_tokenizer
 
-            tokenizer = AutoTokenizer.from_pretrained(model_folder(options.model_name_or_path))
+            sampling = SamplingConfig(model_name_or_path=options.model_name_or_path)
+            tokenizer = load_tokenizer(sampling, model_folder(options.model_name_or_path))
             renderer = PromptRenderer(tokenizer, options.prompt_style)
         writer = Conversations(
             renderer, options.sft_format, options.prompt_style, options.thought_column,
