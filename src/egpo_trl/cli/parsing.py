@@ -1,4 +1,4 @@
-"""The parser of a command: its own options and the fields of data classes, from a YAML file and flags."""
+"""Parses the options of a command, from a YAML file and flags."""
 
 import argparse
 import dataclasses
@@ -28,6 +28,9 @@ _ESSENTIAL = (
 )  # fmt: skip
 
 
+_SHORT = {"--model_name_or_path": "--model"}  # short forms, the same in every command
+
+
 def _is_ours(kind: type, name: str) -> bool:
     return any(
         name in vars(base).get("__annotations__", ()) and base.__module__.startswith("egpo_trl.")
@@ -44,7 +47,8 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
         choices = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else None
         value = action.metavar or choices or getattr(action.type, "__name__", "value")
         kinds = {"string_to_bool": "BOOL", "int": "N", "float": "X", "str": "TEXT", "Path": "PATH"}
-        return f"{action.option_strings[0]} {kinds.get(str(value), value)}{' …' if action.nargs == '+' else ''}"
+        names = ", ".join([action.option_strings[0], *(set(action.option_strings) & set(_SHORT.values()))])
+        return f"{names} {kinds.get(str(value), value)}{' …' if action.nargs == '+' else ''}"
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, argparse.SUPPRESS) or action.required:
@@ -78,6 +82,13 @@ class CommandParser(TrlParser):
                 help="show the fields of TRL and transformers too",
             )  # fmt: skip
 
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """Add an option, with its short form."""
+        action: argparse.Action = super().add_argument(
+            *names, *(_SHORT[name] for name in names if name in _SHORT), **options
+        )
+        return action
+
     def _fields(self) -> list[tuple[str, bool]]:
         return [
             (field.name, _is_ours(kind, field.name))
@@ -90,7 +101,7 @@ class CommandParser(TrlParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2 and one line, with one spelling of each option."""
-        message = re.sub(r"(--\w+)/--[\w-]+", r"\1", message)
+        message = re.sub(r"(--\w+)(?:/--[\w-]+)+", r"\1", message)
         raise Failure(f"{self.prog}: {message}\n`{self.prog} --help` lists the options.", WRONG_USAGE)
 
     def format_help(self) -> str:
@@ -98,7 +109,7 @@ class CommandParser(TrlParser):
         inherited = set(self._inherited())
         if not self.dataclass_types:
             return str(super().format_help())
-        visible = [action for action in self._actions if not "".join(action.option_strings[:1]).startswith("--no_")]
+        visible = [action for action in self._actions if not isinstance(action, argparse._StoreFalseAction)]
         ours = [action for action in visible if action.dest not in inherited]
         theirs = [action for action in visible if action.dest in inherited]
         order = {name: place for place, name in enumerate(_ESSENTIAL)}
