@@ -1,6 +1,7 @@
 """Reads the function schemas that a text lists: as JSON, as JSON objects in a row, or as Python literals."""
 
 import json
+import marshal
 import re
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -45,8 +46,25 @@ def load_value(text: str) -> Any:
             raise error from None
 
 
+_last: list[tuple[Any, list[dict[str, Any]]]] = [
+    (None, [])
+]  # what was read last; records in a row often offer the same
+
+
 def read_functions(value: Any) -> list[dict[str, Any]]:
-    """Function schemas in the form of the chat-completions API."""
+    """Function schemas in the form of the chat-completions API, which are not to be modified."""
+    try:
+        key = value if isinstance(value, str) else marshal.dumps(value, 2)  # exact, while 1 == True
+    except ValueError:
+        return _read_functions(value)
+    known, tools = _last[0]
+    if key != known:
+        tools = _read_functions(value)
+        _last[0] = key, tools
+    return tools
+
+
+def _read_functions(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, str):
         value = _values(value)
     if isinstance(value, list):

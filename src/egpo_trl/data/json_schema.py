@@ -132,9 +132,9 @@ def to_json_schema(schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
     """A schema in JSON Schema's spelling: a boolean `required` moves to its object, the `enum` of an array to its items."""
     if depth > MAX_DEPTH:
         raise ValueError("a schema is nested too deeply")
-    if schema.keys() <= _LEAF_KEYS and isinstance(schema.get("type"), str):  # most places of most schemas
+    if schema.keys() <= _LEAF_KEYS and None not in schema.values() and isinstance(schema.get("type"), str):
         simple = _TYPES.get(schema["type"])
-        if simple not in (None, "array") and None not in (schema.get("description", ""), schema.get("enum", "")):
+        if simple not in (None, "array"):  # as in most places of most schemas
             return {**schema, "type": simple}
     result: dict[str, Any] = {}
     for key, value in schema.items():

@@ -156,7 +156,7 @@ def _lines(lines: Iterable[bytes]) -> Iterator[Any]:
         if not line:
             continue
         try:
-            yield json.loads(line)
+            yield json.loads(line.decode())
         except RecursionError:
             yield Unconvertible("", "the line is nested too deeply")
         except ValueError as error:

@@ -9,15 +9,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ...tool_calls.calls import parse_row_tools
 from .. import records
 from ..records import Record, Unconvertible, UnknownOption
-from ..rows import read_reference, row_problem
+from ..rows import read_reference, read_schemas, row_problem
 from .bfcl import REFERENCES
 from .conversation import Row, dump_json
 from .detection import SOURCES, UnknownFormat, check_source, detect, discover, in_known_case, recognise, recognise_path
@@ -202,7 +201,7 @@ def _check(row: Row) -> None:
         calls = read_reference(row["reference"])
     except ValueError as error:
         raise Unconvertible("reference", str(error)) from None
-    offered = _names_of(row["tools"])
+    offered = read_schemas(row["tools"])
     unknown = next((call.name for call in calls if call.name not in offered), None)
     if unknown is not None:
         told = "which is not among the functions" if offered else "and the record offers no function"
@@ -217,11 +216,6 @@ def _check(row: Row) -> None:
 def _texts_of(prompt: list[dict[str, Any]]) -> list[str]:
     """All texts in messages."""
     return [value if isinstance(value, str) else dump_json(value) for message in prompt for value in message.values()]
-
-
-@lru_cache(maxsize=256)
-def _names_of(tools: str) -> frozenset[str]:
-    return frozenset(tool["function"]["name"] for tool in parse_row_tools(tools) or ())
 
 
 def _warn(skipped: Skipped) -> None:

@@ -1,5 +1,6 @@
 """A conversation in the form of the chat-completions API, and the canonical rows of its assistant steps."""
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,14 +8,17 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
-from ...tool_calls.calls import InvalidJSON, ToolCall
+from ...tool_calls.calls import InvalidJSON, ToolCall, parse_reference
 from ..assistant_text import read_assistant
 from ..function_text import load_value, read_functions
 from ..records import Unconvertible
+from ..rows import read_reference, read_schemas
 
 Row = dict[str, Any]
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+_last_column: list[tuple[Any, str]] = [(None, "")]  # functions, and the column that holds them
 
 
 class Conversation:
@@ -33,6 +37,18 @@ class Conversation:
     def names(self) -> set[str]:
         """Names of the functions on offer."""
         return {tool["function"]["name"] for tool in self.tools}
+
+    @cached_property
+    def tools_column(self) -> str:
+        """The functions as the column `tools` holds them."""
+        tools, text = _last_column[0]
+        if self.tools is not tools:
+            text = dump_json(self.tools)
+            read_schemas.written(
+                text, {tool["function"]["name"]: tool["function"]["parameters"] for tool in self.tools}
+            )
+            _last_column[0] = self.tools, text
+        return text
 
     def add_text(self, role: str, content: Any, position: int = 0) -> None:
         """Add a system, user or assistant message, in the record at `position`; an empty system message is none."""
@@ -108,10 +124,9 @@ class Conversation:
 
     def rows(self) -> list[Row]:
         """One row for each assistant step after a user message."""
-        tools = dump_json(self.tools)
         first_user = next((i for i, m in enumerate(self.messages) if m["role"] == "user"), len(self.messages))
         rows = [
-            make_row(self.messages[:position], tools, step.calls, "\n".join(step.texts))
+            make_row(self.messages[:position], self.tools_column, step.calls, "\n".join(step.texts))
             for position, step in self._steps.items()
             if position > first_user
         ]
@@ -131,7 +146,10 @@ class _Step:
 def make_row(prompt: list[dict[str, Any]], tools: str, calls: list[dict[str, Any]], answer: str | None = None) -> Row:
     """A row without `id` and `source`; the text of the right answer is kept where no call is right."""
     kept = answer if not calls and answer and answer.strip() else None
-    return {"prompt": prompt, "tools": tools, "reference": dump_json(calls), "answer": kept}
+    reference = dump_json(calls)
+    with contextlib.suppress(ValueError):  # for the checks of rows to report
+        read_reference.written(reference, parse_reference(calls))
+    return {"prompt": prompt, "tools": tools, "reference": reference, "answer": kept}
 
 
 def dump_json(value: Any) -> str:
