@@ -153,6 +153,16 @@ CHOICES = {"choices": [{"index": 0, "message": LAST}]}
 USED = {"role": "assistant", "content": [{"type": "tool_use", "id": "z", "name": "add", "input": {"a": 5, "b": 6}}]}
 
 
+def in_text(value):
+    """A record whose requests, bodies and answers are JSON text."""
+    if not isinstance(value, dict):
+        return value
+    logged = ("request", "body", "response", "choices")
+    inner = {key: in_text(item) for key, item in value.items()}
+    return {key: json.dumps(i) if key in logged and not isinstance(i, str) else i for key, i in inner.items()}
+
+
+@pytest.mark.parametrize("written", [lambda record: record, in_text], ids=["values", "text"])
 @pytest.mark.parametrize(
     "record",
     [
@@ -167,9 +177,9 @@ USED = {"role": "assistant", "content": [{"type": "tool_use", "id": "z", "name":
         {"request": {"method": "POST", "body": BEGUN}, "response": {"body": USED}},
     ],
 )
-def test_what_the_api_answered_is_the_last_step(tmp_path, record):
-    rows, skipped = convert_records(tmp_path, "messages", [record])
-    assert recognise(record)[0] == "messages"
+def test_what_the_api_answered_is_the_last_step(tmp_path, record, written):
+    rows, skipped = convert_records(tmp_path, "messages", [written(record)])
+    assert recognise(written(record))[0] == "messages"
     assert skipped == []
     assert len(rows) == 3
     assert reference(rows[-1]) == [{"name": "add", "arguments": {"a": 5, "b": 6}}]

@@ -57,11 +57,12 @@ def convert_record(record: Mapping[str, Any], keep_system: bool | None = None) -
 
 
 def _request_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The record with the fields of its `request` or `body`, as logs and files of batches have them."""
+    """The record with the fields of its `request` or `body`, as logs and files of batches have them, also as JSON text."""
     request = record
     for name in ("request", "body"):
-        if request.get("messages") is None and isinstance(request.get(name), Mapping):
-            request = request[name]
+        inner = _decoded(request.get(name))
+        if request.get("messages") is None and isinstance(inner, Mapping):
+            request = inner
     return record if request is record or request.get("messages") is None else {**record, **request}
 
 
@@ -88,11 +89,7 @@ def _add_response(conversation: Conversation, record: Mapping[str, Any], message
     if field is None or _role_and_content(messages[-1])[0] in ("assistant", "calls"):
         return
     conversation.field = field
-    answer = record if field == "content" else record[field]
-    if isinstance(answer, str):
-        with contextlib.suppress(InvalidJSON):
-            answer = load_value(answer) if _JSON_START.match(answer) else answer
-    message = _message_of(answer)
+    message = _message_of(record if field == "content" else record[field])
     if isinstance(message, Mapping) and isinstance(message.get("role"), str):
         add_messages(conversation, [message], first=len(messages))
     elif isinstance(record[field], str):
@@ -103,10 +100,10 @@ def _add_response(conversation: Conversation, record: Mapping[str, Any], message
 
 def _message_of(answer: Any) -> Any:
     """The message in an answer of the API: of Anthropic it is the answer itself, of OpenAI it is in `choices`."""
-    if isinstance(answer, Mapping):
-        answer = answer.get("body") or answer
-    if isinstance(answer, Mapping):
-        answer = answer.get("choices") or answer
+    for name in ("body", "choices"):
+        answer = _decoded(answer)
+        answer = answer.get(name) or answer if isinstance(answer, Mapping) else answer
+    answer = _decoded(answer)
     if isinstance(answer, list) and answer and isinstance(answer[0], Mapping):
         return answer[0].get("message")
     return answer
@@ -360,11 +357,11 @@ class _Reader:
             raise Unconvertible(self._field, f"message {position}: {error}") from None
 
 
-def _decoded(call: Any) -> Any:
-    try:
-        return load_value(call) if isinstance(call, str) else call
-    except InvalidJSON:
-        return call
+def _decoded(value: Any) -> Any:
+    """The value that a text holds as JSON or as a Python literal; any other value as it is."""
+    with contextlib.suppress(InvalidJSON):
+        return load_value(value) if isinstance(value, str) and _JSON_START.match(value.lstrip()) else value
+    return value
 
 
 def _has_blocks(content: Any) -> bool:
