@@ -15,7 +15,8 @@ from .function_text import load_value
 
 # Keys under which data sets write the name and the arguments of a call, the usual ones first.
 NAME_KEYS = ("name", "function", "tool", "tool_name", "function_name", "api", "api_name", "action")
-ARGUMENT_KEYS = ("arguments", "parameters", "input", "args", "action_input", "tool_input", "params")
+ARGUMENT_KEYS = ("arguments", "parameters", "input", "args", "action_input", "tool_input", "params", "kwargs")
+_BARE_CALL = {*NAME_KEYS, "id", "type", "index", "call_id", "tool_call_id", "status", "responses", "thought"}
 
 _OPENING = re.compile(r"<(tool_?calls?|function_calls?|call)>", re.IGNORECASE)
 _CLOSING = re.compile(r"</(?:tool_?calls?|function_?calls?|call)>", re.IGNORECASE)
@@ -30,7 +31,7 @@ _FENCED = re.compile(r"\A```\w*[ \t]*\n(.*)\n```\Z", re.DOTALL)
 _ANSWER_TAGS = ("answer", "final", "final_answer")
 _MARKER = re.compile(
     r"</?(?:tool_?calls?|function_?calls?|call)>|<(?:tool_?call|function_?call)s?\b|<function=|<invoke\b"
-    r"|<[|\uff5c]tool|<\|python_tag\|>|\[TOOL_CALLS\]|^[ \t]*Action[ _]Input[ \t]*:",
+    r"|<[|\uff5c]tool|<\|python_tag\|>|\[TOOL_CALLS\]|✿FUNCTION✿|^[ \t]*Action[ _]Input[ \t]*:",
     re.IGNORECASE | re.MULTILINE,
 )
 _QUOTE = r"""\\{0,3}["']"""  # also in JSON that is text in JSON
@@ -39,7 +40,10 @@ _NAME_KEY = re.compile(_NAMED)
 _ARGUMENTS_KEY = re.compile(rf"{_QUOTE}(?:{'|'.join(ARGUMENT_KEYS)}){_QUOTE}\s*:")
 _CALL_KEYS = (re.compile(rf"{_QUOTE}name{_QUOTE}\s*:"), re.compile(rf"{_QUOTE}arguments{_QUOTE}\s*:"))
 _NAME_AND_ARGUMENTS = re.compile(rf"{_NAMED}\s*,\s*{_ARGUMENTS_KEY.pattern}\s*(?:{_QUOTE})?\{{")
-_ACTION_LINE = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*(\S[^\n]{0,200})$", re.MULTILINE)
+_ACTION_LINE = re.compile(
+    r"^\W{0,9}(?:action|function|tool|api)(?:[ _](?:name|call))?\W{0,9}?:[ \t]*(\S[^\n]{0,200})$",
+    re.IGNORECASE | re.MULTILINE,
+)
 _PYTHONIC = re.compile(r"\b(\w+)\(\s*(?:[)\"'\d{\[]|\w[\w ]*=(?!=))")
 _MAX_PLACES = 1000  # in a text that are compared with the names of the functions
 
@@ -76,7 +80,7 @@ def looks_like_call(text: str, names: Collection[str]) -> bool:
     found: list[str] = []
     if _ARGUMENTS_KEY.search(text):
         found += [match[1] for match in islice(_NAME_KEY.finditer(text), _MAX_PLACES)]
-    if "Action" in text:
+    if ":" in text:
         found += [match[1].strip() for match in islice(_ACTION_LINE.finditer(text), _MAX_PLACES)]
     if any(name in names for name in found):
         return True
@@ -271,6 +275,9 @@ def call_of(value: Any) -> ToolCall:
     value = _inner(load_json(value) if isinstance(value, str) else value)
     if not isinstance(value, Mapping):
         raise ValueError("a call must be an object")
+    unread = "" if _holds(value, ARGUMENT_KEYS) else next((key for key in value if key not in _BARE_CALL), "")
+    if unread:
+        raise ValueError(f"a call without 'arguments' has the field {str(unread)[:40]!r}")
     arguments = {} if _given(value) is None else _given(value)
     if isinstance(arguments, str):
         arguments = _value(arguments) if arguments.strip() else {}

@@ -319,4 +319,6 @@ def _listed(functions: dict[str, Any]) -> list[Any]:
 
 
 def _is_hosted(tool: Mapping[str, Any]) -> bool:
-    return tool.get("type") not in (None, "function") and _first(tool, _NAME_KEYS) is None and "function" not in tool
+    """Whether a tool runs at the provider, such as a web search: it has a type of its own and no parameters."""
+    described = "function" in tool or any(key in tool for key in _PARAMETER_KEYS)
+    return tool.get("type") not in (None, "function") and not described

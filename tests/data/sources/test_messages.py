@@ -124,7 +124,7 @@ def assistant(**message):
         ({"messages": "[x", "tools": []}, "messages", "is not JSON"),
         ({"messages": [3], "tools": []}, "messages", "message 0 must have a role"),
         ({"messages": [{"role": ["user"]}]}, "messages", "message 0 has the unknown role"),
-        ({"messages": MESSAGES[:2], "tools": TOOLS}, "messages", "no assistant message after a user message"),
+        ({"messages": MESSAGES[:2], "tools": TOOLS}, "messages", "lacks an assistant message after a user message"),
         ({"messages": MESSAGES, "tools": TOOLS * 2 + [{"name": "add"}]}, "tools", "has two different schemas"),
         (assistant(content=None), "messages", "message 2 has no content"),
         (assistant(content="<think>hm</think>"), "messages", "message 2 holds nothing after its think block"),

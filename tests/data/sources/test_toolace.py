@@ -119,7 +119,7 @@ def test_results_that_are_no_list_are_one_result(tmp_path):
         (turns(("robot", "hi")), "conversations", "message 0 has the unknown role 'robot'"),
         (turns(("user", None)), "conversations", "message 0 has no content"),
         (turns(("user", "q"), ("assistant", "")), "conversations", "message 1 has no content"),
-        (turns(("assistant", "hello")), "conversations", "no assistant message after a user message"),
+        (turns(("assistant", "hello")), "conversations", "lacks an assistant message after a user message"),
         (turns(("user", "q"), ("assistant", "[getEvents(1)]")), "conversations", "message 1 holds a call that cannot"),
         (turns(("user", "q"), ("assistant", "[getEvents(a=x.y)]")), "conversations", "message 1 holds a call that"),
         (turns(("user", "q"), ("assistant", "Sure: [getEvents()]")), "conversations", "with text beside it"),

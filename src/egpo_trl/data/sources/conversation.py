@@ -96,6 +96,10 @@ class Conversation:
             function = {"name": call.name, "arguments": dump_json(call.arguments)}
             message.setdefault("tool_calls", []).append({"id": call_id, "type": "function", "function": function})
 
+    def leave_out_step(self) -> None:
+        """Keep the step that was added last in the history only."""
+        self._steps[len(self.messages) - 1].is_left_out = True
+
     def _id_of_call(self, given: Any) -> str:
         """The id of a call as the record gives it, if it is one and no other call has it; else a new one."""
         call_id = given
@@ -128,10 +132,11 @@ class Conversation:
         rows = [
             make_row(self.messages[:position], self.tools_column, step.calls, "\n".join(step.texts))
             for position, step in self._steps.items()
-            if position > first_user
+            if position > first_user and not step.is_left_out
         ]
         if not rows:
-            raise Unconvertible(self.field, "has no assistant message after a user message")
+            learned = " to learn" if any(step.is_left_out for step in self._steps.values()) else ""
+            raise Unconvertible(self.field, f"lacks an assistant message{learned} after a user message")
         return rows
 
 
@@ -141,6 +146,7 @@ class _Step:
 
     calls: list[dict[str, Any]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    is_left_out: bool = False
 
 
 def make_row(prompt: list[dict[str, Any]], tools: str, calls: list[dict[str, Any]], answer: str | None = None) -> Row:

@@ -28,13 +28,14 @@ _ROLES = {
     **dict.fromkeys(("reasoning", "thinking", "thought"), "thought"),
 }  # fmt: skip
 _JSON_START = re.compile(r"""\[\s*\{|\{\s*["']""")
+_WEIGHTS = ("weight", "loss", "train")  # of a message: 0 or false where it is not to be learned
 _BLOCK_TEXTS = ("text", "input_text", "output_text")
 _BLOCK_THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 
 
 def recognise(record: Mapping[str, Any]) -> str | None:
     """Why a record is in this form, `None` if it is not."""
-    record = _request_of(record)
+    record = request_of(record, "messages")
     field = _field_of(record)
     if record.get(field) is None:
         return "it has `query` and `response`" if _is_asked(record) else None
@@ -50,20 +51,20 @@ def convert_record(record: Mapping[str, Any], keep_system: bool | None = None) -
     what the API gave: `response` or `choices`, also beside a `request`. ms-swift's older form is read too: `query`,
     `response` and `history`.
     """
-    record = _request_of(record)
+    record = request_of(record, "messages")
     if _is_asked(record):
         record = {**record, "messages": _asked(record)}
     return convert_messages(record, _field_of(record), keep_system)
 
 
-def _request_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def request_of(record: Mapping[str, Any], field: str) -> Mapping[str, Any]:
     """The record with the fields of its `request` or `body`, as logs and files of batches have them, also as JSON text."""
     request = record
     for name in ("request", "body"):
-        inner = _decoded(request.get(name))
-        if request.get("messages") is None and isinstance(inner, Mapping):
+        inner = decoded(request.get(name))
+        if request.get(field) is None and isinstance(inner, Mapping):
             request = inner
-    return record if request is record or request.get("messages") is None else {**record, **request}
+    return record if request is record or request.get(field) is None else {**record, **request}
 
 
 def _is_asked(record: Mapping[str, Any]) -> bool:
@@ -101,9 +102,9 @@ def _add_response(conversation: Conversation, record: Mapping[str, Any], message
 def _message_of(answer: Any) -> Any:
     """The message in an answer of the API: of Anthropic it is the answer itself, of OpenAI it is in `choices`."""
     for name in ("body", "choices"):
-        answer = _decoded(answer)
+        answer = decoded(answer)
         answer = answer.get(name) or answer if isinstance(answer, Mapping) else answer
-    answer = _decoded(answer)
+    answer = decoded(answer)
     if isinstance(answer, list) and answer and isinstance(answer[0], Mapping):
         return answer[0].get("message")
     return answer
@@ -120,6 +121,7 @@ def convert_messages(
     tool_fields: tuple[str, ...] = TOOL_FIELDS,
 ) -> list[Row]:
     """Rows of a record whose messages are in a field."""
+    check_label(record)
     messages = _messages_of(record, field)
     conversation = Conversation(_functions_of(record, messages, field, tool_fields), field)
     add_messages(conversation, messages, keep_system)
@@ -128,6 +130,13 @@ def convert_messages(
     else:
         _add_response(conversation, record, messages)
     return conversation.rows()
+
+
+def check_label(record: Mapping[str, Any]) -> None:
+    """Raise [`Unconvertible`] where a label for KTO says that the answer is a bad one."""
+    bad = next((name for name in ("label", "kto_tag") if record.get(name) in (False, "false", "False")), None)
+    if bad is not None:
+        raise Unconvertible(bad, "says that the answer is a bad one")
 
 
 def _messages_of(record: Mapping[str, Any], field: str) -> list[Any]:
@@ -223,6 +232,8 @@ def add_messages(
             role == "assistant" and calls_in_text and _goes_on(messages, position - first)
         ):
             getattr(reader, f"add_{role}")(message, content, position)
+            if role in ("assistant", "calls") and any(message.get(key) in (0, "0", "false") for key in _WEIGHTS):
+                conversation.leave_out_step()
 
 
 def _goes_on(messages: list[Any], place: int) -> bool:
@@ -348,7 +359,7 @@ class _Reader:
             calls = [message["function_call"]]  # the older form of the API
         if calls and not isinstance(calls, list):
             raise Unconvertible(self._field, "'tool_calls' must be a list")
-        return [_decoded(call) for call in calls or [] if call is not None]
+        return [decoded(call) for call in calls or [] if call is not None]
 
     def _read(self, calls: list[Any], position: int) -> list[ToolCall]:
         try:
@@ -357,7 +368,7 @@ class _Reader:
             raise Unconvertible(self._field, f"message {position}: {error}") from None
 
 
-def _decoded(value: Any) -> Any:
+def decoded(value: Any) -> Any:
     """The value that a text holds as JSON or as a Python literal; any other value as it is."""
     with contextlib.suppress(InvalidJSON):
         return load_value(value) if isinstance(value, str) and _JSON_START.match(value.lstrip()) else value
