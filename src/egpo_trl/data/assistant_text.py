@@ -27,6 +27,7 @@ _GLAIVE_CALL = re.compile(r"""\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"arguments"\s*:\
 _ACTION = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*(\S[^\n]*)\n\s*Action[ _]Input[ \t]*:", re.MULTILINE)
 _FINAL = re.compile(r"^[ \t]*Final Answer[ \t]*:", re.MULTILINE)
 _NAMED_CALLS = re.compile(r"\s*\[\s*[\w.]+\(")  # a list such as `[f(a=1)]`
+_CALL_LIST = re.compile(r"\[\s*[^\W\d][^\[\](){}\"'=,]*\(.*\)\s*\]", re.DOTALL)  # names may hold blanks
 _FENCED = re.compile(r"\A```\w*[ \t]*\n(.*)\n```\Z", re.DOTALL)
 _ANSWER_TAGS = ("answer", "final", "final_answer")
 _MARKER = re.compile(
@@ -55,7 +56,7 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
         raise ValueError(f"holds a think block that cannot be read ({said.reason})")
     said_text = _unwrapped(said.answer.strip())
     if not said_text:
-        raise ValueError("holds nothing after its think block" if text.strip() else "has no content")
+        raise ValueError("holds nothing after its think block" if text.strip() else "lacks content")
     try:
         calls, beside = _read(said_text, names)
         if looks_like_call(beside, names) or (not calls and has_fragment(beside, names)):
@@ -76,6 +77,8 @@ def is_thought(text: str) -> bool:
 def looks_like_call(text: str, names: Collection[str]) -> bool:
     """Whether a text contains a call or a fragment of one: marks, keys, or a function of the record with arguments."""
     if _MARKER.search(text) or _NAME_AND_ARGUMENTS.search(text) or all(key.search(text) for key in _CALL_KEYS):
+        return True
+    if _CALL_LIST.fullmatch(text.strip()):
         return True
     found: list[str] = []
     if _ARGUMENTS_KEY.search(text):

@@ -1,5 +1,6 @@
 """Reads the function schemas that a text lists: as JSON, as JSON objects in a row, or as Python literals."""
 
+import contextlib
 import json
 import marshal
 import re
@@ -13,6 +14,7 @@ from .json_schema import to_tools
 _MAX_TEXT = 20_000_000  # characters of a list of messages or functions; each call in it keeps to the limits of calls
 # A string, closed or not, or a bracket.
 _TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|[{}]""", re.DOTALL)
+_STRUCTURE = re.compile(r"""\s*(?:\[\s*\{|\{\s*["'])""")
 _BETWEEN = re.compile(r"[\s,\[\]()]*")
 _TAGS = (
     ("<tools>", "</tools>"), ("<tool>", "</tool>"), ("<functions>", "</functions>"),
@@ -44,6 +46,13 @@ def load_value(text: str) -> Any:
             return read_literal(text.strip())
         except ValueError:
             raise error from None
+
+
+def decoded(value: Any) -> Any:
+    """The value that a text holds as JSON or as a Python literal; any other value as it is."""
+    with contextlib.suppress(InvalidJSON):
+        return load_value(value) if isinstance(value, str) and _STRUCTURE.match(value) else value
+    return value
 
 
 _last: list[tuple[Any, list[dict[str, Any]]]] = [

@@ -221,7 +221,7 @@ def to_function_schema(function: Any) -> dict[str, Any]:
     function = function if wrapped is None else wrapped
     name = _first(function, _NAME_KEYS) if isinstance(function, dict) else None
     if not isinstance(name, str) or not name:
-        raise ValueError("a function has no 'name'")
+        raise ValueError("a function lacks a 'name'")
     parameters = _first(function, _PARAMETER_KEYS)
     try:
         parameters = load_json(parameters or "{}") if isinstance(parameters, str) else parameters

@@ -15,7 +15,7 @@ _RESERVED = ("accept", "content-type", "authorization")  # header parameters tha
 _KEPT_OF_PARAMETER = ("type", "format", "enum", "default", "items", "minimum", "maximum", "minLength", "maxLength")
 _OBJECT_KEYS = {"type", "properties", "required", "title", "description"}
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
-BODY = "body"  # name of the argument that is the whole body, where the body has no named fields
+BODY = "body"  # name of the argument that is the whole body, where the body does not have named fields
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Operation:
 def read_operations(document: Any) -> list[Operation]:
     paths = document.get("paths") if isinstance(document, Mapping) else None
     if not isinstance(paths, Mapping) or not paths:
-        raise ValueError("is not an OpenAPI document: it has no 'paths'")
+        raise ValueError("is not an OpenAPI document: it lacks 'paths'")
     operations: dict[str, Operation] = {}
     for path, item in paths.items():
         item = _Resolver(document).resolve(item)
@@ -49,7 +49,7 @@ def read_operations(document: Any) -> list[Operation]:
                     raise ValueError(f"has two operations called {operation.name!r}")
                 operations[operation.name] = operation
     if not operations:
-        raise ValueError("is not an OpenAPI document: its 'paths' have no operation")
+        raise ValueError("is not an OpenAPI document: its 'paths' are without operations")
     return list(operations.values())
 
 

@@ -19,7 +19,7 @@ _DECODER = json.JSONDecoder()
 
 
 class Unconvertible(ValueError):
-    """A record that has no canonical row."""
+    """A record that does not become a row."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"field {field!r}: {reason}")

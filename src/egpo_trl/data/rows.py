@@ -155,8 +155,8 @@ def check_columns(dataset: "Dataset | IterableDataset", name: str, required: Col
     missing = [column for column in required if column not in columns]
     if missing:
         raise ValueError(
-            f"{name} has no column {missing[0]!r}, only {list(columns)}. A row needs a `prompt` (messages), `tools` and "
-            "`reference` (JSON strings)."
+            f"{name} lacks the column {missing[0]!r} and has only {list(columns)}. A row needs a `prompt` "
+            "(messages), `tools` and `reference` (JSON strings)."
         )
 
 

@@ -44,7 +44,7 @@ def test_skipped_records_are_logged_and_each_iteration_starts_again(tmp_path, ca
         assert len(list(conversion)) == len(list(conversion)) == 1
     assert (conversion.num_records, conversion.num_rows) == (3, 1)
     assert conversion.skipped == {"record": 1, "query": 1}
-    assert caplog.messages[1] == "skipped record 2 (id 'b'), field 'query': message 0 has no content"
+    assert caplog.messages[1] == "skipped record 2 (id 'b'), field 'query': message 0 lacks content"
     assert str(Skipped(4, "f", "r")) == "record 4, field 'f': r"
 
 

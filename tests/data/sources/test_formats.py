@@ -329,7 +329,7 @@ def test_no_row_is_an_error(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["convert", str(tmp_path / "empty.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
     assert stopped.value.code == 2
-    assert "the file has no records." in capsys.readouterr().err
+    assert "the file is without records." in capsys.readouterr().err
 
 
 TOOL = {
@@ -398,6 +398,7 @@ CALLS = [
     repr([{"api": "set_light", "parameters": DIM["arguments"], "responses": ["API_call_0"]}]),
     f"I use {json.dumps({'tool': 'set_light', 'args': DIM['arguments']})} here",
     json.dumps(json.dumps(DIM)),
+    "[Set Light(kitchen)]",
     '✿FUNCTION✿: set_light\n✿ARGS✿: {"room": "kitchen"}',
 ]
 # Texts that hold a call of a function only if it is offered.

@@ -126,7 +126,7 @@ def assistant(**message):
         ({"messages": [{"role": ["user"]}]}, "messages", "message 0 has the unknown role"),
         ({"messages": MESSAGES[:2], "tools": TOOLS}, "messages", "lacks an assistant message after a user message"),
         ({"messages": MESSAGES, "tools": TOOLS * 2 + [{"name": "add"}]}, "tools", "has two different schemas"),
-        (assistant(content=None), "messages", "message 2 has no content"),
+        (assistant(content=None), "messages", "message 2 lacks content"),
         (assistant(content="<think>hm</think>"), "messages", "message 2 holds nothing after its think block"),
         ({"query": "?", "response": "!", "history": ["?"]}, "history", "must be a list of pairs"),
         (assistant(content=[{"type": "image_url"}]), "messages", "message 2 has a block of type 'image_url'"),

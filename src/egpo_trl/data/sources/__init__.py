@@ -84,7 +84,7 @@ class Conversion:
             return check_source(self._source, first)
         if not first:
             told = next((f"none can be read: {each.reason}" for each in peeked if isinstance(each, Unconvertible)), "")
-            raise UnknownFormat(told or "the file has no records.")
+            raise UnknownFormat(told or "the file is without records.")
         found = detect(first)
         _check_options(self._options, found)
         return found
@@ -266,7 +266,7 @@ def convert(
             The rows, each with `prompt`, `tools`, `reference`, `answer`, `id` and `source`; its attributes hold counts.
 
     Raises:
-        FileNotFoundError: If `name_or_path` looks like a file and there is none.
+        FileNotFoundError: If `name_or_path` looks like a file and does not exist.
         ValueError: If the source or an option is unknown; when the rows are read also [`UnknownFormat`], if the records are
             of no known form or of another than the source's.
 

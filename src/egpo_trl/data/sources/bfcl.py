@@ -120,7 +120,7 @@ def questions(path: str | None = None) -> Iterator[tuple[str, str]]:
             Id and text of each user message.
 
     Raises:
-        FileNotFoundError: If there is no question file.
+        FileNotFoundError: If question files are missing.
     """
     folder = _installed_folder() if path is None else Path(path)
     files = sorted(file for file in folder.glob("BFCL_v*.json") if _FILE.fullmatch(file.name))

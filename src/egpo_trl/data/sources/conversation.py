@@ -29,7 +29,7 @@ class Conversation:
         self.field = field
         self.messages: list[dict[str, Any]] = []
         self._steps: dict[int, _Step] = {}  # by position of their message
-        self._unanswered: list[dict[str, Any]] = []  # calls of the last step that have no result yet
+        self._unanswered: list[dict[str, Any]] = []  # calls of the last step whose results are still to come
         self._num_calls = 0
         self._ids: set[str] = set()  # of calls so far
 
@@ -79,7 +79,7 @@ class Conversation:
     def _text(self, role: str, content: Any, position: int) -> str:
         text = text_of(content)
         if text is None or (not text.strip() and role != "system"):
-            raise Unconvertible(self.field, f"message {position} has no content")
+            raise Unconvertible(self.field, f"message {position} lacks content")
         return text if text.strip() else ""
 
     def _add_to_step(self, content: str, text: str, calls: Sequence[ToolCall], ids: Sequence[Any] = ()) -> None:
@@ -170,7 +170,8 @@ def text_of(content: Any) -> str | None:
     """Text of a message's content: a string, or a list of parts that are all text."""
     if isinstance(content, list) and all(isinstance(part, Mapping) for part in content):
         texts = [part.get("text") for part in content if part.get("type", "text") in _TEXT_PARTS]
-        content = "\n".join(text for text in texts if isinstance(text, str)) if len(texts) == len(content) else None
+        texts = [text for text in texts if isinstance(text, str)]
+        content = "\n".join(texts) if len(texts) == len(content) else None
     return content if isinstance(content, str) else None
 
 

@@ -33,7 +33,7 @@ def convert_record(record: Mapping[str, Any]) -> list[Row]:
     else:
         add_messages(conversation, json_field(record, "prompt"), calls_in_text=False)
     if not conversation.messages:
-        raise Unconvertible("prompt", "has no message with content")
+        raise Unconvertible("prompt", "lacks a message with content")
     try:
         calls = parse_reference(json_field(record, "reference"))
     except Unconvertible:

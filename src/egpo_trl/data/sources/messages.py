@@ -1,13 +1,12 @@
 """Conversations of the chat-completions API: `messages` and `tools`, as lists or JSON strings."""
 
-import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from ...tool_calls.calls import InvalidJSON, ToolCall
 from ..assistant_text import call_of, is_thought
-from ..function_text import functions_in, lists_functions, load_value
+from ..function_text import decoded, functions_in, lists_functions, load_value
 from ..records import Unconvertible
 from .conversation import Conversation, Row, json_field, text_of, tools_of
 from .hermes_tags import read_results
@@ -124,7 +123,7 @@ def convert_messages(
     check_label(record)
     messages = _messages_of(record, field)
     conversation = Conversation(_functions_of(record, messages, field, tool_fields), field)
-    add_messages(conversation, messages, keep_system)
+    add_messages(conversation, messages, keep_system, first=-1 if record.get("system") else 0)
     if record.get("answers") is not None:
         add_answers(conversation, record["answers"], "answers")
     else:
@@ -176,20 +175,20 @@ def add_answers(conversation: Conversation, answers: Any, field: str) -> None:
         conversation.add_assistant(answers)
         return
     try:
-        decoded = load_value(answers) if isinstance(answers, str) else answers
+        given = load_value(answers) if isinstance(answers, str) else answers
     except InvalidJSON as error:
         if not _JSON_START.match(answers):  # such as `[f(a=1)]`, or a text that begins with `[1]`
             conversation.add_assistant(answers)
             return
         raise Unconvertible(field, f"is not JSON: {error}") from None
-    if isinstance(decoded, Mapping) and isinstance(decoded.get("role"), str):
-        decoded = [decoded]
-    if isinstance(decoded, list) and any(isinstance(item, Mapping) and "role" in item for item in decoded):
-        add_messages(conversation, decoded)
+    if isinstance(given, Mapping) and isinstance(given.get("role"), str):
+        given = [given]
+    if isinstance(given, list) and any(isinstance(item, Mapping) and "role" in item for item in given):
+        add_messages(conversation, given)
         return
-    if not isinstance(decoded, (list, Mapping)):
-        raise Unconvertible(field, f"must be a list of calls or a text, got {type(decoded).__name__}")
-    conversation.add_calls(_calls_of(decoded, field))
+    if not isinstance(given, (list, Mapping)):
+        raise Unconvertible(field, f"must be a list of calls or a text, got {type(given).__name__}")
+    conversation.add_calls(_calls_of(given, field))
 
 
 def _calls_of(values: Any, field: str) -> list[ToolCall]:
@@ -329,10 +328,10 @@ class _Reader:
             self._conversation.add_calls(self._conversation.read_calls(content, position)[0])
             return
         try:
-            decoded = load_value(content) if isinstance(content, str) else content
+            given = load_value(content) if isinstance(content, str) else content
         except InvalidJSON as error:
             raise Unconvertible(self._field, f"message {position} is not a call: {error}") from None
-        calls = decoded if isinstance(decoded, list) else [decoded]
+        calls = given if isinstance(given, list) else [given]
         if not calls:
             raise Unconvertible(self._field, f"message {position} is an empty list of calls")
         try:
@@ -366,13 +365,6 @@ class _Reader:
             return [call_of(call) for call in calls]
         except ValueError as error:
             raise Unconvertible(self._field, f"message {position}: {error}") from None
-
-
-def decoded(value: Any) -> Any:
-    """The value that a text holds as JSON or as a Python literal; any other value as it is."""
-    with contextlib.suppress(InvalidJSON):
-        return load_value(value) if isinstance(value, str) and _JSON_START.match(value.lstrip()) else value
-    return value
 
 
 def _has_blocks(content: Any) -> bool:

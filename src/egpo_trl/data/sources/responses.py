@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..function_text import decoded
 from ..records import Unconvertible
 from .conversation import Row, json_field
-from .messages import convert_messages, decoded, request_of
+from .messages import convert_messages, request_of
 
 FIELDS = ("input", "output", "instructions", "tools", "responses_create_params", "expected_action")
 _ITEMS = ("function_call", "function_call_output", "message", "reasoning")
