@@ -145,7 +145,10 @@ WRONG_USAGE = [
     ("curves", "required: RUN"),
     ("compare A=OUT,OUT2 B=OUT", "several runs"),
     ("recipes foo", "there is no file and no recipe 'foo'"),
-    ("convert SAMPLES/glaive_v2.jsonl --output OUT/x.jsonl --num_tools 3", "'glaive' has no option 'num_tools'"),
+    (
+        "convert SAMPLES/glaive_v2.jsonl --output OUT/x.jsonl --num_tools 3",
+        "'num_tools' is not one of the source 'glaive'",
+    ),
     ("convert SAMPLES --output OUT/x.jsonl --dataset_split nosuch", "not 'nosuch'"),
     ("completion fish", "invalid choice: 'fish'"),
     ("plan", "name a recipe with --config, or a model"),

@@ -20,9 +20,8 @@ _BARE_CALL = {*NAME_KEYS, "id", "type", "index", "call_id", "tool_call_id", "sta
 
 _OPENING = re.compile(r"<(tool_?calls?|function_calls?|call)>", re.IGNORECASE)
 _CLOSING = re.compile(r"</(?:tool_?calls?|function_?calls?|call)>", re.IGNORECASE)
-_PREFIX = re.compile(r"\[TOOL_CALLS\]|<\|python_tag\|>")  # all that follows is calls
+_PREFIX = re.compile(r"\[TOOL_CALLS\]|<\|python_tag\|>|<functioncall>")  # all that follows is calls
 _STOP = re.compile(r"(?:</s>|<\|eo[mt]_id\|>|<\|im_end\|>|<\|endoftext\|>)\s*\Z")
-_GLAIVE = "<functioncall>"
 _GLAIVE_CALL = re.compile(r"""\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"arguments"\s*:\s*'(.*)'\s*\}""", re.DOTALL)
 _ACTION = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*(\S[^\n]*)\n\s*Action[ _]Input[ \t]*:", re.MULTILINE)
 _FINAL = re.compile(r"^[ \t]*Final Answer[ \t]*:", re.MULTILINE)
@@ -95,9 +94,8 @@ def looks_like_call(text: str, names: Collection[str]) -> bool:
 
 
 def _read(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, ...], str]:
-    if _GLAIVE in text:
-        calls, beside = _glaive(text)
-    elif _CLOSING.search(text) or _OPENING.search(text):
+    tagged = "<functioncall>" not in text and (_CLOSING.search(text) or _OPENING.search(text))
+    if tagged:
         calls, beside = _tagged(text)
     elif _PREFIX.search(text):
         calls, beside = _after_prefix(text)
@@ -148,17 +146,12 @@ def _tagged(text: str) -> tuple[tuple[ToolCall, ...], str]:
     return _all_readable(blocks), around
 
 
-def _glaive(text: str) -> tuple[tuple[ToolCall, ...], str]:
-    beside, *blocks = text.split(_GLAIVE, MAX_CALLS + 1)
+def _after_prefix(text: str) -> tuple[tuple[ToolCall, ...], str]:
+    beside, *blocks = _PREFIX.split(text, MAX_CALLS + 1)
     if len(blocks) > MAX_CALLS:
         raise ValueError("holds a call that cannot be read: too many calls")
     blocks = [_STOP.sub("", block).strip().removesuffix("</functioncall>") for block in blocks]
     return _all_readable(blocks), beside.strip()
-
-
-def _after_prefix(text: str) -> tuple[tuple[ToolCall, ...], str]:
-    beside, *blocks = _PREFIX.split(text, MAX_CALLS + 1)
-    return _all_readable([_STOP.sub("", block) for block in blocks]), beside.strip()
 
 
 def _react(text: str) -> tuple[tuple[ToolCall, ...], str]:

@@ -136,9 +136,7 @@ class Conversations:
         if self.renderer is not None and "tools" in columns:
             self.renderer.check_template()
         if self.thought_column is not None and self.thought_column not in columns:
-            raise ValueError(
-                f"thought_column: the rows lack the column {self.thought_column!r}; they have {columns}."
-            )
+            raise ValueError(f"thought_column: the rows lack the column {self.thought_column!r}; they have {columns}.")
         required = ["prompt", "reference", *({"answer"} & set(columns))]
         whole = check_rows(rows, name, required, (), bad_rows)
         known = whole.filter(lambda row: not lacks_answer(row), desc="Looking for answers")

@@ -312,12 +312,7 @@ def _options_of(source: str) -> tuple[set[str], set[str]]:
 def _check_options(options: Mapping[str, Any], sources: Collection[str]) -> None:
     for name in options:
         if not any(name in names for source in sources for names in _options_of(source)):
-            raise UnknownOption(f"{_named(sources)} {'has' if len(sources) == 1 else 'have'} no option {name!r}.")
-
-
-def _named(sources: Collection[str]) -> str:
-    listed = ", ".join(repr(source) for source in sources)
-    return f"the source {listed}" if len(sources) == 1 else f"the sources {listed}"
+            raise UnknownOption(f"the option {name!r} is not one of the source {' or '.join(map(repr, sources))}.")
 
 
 def _read(
