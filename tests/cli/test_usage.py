@@ -127,6 +127,8 @@ WRONG_USAGE = [
         "'glaive' has no option 'num_tools'",
     ),
     ("convert --dataset_name SAMPLES --output OUT/x.jsonl --dataset_split nosuch", "not 'nosuch'"),
+    ("convert SAMPLES/glaive_v2.jsonl SAMPLES/anthropic.jsonl --output OUT/x.jsonl", "unexpected argument"),
+    ("convert SAMPLES/glaive_v2.jsonl --dataset_name SAMPLES/anthropic.jsonl --output OUT/x.jsonl", "rows are named twice"),
     ("completion fish", "invalid choice: 'fish'"),
     ("plan", "name a recipe with --config, or a model"),
     ("plan --params many", "argument --params: 'many' is not a number of parameters such as 1.7B"),
