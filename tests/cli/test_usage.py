@@ -143,7 +143,7 @@ WRONG_USAGE = [
     ("evaluate demo --model demo --output_dir OUT --max_new_tokens 3", "it is called max_completion_length here"),
     ("merge OUT --output_dir OUT --base x", "it is called model_name_or_path here"),
     ("clean --output_dir OUT --judge_model x", "it is called model_name_or_path here"),
-    ("convert x.jsonl --output x.jsonl", "required: --dataset_name"),
+    ("convert --output x.jsonl", "required: --dataset_name"),
     ("evaluate demo --output_dir OUT", "required: --model_name_or_path"),
     (f"train {DEMO} --lr 1", "it is called learning_rate here"),
 ]
