@@ -185,5 +185,5 @@ show_report("runs/own-data")
 # %% [markdown]
 # ## The same as one command
 #
-# `egpo-trl convert --dataset_name my_data.jsonl --output rows.jsonl`, `egpo-trl clean --config CONFIG` for the AST evaluation and
+# `egpo-trl convert my_data.jsonl --output rows.jsonl`, `egpo-trl clean --config CONFIG` for the AST evaluation and
 # duplicates, and `egpo-trl train --config RECIPE --dataset_name CLEAN_ROWS`, with a report at the end.

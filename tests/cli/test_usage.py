@@ -127,6 +127,8 @@ WRONG_USAGE = [
         "'glaive' has no option 'num_tools'",
     ),
     ("convert --dataset_name SAMPLES --output OUT/x.jsonl --dataset_split nosuch", "not 'nosuch'"),
+    ("convert SAMPLES/glaive_v2.jsonl SAMPLES/anthropic.jsonl --output OUT/x.jsonl", "unexpected argument"),
+    ("convert SAMPLES/glaive_v2.jsonl --dataset_name SAMPLES/anthropic.jsonl --output OUT/x.jsonl", "rows are named twice"),
     ("completion fish", "invalid choice: 'fish'"),
     ("plan", "name a recipe with --config, or a model"),
     ("plan --params many", "argument --params: 'many' is not a number of parameters such as 1.7B"),
@@ -141,7 +143,7 @@ WRONG_USAGE = [
     ("evaluate demo --model demo --output_dir OUT --max_new_tokens 3", "it is called max_completion_length here"),
     ("merge OUT --output_dir OUT --base x", "it is called model_name_or_path here"),
     ("clean --output_dir OUT --judge_model x", "it is called model_name_or_path here"),
-    ("convert x.jsonl --output x.jsonl", "required: --dataset_name"),
+    ("convert --output x.jsonl", "required: --dataset_name"),
     ("evaluate demo --output_dir OUT", "required: --model_name_or_path"),
     (f"train {DEMO} --lr 1", "it is called learning_rate here"),
 ]

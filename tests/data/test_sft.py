@@ -108,7 +108,7 @@ def test_thoughts(qwen3_tokenizer):
     row = {**ROWS[0], "thought": "let me see"}
     example = Conversations(thought_column="thought")(row)
     assert "<think>\nlet me see\n</think>" in rendered_answer(qwen3_tokenizer, example)
-    with pytest.raises(ValueError, match="thought_column: the rows have no column 'idea'"):
+    with pytest.raises(ValueError, match="thought_column: the rows lack the column 'idea'"):
         Conversations(thought_column="idea")(row)
 
 

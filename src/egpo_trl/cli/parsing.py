@@ -29,6 +29,7 @@ _ESSENTIAL = (
 
 
 _FIRST = ("config", "model_name_or_path", "dataset_name", "dataset_config", "dataset_split", "output_dir", "output")
+ROWS = "--dataset_name"  # its value may also follow the command, as in `convert FILE`
 _SHORT = {"--model_name_or_path": "--model"}  # short forms, the same in every command
 
 
@@ -120,7 +121,8 @@ class CommandParser(TrlParser):
         )
         rest = [action for action in theirs if action.dest not in order]
         formatter = self._get_formatter()
-        formatter.add_text(f"usage: {self.prog} [--config FILE] [--field value …]")
+        rows = "[ROWS] " if any(ROWS in action.option_strings for action in ours) else ""
+        formatter.add_text(f"usage: {self.prog} {rows}[--config FILE] [--field value …]")
         formatter.add_text(self.description)
         for title, actions in (
             ("options of egpo-trl", ours),
@@ -167,6 +169,16 @@ class Call:
             raise Failure(message, WRONG_USAGE) from None
 
 
+def _rows_as_option(prog: str, argv: Sequence[str]) -> Sequence[str]:
+    """Turn rows that follow the name of the command, as in `convert FILE`, into the option that names them."""
+    place = len(prog.split()) - 1
+    if place >= len(argv) or argv[place].startswith("-"):
+        return argv
+    if any(word.partition("=")[0] == ROWS for word in argv):
+        raise Failure(f"{prog}: rows are named twice: {argv[place]} and {ROWS}.", WRONG_USAGE)
+    return [*argv[:place], ROWS, *argv[place:]]
+
+
 def read_call(command: str, top: argparse.ArgumentParser, parser: CommandParser, argv: Sequence[str]) -> Call:
     """Read a command line."""
     prog = f"egpo-trl {command}"
@@ -181,6 +193,8 @@ def read_call(command: str, top: argparse.ArgumentParser, parser: CommandParser,
         if path is not None:
             file = _apply_config(path, parser, command)
     strings = {name: action.dest for action in parser._actions for name in action.option_strings}
+    if ROWS in strings:
+        argv = _rows_as_option(prog, argv)
     flags = [word.partition("=")[0] for word in argv if word.startswith("--")]
     strange = [flag[2:].replace("-", "_") for flag in flags if flag not in strings]
     if strange:

@@ -12,7 +12,7 @@ from datasets import Dataset
 from egpo_trl.cli import main
 from egpo_trl.data.records import Unconvertible, read_records
 from egpo_trl.data.sources import SOURCES, UnknownFormat, convert, discover, recognise
-from tests.data.sources.converting import reference
+from tests.data.sources.converting import parameters, reference
 
 FOLDER = Path(__file__).parent / "samples"
 DIM = {"name": "set_light", "arguments": {"room": "kitchen", "level": 40}}
@@ -214,12 +214,85 @@ SPELLINGS = {
         "messages": [ASK, {"role": "assistant", "content": "<think>hm</think>", "tool_calls": [{"function": DIM}]}],
         **OFFERED,
     },
+    "a logged request of Responses": {"request": json.dumps({"input": "?", **OFFERED}), "response": {"output": [{"type": "function_call", **DIM}]}},
+    "a batch of Responses": {"body": {"input": "?", **OFFERED}, "response": {"body": {"output": [{"type": "function_call", **DIM}]}}},
     "query and response of ms-swift": {"query": "?", "response": json.dumps(DIM), **OFFERED},
     "names in capitals": {
         "Messages": [{"Role": "user", "Content": "?"}, {"Role": "Assistant", "Tool_Calls": [{"function": DIM}]}],
         "Tools": [FUNCTION],
     },
 }  # fmt: skip
+
+
+# Records of which some steps are answers that nobody should learn, and the answers that are left. A further one is a line.
+CALLED = {"role": "assistant", "tool_calls": [{"function": DIM}]}
+BAD, THEN = {"role": "assistant", "content": "No."}, [{"role": "user", "content": "Do it!"}, CALLED]
+UNLEARNED = [
+    ({"messages": [ASK, {**BAD, "weight": 0}, *THEN]}, [[DIM]]),
+    ({"messages": [ASK, {**BAD, "loss": False}, *THEN]}, [[DIM]]),
+    ({"messages": [ASK, {**BAD, "train": False}, *THEN]}, [[DIM]]),
+    ({"messages": [ASK, {**BAD, "weight": 1}, *THEN]}, ["No.", [DIM]]),
+    ({"messages": [ASK, {**BAD, "loss": None}, *THEN]}, ["No.", [DIM]]),
+    ({"conversations": [ASK, {"from": "function_call", "value": json.dumps(DIM), "weight": 0}]}, []),
+    ({"messages": [ASK, BAD], "label": False}, []),
+    ({"messages": [ASK, CALLED], "label": True}, [[DIM]]),
+    ({"conversations": [ASK, BAD], "kto_tag": "false"}, []),
+    ({"prompt": "?", "completion": "No.", "label": False}, []),
+    ({"messages": [ASK, CALLED], "rejected_response": "No."}, [[DIM]]),
+    ({"conversations": [ASK], "chosen": {"from": "function_call", "value": json.dumps(DIM)}, "rejected": {"from": "gpt", "value": "No."}}, [[DIM]]),
+    ({"messages": [ASK], "chosen": CALLED, "rejected": BAD}, [[DIM]]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("record", "right"), UNLEARNED)
+def test_bad_answers_are_not_learned(tmp_path, record, right):
+    (tmp_path / "records.jsonl").write_text(json.dumps({**record, **OFFERED}))
+    conversion = convert(tmp_path / "records.jsonl", on_skip=lambda skipped: None)
+    assert answers(list(conversion)) == right
+    assert conversion.skipped.total() == (not right)
+
+
+HOSTED = [
+    {"type": "web_search_20250305", "name": "web_search", "max_uses": 5},
+    {"type": "web_search"},
+    {"type": "bash_20250124", "name": "bash"},
+    {"type": "mcp", "server_label": "house", "server_url": "https://house.example"},
+]
+
+
+@pytest.mark.parametrize("hosted", HOSTED, ids=lambda tool: tool["type"])
+def test_tools_that_run_at_the_provider_are_not_offered(tmp_path, hosted):
+    function = {"type": "custom", "name": "set_light", "input_schema": FUNCTION["parameters"]}
+    (tmp_path / "records.jsonl").write_text(json.dumps({"messages": [ASK, CALLED], "tools": [hosted, function]}))
+    (row,) = convert(tmp_path / "records.jsonl")
+    assert list(parameters(row)) == ["set_light"]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("ending", [".json", ".json.gz"])
+def test_objects_of_several_lines(tmp_path, indent, ending):
+    text = "\n".join(json.dumps({"messages": [ASK, CALLED], **OFFERED}, indent=indent) for _ in range(3)).encode()
+    (tmp_path / f"records{ending}").write_bytes(gzip.compress(text) if ending.endswith(".gz") else text)
+    assert len(list(convert(tmp_path / f"records{ending}"))) == 3
+
+
+BROKEN = {
+    "a.parquet": b"PAR1 no",
+    "a.csv": b"",
+    "a.json": b"\x00\xff",
+    "b.json": b"null",
+    "a.jsonl": b"{",
+    "b.jsonl": b"{\n",
+}
+
+
+@pytest.mark.parametrize("file", BROKEN)
+def test_a_file_that_cannot_be_read(tmp_path, capsys, file):
+    (tmp_path / file).write_bytes(BROKEN[file])
+    with pytest.raises(SystemExit) as stopped:
+        main(["convert", str(tmp_path / file), "--output", str(tmp_path / "rows.jsonl")])
+    assert stopped.value.code == 2
+    assert "none can be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -256,7 +329,7 @@ def test_no_row_is_an_error(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["convert", "--dataset_name", str(tmp_path / "empty.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
     assert stopped.value.code == 2
-    assert "the file has no records." in capsys.readouterr().err
+    assert "the file is without records." in capsys.readouterr().err
 
 
 TOOL = {
@@ -325,11 +398,32 @@ CALLS = [
     repr([{"api": "set_light", "parameters": DIM["arguments"], "responses": ["API_call_0"]}]),
     f"I use {json.dumps({'tool': 'set_light', 'args': DIM['arguments']})} here",
     json.dumps(json.dumps(DIM)),
+    "[Set Light(kitchen)]",
+    '✿FUNCTION✿: set_light\n✿ARGS✿: {"room": "kitchen"}',
+]
+# Texts that hold a call of a function only if it is offered.
+CALLS_OF_OFFERED = [
+    "I'll call set_light(room='kitchen') now.",
+    '```python\nset_light(room="kitchen", level=40)\n```',
+    'set_light: {"room": "kitchen"}',
+    'set_light {"room": "kitchen"}',
+    'set_light({"room": "kitchen"})',
+    '[{"set_light": {"room": "kitchen"}}]',
+    '{"tool": "set_light", "room": "kitchen"}',
+    'Function: set_light\n{"room": "kitchen"}',
+    "**Tool name**: set_light\nroom: kitchen",
+    "name: set_light\narguments:\n  room: kitchen",
+    'Calling function set_light with arguments {"room": "kitchen"}',
 ]
 
 
-@pytest.mark.parametrize("tools", [[TOOL], [], None, [{"name": "other"}]], ids=["offered", "empty", "none", "other"])
-@pytest.mark.parametrize("said", CALLS)
+@pytest.mark.parametrize(
+    ("said", "tools"),
+    [
+        *((said, tools) for said in CALLS for tools in ([TOOL], [], None, [{"name": "other"}])),
+        *((said, [TOOL]) for said in CALLS_OF_OFFERED),
+    ],
+)
 def test_a_call_never_becomes_a_text(tmp_path, said, tools):
     ask = {"role": "user", "content": "?"}
     shapes = [
