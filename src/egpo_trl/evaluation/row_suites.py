@@ -56,11 +56,7 @@ class RewardSuite(Suite, RewardOptions):
 
     def score(self, samples: Sequence[Sample], output_dir: Path) -> list[Scored]:
         """Judge each completion as [`ToolCallReward`] does in training."""
-        reward, prompts = self._reward(), self.prompts
-        if prompts.tokenizer is not None:
-            reward = reward.bind(
-                prompts.tokenizer, prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids
-            )
+        reward: ToolCallReward = self.prompts.bind(self._reward())
         scored = []
         for sample in samples:
             row, last = sample.item.row, sample.completions[-1:]
