@@ -1,6 +1,5 @@
 """Defines the options that say how an answer is judged, in training and in evaluation."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..tool_calls.completions import SYNTAXES
@@ -27,7 +26,7 @@ class RewardOptions:
     allow_text: bool = option("Whether text may accompany calls.", False)
     dots_as_underscores: bool = option("Whether a.b and a_b are the same function.", False)
 
-    def tool_call_reward(self, prompt_style: str, think_tags: Sequence[str] | None = None) -> ToolCallReward:
+    def tool_call_reward(self, prompt_style: str, think_tags: tuple[str, str] | None = None) -> ToolCallReward:
         """The reward for answers to prompts of a style."""
         is_paper = self.tool_call_syntax == "auto" and prompt_style == "paper"
         return ToolCallReward(
