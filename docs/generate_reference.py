@@ -74,7 +74,10 @@ def _default(field: dataclasses.Field[Any]) -> str:
 
 def _fields(kind: type) -> str:
     """Table of the fields that a data class defines itself."""
-    names = [field for field in dataclasses.fields(kind) if field.name in kind.__annotations__]
+    own = vars(kind).get("__annotations__", ())
+    names = [field for field in dataclasses.fields(kind) if field.name in own]
+    if not names:
+        return ""
     return _table(
         ["field", "default", "meaning"],
         (
@@ -129,11 +132,11 @@ def render() -> str:
         parts += [own] if own.count("\n") > 2 else []
     parts.append("## Config fields\n")
     for kind, commands in configs.items():
-        bases = [base for base in kind.__mro__[1:] if dataclasses.is_dataclass(base)]
+        bases = ", ".join(_link(base.__name__) for base in kind.__bases__ if dataclasses.is_dataclass(base))
         parts += [
             f"### {kind.__name__}\n",
             f"Of {', '.join(f'`egpo-trl {command}`' for command in commands)}"
-            + (f"; inherits the fields of {_link(bases[0].__name__)}" if bases else "")
+            + (f"; inherits the fields of {bases}" if bases else "")
             + ".\n",
             _fields(kind),
         ]

@@ -128,7 +128,10 @@ WRONG_USAGE = [
     ),
     ("convert --dataset_name SAMPLES --output OUT/x.jsonl --dataset_split nosuch", "not 'nosuch'"),
     ("convert SAMPLES/glaive_v2.jsonl SAMPLES/anthropic.jsonl --output OUT/x.jsonl", "unexpected argument"),
-    ("convert SAMPLES/glaive_v2.jsonl --dataset_name SAMPLES/anthropic.jsonl --output OUT/x.jsonl", "rows are named twice"),
+    (
+        "convert SAMPLES/glaive_v2.jsonl --dataset_name SAMPLES/anthropic.jsonl --output OUT/x.jsonl",
+        "rows are named twice",
+    ),
     ("completion fish", "invalid choice: 'fish'"),
     ("plan", "name a recipe with --config, or a model"),
     ("plan --params many", "argument --params: 'many' is not a number of parameters such as 1.7B"),

@@ -4,6 +4,7 @@ import pytest
 
 from egpo_trl.cli.commands import COMMANDS, command_parser
 from egpo_trl.cli.config_file import _OTHER_NAMES
+from egpo_trl.cli.parsing import _rows_as_option
 from egpo_trl.cli.table import SUITES
 
 LEAVES = [name for name in COMMANDS if name != "evaluate"] + [f"evaluate {suite}" for suite in SUITES]
@@ -105,10 +106,19 @@ def test_an_option_is_spelled_alike_in_every_command(command):
 
 @pytest.mark.parametrize("command", LEAVES)
 def test_rows_and_outputs_are_options(command):
-    """Of runs, recipes and shells only is the name positional."""
+    """Only names of runs, recipes and shells are positional; rows may follow a command, but have an option."""
     positional = {word for word, spellings in actions_of(command).items() if not spellings}
     assert positional <= {"run", "runs", "name", "shell"}
     assert not {"output", "output_dir"} <= set(actions_of(command))
+
+
+@pytest.mark.parametrize("command", [command for command in LEAVES if "dataset_name" in actions_of(command)])
+def test_rows_may_follow_every_command_that_takes_them(command):
+    words, rest = command.split(), ["--config", "x.yaml"]
+    parser = command_parser(command)
+    assert _rows_as_option(parser.prog, [*words, "FILE", *rest]) == [*words, "--dataset_name", "FILE", *rest]
+    assert _rows_as_option(parser.prog, [*words, *rest]) == [*words, *rest]
+    assert f"usage: {parser.prog} [ROWS] " in parser.format_help()
 
 
 @pytest.mark.parametrize("command", [command for command in LEAVES if "model_name_or_path" in actions_of(command)])

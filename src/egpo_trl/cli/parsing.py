@@ -28,6 +28,7 @@ _ESSENTIAL = (
 )  # fmt: skip
 
 
+_FIRST = ("config", "model_name_or_path", "dataset_name", "dataset_config", "dataset_split", "output_dir", "output")
 ROWS = "--dataset_name"  # its value may also follow the command, as in `convert FILE`
 _SHORT = {"--model_name_or_path": "--model"}  # short forms, the same in every command
 
@@ -112,6 +113,7 @@ class CommandParser(TrlParser):
             return str(super().format_help())
         visible = [action for action in self._actions if not isinstance(action, argparse._StoreFalseAction)]
         ours = [action for action in visible if action.dest not in inherited]
+        ours.sort(key=lambda action: _FIRST.index(action.dest) if action.dest in _FIRST else len(_FIRST))
         theirs = [action for action in visible if action.dest in inherited]
         order = {name: place for place, name in enumerate(_ESSENTIAL)}
         essential = sorted(

@@ -28,12 +28,18 @@ class DemoOrRowsOptions(RowsOptions):
 
 
 @dataclass(kw_only=True)
-class ConversationOptions:
-    """How the right answers of rows become conversations for SFT."""
+class PromptOptions:
+    """How rows become prompts."""
 
     prompt_style: str = option(
         "'native': the chat template renders the tools. 'paper': a system message lists them.", "native", PROMPT_STYLES
     )
+
+
+@dataclass(kw_only=True)
+class ConversationOptions(PromptOptions):
+    """How the right answers of rows become conversations for SFT."""
+
     thought_column: str | None = option("Column with a chain of thought for the answer.", None)
     no_call_text: str | None = option("Answer where text is right and the row does not contain one.", None)
     write_thoughts: bool = option(

@@ -9,11 +9,10 @@ from ..data.options import RowsOptions
 from ..data.prompts import DEFAULT_THINK_TAGS
 from ..data.rows import BAD_ROWS, BAD_ROWS_HELP
 from ..environments.replay import DEFAULT_LIMITS
-from ..rewards.tool_call import COMPARISONS, ToolCallReward
+from ..rewards.options import RewardOptions
+from ..rewards.tool_call import ToolCallReward
 from ..rollouts.policy import Policy
 from ..tool_calls.calls import State
-from ..tool_calls.completions import SYNTAXES
-from ..tool_calls.thinking import THINKING_MODES
 from ..utils.options import check_least, option
 from .records import Item, Sample, Scored
 from .suite import Suite
@@ -23,32 +22,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class RewardSuite(Suite):
+class RewardSuite(Suite, RewardOptions):
     """Suite whose criterion is the reward of training: strict exact match with a reason for each failure."""
-
-    tool_call_syntax: str = option("Syntax of calls, as in training.", "auto", (*SYNTAXES, "auto"))
-    thinking: str | None = option(
-        f"Whether a think block is {', '.join(THINKING_MODES)}; default: as in training.", None
-    )
-    comparison: str = option("How calls are compared.", "exact", tuple(COMPARISONS))
-    allow_text: bool = option("Whether text may accompany calls.", False)
-    dots_as_underscores: bool = option("Whether a.b and a_b are the same function.", False)
 
     def __post_init__(self) -> None:
         self._reward()  # raises for an unknown value
 
     def _reward(self) -> ToolCallReward:
-        syntax = self.tool_call_syntax
-        if syntax == "auto" and self.prompts.style == "paper":
-            syntax = "pythonic"
-        return ToolCallReward(
-            syntax=syntax,
-            comparison=self.comparison,
-            thinking=self.thinking,
-            think_tags=self.prompts.think_tags,
-            allow_text=self.allow_text,
-            dots_as_underscores=self.dots_as_underscores,
-        )
+        return self.tool_call_reward(self.prompts.style, self.prompts.think_tags)
 
     def checked(self, rows: "Dataset", name: str, bad_rows: str = "error") -> "Dataset":
         """Rows that can be rendered completely and whose reference scores 1, see `check_rows`."""
@@ -75,11 +56,7 @@ class RewardSuite(Suite):
 
     def score(self, samples: Sequence[Sample], output_dir: Path) -> list[Scored]:
         """Judge each completion as [`ToolCallReward`] does in training."""
-        reward, prompts = self._reward(), self.prompts
-        if prompts.tokenizer is not None:
-            reward = reward.bind(
-                prompts.tokenizer, prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids
-            )
+        reward: ToolCallReward = self.prompts.bind(self._reward())
         scored = []
         for sample in samples:
             row, last = sample.item.row, sample.completions[-1:]

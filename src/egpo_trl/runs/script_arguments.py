@@ -2,28 +2,22 @@
 
 from dataclasses import dataclass
 
-from ..data.options import DemoOrRowsOptions
-from ..data.prompts import PROMPT_STYLES
-from ..rewards.tool_call import COMPARISONS
-from ..tool_calls.completions import SYNTAXES
-from ..tool_calls.thinking import THINKING_MODES
+from ..data.options import DemoOrRowsOptions, PromptOptions
+from ..rewards.options import RewardOptions
 from ..utils.options import option
 
 MULTI_TURN_MODES = ("rollouts", "stepwise")
 
 
 @dataclass(kw_only=True)
-class RowsArguments(DemoOrRowsOptions):
+class RowsArguments(PromptOptions, DemoOrRowsOptions):
     """Rows and output of a training run, the same for `egpo-trl train` and `egpo-trl sft`."""
 
-    prompt_style: str = option(
-        "'native': the chat template renders the tools. 'paper': a system message lists them.", "native", PROMPT_STYLES
-    )
     overwrite_run: bool = option("Remove the other run that output_dir holds, instead of refusing to start.", False)
 
 
 @dataclass(kw_only=True)
-class EGPOScriptArguments(RowsArguments):
+class EGPOScriptArguments(RewardOptions, RowsArguments):
     """Fields of `egpo-trl train` beside those of [`EGPOConfig`] and [`~trl.ModelConfig`]."""
 
     validation_share: float = option(
@@ -47,22 +41,6 @@ class EGPOScriptArguments(RowsArguments):
         "the shipped ones.",
         None,
     )
-    tool_call_syntax: str = option(
-        "Syntax that the reward reads; 'auto': by chat template and prompt style.", "auto", (*SYNTAXES, "auto")
-    )
-    comparison: str = option(
-        "How the reward compares calls: 'exact', or 'bfcl' with lists of acceptable values.",
-        "exact",
-        tuple(COMPARISONS),
-    )
-    thinking: str | None = option(
-        "Think block of the reward: 'required', 'optional' or 'off'. Default: required, unless the template switches "
-        "thinking off.",
-        None,
-        THINKING_MODES,
-    )
-    allow_text: bool = option("Whether the reward allows text beside calls.", False)
-    dots_as_underscores: bool = option("Whether a.b and a_b are the same function to the reward.", False)
     max_extra_calls: int | None = option(
         "Calls that a rollout with executed tools may make beyond those of the reference; more earn 0. By "
         "default any number.",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..data.prompts import PROMPT_STYLES
+from ..data.options import PromptOptions
 from ..utils.options import check_choices, check_least, option
 
 
@@ -56,7 +56,7 @@ class EndpointConfig:
 
 
 @dataclass(kw_only=True)
-class SamplingConfig(EndpointConfig):
+class SamplingConfig(EndpointConfig, PromptOptions):
     """A model and its decoding."""
 
     model_name_or_path: str = option(
@@ -72,11 +72,6 @@ class SamplingConfig(EndpointConfig):
     device: str = option("Device; 'auto': the first accelerator, else the CPU.", "auto")
     attn_implementation: str | None = option("Attention of transformers.", None)
     trust_remote_code: bool = option("Whether code of a model may run.", False)
-    prompt_style: str = option(
-        "As in training. 'native': the chat template renders the tools. 'paper': a system message does.",
-        "native",
-        PROMPT_STYLES,
-    )
     think_tags: list[str] | None = option("Opening and closing tag, if not the usual.", None)
     chat_template_path: str | None = option("Jinja file in place of the chat template.", None)
     top_k: int = option("Most likely tokens to sample from; 0 is all.", 0)

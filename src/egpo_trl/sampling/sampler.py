@@ -22,6 +22,11 @@ class PromptFormat:
     tokenizer: "PreTrainedTokenizerBase | None" = None  # `None` where an endpoint renders the prompts
     stop_token_ids: tuple[int, ...] = ()  # that end a completion, besides the tokenizer's end-of-sequence token
 
+    def bind(self, reward: Any) -> Any:
+        """A reward that reads completions of these prompts; where an endpoint renders them, it stays as it is."""
+        options = (self.tokenizer, self.chat_template_kwargs, self.think_tags, self.stop_token_ids)
+        return reward if self.tokenizer is None else reward.bind(*options)
+
 
 def prompt_format(
     config: SamplingConfig, tokenizer: "PreTrainedTokenizerBase | None" = None, stop_token_ids: Sequence[int] = ()

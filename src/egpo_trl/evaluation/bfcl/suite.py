@@ -90,10 +90,8 @@ class BFCL(Suite):
         if self._is_official:
             syntax = "pythonic" if self.bfcl_handler == "prompting" else "hermes"
         prefilled = False if self._is_official else None
-        reward = ToolCallReward(syntax, "bfcl", self.thinking, think_prefilled=prefilled)
-        if prompts.tokenizer is None:
-            return reward
-        return reward.bind(prompts.tokenizer, prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids)
+        reward: ToolCallReward = prompts.bind(ToolCallReward(syntax, "bfcl", self.thinking, think_prefilled=prefilled))
+        return reward
 
     def items(self) -> Sequence[Item]:
         if self._items:
