@@ -1,88 +1,114 @@
-"""Rows converted and evaluated per second on one core, on the BFCL files of the installed wheel.
+"""Records converted and evaluated per CPU second on one core, on the BFCL files of the installed wheel.
 
     python benchmarks/data_speed.py
+    python benchmarks/data_speed.py --against ../other_checkout/src
 
-Conversion reads the files and makes canonical rows that pass all checks; AST evaluation follows in the same stream, as
-in the cleaning of a data set; no row is kept. Compiled schemas are cached for each `tools` string, so each repeat starts
-with empty caches. The checks for duplicates and leaks are measured on the rows of the table's last line. Seconds are
-those of the CPU, the median of the repeats.
+Conversion reads the files and makes canonical rows that pass all checks; AST evaluation follows in the same stream. Each
+repeat starts with empty caches. Each version of the package runs in a process of its own, and the two take turns, one
+category at a time. Figures are medians over the repeats, ratios medians of the ratios of neighbours.
 """
 
 import argparse
+import gc
+import json
+import os
 import statistics
+import subprocess
+import sys
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from functools import _lru_cache_wrapper
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from egpo_trl.data import ast_evaluation, duplicates, json_schema, rows
-from egpo_trl.data.ast_evaluation import ASTEvaluation
-from egpo_trl.data.duplicates import Duplicates
-from egpo_trl.data.leaks import BenchmarkLeaks
-from egpo_trl.data.sources import bfcl, convert
-
 CATEGORIES = (
     "simple_python", "multiple", "parallel", "parallel_multiple", "irrelevance", "live_simple", "live_multiple",
     "live_parallel", "live_parallel_multiple", "live_irrelevance", "live_relevance",
 )  # fmt: skip
+SOURCE = Path(__file__).parents[1] / "src"
 
 
 def clear_caches() -> None:
-    for module in (ast_evaluation, duplicates, json_schema, rows):
-        for value in vars(module).values():
+    for name, module in list(sys.modules.items()):
+        for value in vars(module).values() if name.startswith("egpo_trl") else ():
             if isinstance(value, _lru_cache_wrapper):
                 value.cache_clear()
+            elif isinstance(recent := getattr(value, "recent", None), dict):
+                recent.clear()
+    gc.collect()
 
 
-def consume(rows: Iterable[Any]) -> None:
-    deque(rows, maxlen=0)
+def seconds(work: Callable[[], Iterable[Any]]) -> float:
+    clear_caches()
+    start = time.process_time()
+    list(work())
+    return time.process_time() - start
 
 
-def seconds(work: Callable[[], Any], repeats: int) -> float:
-    found = []
-    for _ in range(repeats):
-        clear_caches()
-        start = time.process_time()
-        work()
-        found.append(time.process_time() - start)
-    return statistics.median(found)
+def serve() -> None:
+    """Measure the categories that come as lines, and answer each with a line of counts and seconds."""
+    from egpo_trl.data.ast_evaluation import ASTEvaluation
+    from egpo_trl.data.sources import convert
+
+    spec = find_spec("bfcl_eval")
+    assert spec is not None, "install bfcl-eval (make setup)"
+    assert spec.submodule_search_locations is not None
+    folder = str(Path(spec.submodule_search_locations[0]) / "data")
+    for line in sys.stdin:
+        conversion = convert(folder, "bfcl", categories=json.loads(line), on_skip=lambda skipped: None)
+        kept = sum(1 for _ in ASTEvaluation(conversion))
+        found = {"records": conversion.num_records, "rows": conversion.num_rows, "kept": kept}
+        found["converted"] = seconds(lambda conversion=conversion: conversion)
+        found["both"] = seconds(lambda conversion=conversion: ASTEvaluation(conversion))
+        print(json.dumps(found), flush=True)
+
+
+class Version:
+    """A process that measures the package in a folder."""
+
+    def __init__(self, source: Path) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(source.resolve())}
+        command = [sys.executable, __file__, "--serve"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def measure(self, categories: Iterable[str]) -> dict[str, float]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(list(categories)) + "\n")
+        self._process.stdin.flush()
+        measured: dict[str, float] = json.loads(self._process.stdout.readline())
+        return measured
+
+    def close(self) -> None:
+        self._process.communicate()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--target", type=int, default=5000, help="rows per second")
+    parser.add_argument("--against", type=Path, help="the folder src of another version, measured in turns")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    spec = find_spec("bfcl_eval")
-    assert spec is not None, "install bfcl-eval (make setup)"
-    assert spec.submodule_search_locations is not None
-    folder = str(Path(spec.submodule_search_locations[0]) / "data")
-
-    columns = ("records", "rows", "skipped", "kept", "converted/s", "both/s")
+    if options.serve:
+        serve()
+        return
+    versions = [Version(source) for source in (SOURCE, options.against) if source]
+    columns = ["records", "rows", "kept", "converted/s", "both/s", *(["converted", "both"] if options.against else [])]
     print(f"{'category':24}" + "".join(f"{column:>13}" for column in columns))
     for name, categories in [*((name, (name,)) for name in CATEGORIES), ("all", CATEGORIES)]:
-        conversion = convert(folder, "bfcl", categories=categories, on_skip=lambda skipped: None)
-        evaluation = ASTEvaluation(conversion)
-        kept = sum(1 for _ in evaluation)
-        records = conversion.num_records
-        converting = seconds(lambda conversion=conversion: list(conversion), options.repeats)
-        both = seconds(lambda conversion=conversion: list(ASTEvaluation(conversion)), options.repeats)
-        counts = f"{records:13,}{conversion.num_rows:13,}{conversion.skipped.total():13,}{kept:13,}"
-        print(f"{name:24}{counts}{records / converting:13,.0f}{records / both:13,.0f}")
-    print("dropped:", ", ".join(f"{reason} {count}" for reason, count in evaluation.reasons.most_common()))
-
-    made = list(conversion)
-    print(f"duplicates: {len(made) / seconds(lambda: Counter(map(Duplicates(), made)), options.repeats):,.0f} rows/s")
-    start = time.perf_counter()
-    check = BenchmarkLeaks(bfcl.questions())
-    built = time.perf_counter() - start
-    rate = len(made) / seconds(lambda: Counter(map(check, made)), options.repeats)
-    print(f"leaks: {rate:,.0f} rows/s, index built in {built:.2f} s")
-    verdict = "holds" if records / both >= options.target else "missed"
-    print(f"target of {options.target:,} rows/s for conversion and AST evaluation: {verdict}")
+        found = [[version.measure(categories) for version in versions] for _ in range(options.repeats)]
+        counts = found[0][0]
+        line = "".join(f"{counts[key]:13,}" for key in ("records", "rows", "kept"))
+        for kind in ("converted", "both"):
+            line += f"{counts['records'] / statistics.median(ours[kind] for ours, *_ in found):13,.0f}"
+        for kind in ("converted", "both") if options.against else ():
+            line += f"{statistics.median(theirs[kind] / ours[kind] for ours, theirs in found):12.2f}x"
+        print(f"{name:24}{line}", flush=True)
+    for version in versions:
+        version.close()
 
 
 if __name__ == "__main__":

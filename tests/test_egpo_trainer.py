@@ -425,9 +425,9 @@ def test_a_malformed_row_is_named(tmp_path, tiny_tokenizer, column, value, messa
 
 
 def test_a_missing_column_is_named(tmp_path, tiny_tokenizer):
-    with pytest.raises(ValueError, match="train_dataset has no column 'reference'"):
+    with pytest.raises(ValueError, match="train_dataset lacks the column 'reference'"):
         train(tmp_path, tiny_tokenizer, dataset=prompts_only(), reward=ToolCallReward())
-    with pytest.raises(ValueError, match=r"eval_dataset\['a'\] has no column 'prompt'"):
+    with pytest.raises(ValueError, match=r"eval_dataset\['a'\] lacks the column 'prompt'"):
         train(tmp_path, tiny_tokenizer, eval_dataset={"a": Dataset.from_dict({"question": ["?"]})})
 
 
@@ -487,7 +487,7 @@ def test_a_row_that_the_template_refuses_is_named(tmp_path, tiny_tokenizer):
 
 def test_streams_are_checked_as_far_as_they_tell(tmp_path, tiny_tokenizer):
     without = IterableDataset.from_generator(lambda: iter(prompts_only(4).to_list()))
-    with pytest.raises(ValueError, match="train_dataset has no column 'reference'"):
+    with pytest.raises(ValueError, match="train_dataset lacks the column 'reference'"):
         train(tmp_path, tiny_tokenizer, dataset=without, reward=ToolCallReward())
     tokenizer = copy.deepcopy(tiny_tokenizer)
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}<think>"

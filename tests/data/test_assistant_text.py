@@ -117,7 +117,7 @@ def test_a_thought_is_not_part_of_a_text(text):
         ('{"name": "get_weather", "arguments": [1]}', "must be an object"),
         (f"[{', '.join([OBJECT] * 200)}]", "more than 128"),
         ("<think>done</think>\n", "nothing after its think block"),
-        (" ", "has no content"),
+        (" ", "lacks content"),
         ("<think>and so on", "unclosed_think_block"),
         (f"<think><think></think>{OBJECT}", "several_think_blocks"),
         (f"I will call {OBJECT}", "cannot be read"),

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from trl import ModelConfig, TrlParser
+from trl import ModelConfig
 
 from benchmarks.gpu_check import PeakMemory, commands, planned_gb
 from egpo_trl import EGPOConfig
+from egpo_trl.cli.parsing import CommandParser
 from egpo_trl.runs import launch_checks
 from egpo_trl.runs.launch_checks import Launch, check_launch
 from egpo_trl.runs.script_arguments import EGPOScriptArguments
@@ -27,8 +28,8 @@ def test_commands_parse_and_pass_the_launch_checks(name, monkeypatch):
     assert (ROOT / engine).is_file()
     fields = words[words.index("train.py") + 1 :]
     fields[fields.index("--config") + 1] = str(ROOT / fields[fields.index("--config") + 1])
-    parser = TrlParser((EGPOScriptArguments, EGPOConfig, ModelConfig))
-    _, args, model_args = parser.parse_args_and_config([*fields, "--use_cpu", "true"])
+    parser = CommandParser((EGPOScriptArguments, EGPOConfig, ModelConfig))
+    _, args, model_args, *_ = parser.parse_args_and_config([*fields, "--use_cpu", "true"])
     launch = Launch(engine.stem.replace("_offload", "").replace("fsdp2", "fsdp"), int(words[5]), (8, 0))
     assert all("reference of the KL term" in warning for warning in check_launch(args, model_args, launch))
 

@@ -2,6 +2,8 @@
 
 import json
 import threading
+from email.parser import BytesParser
+from email.policy import default
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -112,6 +114,43 @@ def test_every_argument_goes_to_its_place(tools):
     assert json.loads(tools["get_rooms"]())["body"] == ""
 
 
+FIELDS = {
+    "file": {"type": "string", "format": "binary"}, "rooms": {"type": "array", "items": {"type": "integer"}},
+    "about": {"type": "object", "properties": {"by": {"type": "string"}}}, "plan": {"contentMediaType": "text/csv"},
+}  # fmt: skip
+SWAGGER = [
+    {"name": "file", "in": "formData", "type": "file", "required": True},
+    {"name": "rooms", "in": "formData", "type": "array", "items": {"type": "integer"}},
+]
+UPLOADS = [  # described, arguments, (name of a part, whether it is a file, its type, its text)
+    ({"requestBody": {"content": {"multipart/form-data": {"schema": {"type": "object", "properties": FIELDS}}}}},
+     {"file": "line 1\nline 2", "rooms": [1, 2], "about": {"by": "Ä"}, "plan": "a,b"},
+     [("file", True, "application/octet-stream", "line 1\nline 2"), ("rooms", False, "text/plain", "1"), ("rooms", False, "text/plain", "2"),
+      ("about", False, "application/json", '{"by": "Ä"}'), ("plan", True, "application/octet-stream", "a,b")]),
+    ({"parameters": SWAGGER}, {"file": "x", "rooms": [3]},
+     [("file", True, "application/octet-stream", "x"), ("rooms", False, "text/plain", "3")]),
+    ({"parameters": SWAGGER[1:], "consumes": ["multipart/form-data"]}, {"rooms": [3]}, [("rooms", False, "text/plain", "3")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("described", "arguments", "parts"), UPLOADS)
+def test_an_upload_is_a_form_of_parts(base_url, described, arguments, parts):
+    (tool,) = OpenAPITools({"paths": {"/plans": {"post": described}}}, base_url, timeout=10).tools
+    told = json.loads(tool(**arguments))
+    message = BytesParser(policy=default).parsebytes(
+        f"Content-Type: {told['headers']['Content-Type']}\r\n\r\n{told['body']}".encode()
+    )
+    found = [
+        (p.get_param("name", header="content-disposition"), p.get_filename() is not None, p.get_content_type(), p.get_payload(decode=True).decode().replace("\r\n", "\n"))
+        for p in message.iter_parts()
+    ]  # fmt: skip
+    assert found == parts
+
+
+def test_a_form_takes_texts_of_several_lines(tools):
+    assert json.loads(tools["form"](a="b\nc"))["body"] == "a=b%0Ac"
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
@@ -162,8 +201,8 @@ def test_files_and_swagger_by_command(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "has no 'paths'"), ("[]", "has no 'paths'"), ("{", "neither JSON nor YAML"), ("a: [", "neither JSON nor YAML"),
-        ('{"paths": {"/a": {}}}', "have no operation"),
+        ("{}", "lacks 'paths'"), ("[]", "has no 'paths'"), ("{", "neither JSON nor YAML"), ("a: [", "neither JSON nor YAML"),
+        ('{"paths": {"/a": {}}}', "are without operations"),
         (json.dumps({"paths": {"/a": {"get": {"operationId": "x"}}, "/b": {"get": {"operationId": "x"}}}}), "two operations called 'x'"),
         (None, "No such file"),
     ],

@@ -15,22 +15,23 @@ from .function_text import load_value
 
 # Keys under which data sets write the name and the arguments of a call, the usual ones first.
 NAME_KEYS = ("name", "function", "tool", "tool_name", "function_name", "api", "api_name", "action")
-ARGUMENT_KEYS = ("arguments", "parameters", "input", "args", "action_input", "tool_input", "params")
+ARGUMENT_KEYS = ("arguments", "parameters", "input", "args", "action_input", "tool_input", "params", "kwargs")
+_BARE_CALL = {*NAME_KEYS, "id", "type", "index", "call_id", "tool_call_id", "status", "responses", "thought"}
 
 _OPENING = re.compile(r"<(tool_?calls?|function_calls?|call)>", re.IGNORECASE)
 _CLOSING = re.compile(r"</(?:tool_?calls?|function_?calls?|call)>", re.IGNORECASE)
-_PREFIX = re.compile(r"\[TOOL_CALLS\]|<\|python_tag\|>")  # all that follows is calls
+_PREFIX = re.compile(r"\[TOOL_CALLS\]|<\|python_tag\|>|<functioncall>")  # all that follows is calls
 _STOP = re.compile(r"(?:</s>|<\|eo[mt]_id\|>|<\|im_end\|>|<\|endoftext\|>)\s*\Z")
-_GLAIVE = "<functioncall>"
 _GLAIVE_CALL = re.compile(r"""\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"arguments"\s*:\s*'(.*)'\s*\}""", re.DOTALL)
 _ACTION = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*(\S[^\n]*)\n\s*Action[ _]Input[ \t]*:", re.MULTILINE)
 _FINAL = re.compile(r"^[ \t]*Final Answer[ \t]*:", re.MULTILINE)
 _NAMED_CALLS = re.compile(r"\s*\[\s*[\w.]+\(")  # a list such as `[f(a=1)]`
+_CALL_LIST = re.compile(r"\[\s*[^\W\d][^\[\](){}\"'=,]*\(.*\)\s*\]", re.DOTALL)  # names may hold blanks
 _FENCED = re.compile(r"\A```\w*[ \t]*\n(.*)\n```\Z", re.DOTALL)
 _ANSWER_TAGS = ("answer", "final", "final_answer")
 _MARKER = re.compile(
     r"</?(?:tool_?calls?|function_?calls?|call)>|<(?:tool_?call|function_?call)s?\b|<function=|<invoke\b"
-    r"|<[|\uff5c]tool|<\|python_tag\|>|\[TOOL_CALLS\]|^[ \t]*Action[ _]Input[ \t]*:",
+    r"|<[|\uff5c]tool|<\|python_tag\|>|\[TOOL_CALLS\]|✿FUNCTION✿|^[ \t]*Action[ _]Input[ \t]*:",
     re.IGNORECASE | re.MULTILINE,
 )
 _QUOTE = r"""\\{0,3}["']"""  # also in JSON that is text in JSON
@@ -39,7 +40,10 @@ _NAME_KEY = re.compile(_NAMED)
 _ARGUMENTS_KEY = re.compile(rf"{_QUOTE}(?:{'|'.join(ARGUMENT_KEYS)}){_QUOTE}\s*:")
 _CALL_KEYS = (re.compile(rf"{_QUOTE}name{_QUOTE}\s*:"), re.compile(rf"{_QUOTE}arguments{_QUOTE}\s*:"))
 _NAME_AND_ARGUMENTS = re.compile(rf"{_NAMED}\s*,\s*{_ARGUMENTS_KEY.pattern}\s*(?:{_QUOTE})?\{{")
-_ACTION_LINE = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*(\S[^\n]{0,200})$", re.MULTILINE)
+_ACTION_LINE = re.compile(
+    r"^\W{0,9}(?:action|function|tool|api)(?:[ _](?:name|call))?\W{0,9}?:[ \t]*(\S[^\n]{0,200})$",
+    re.IGNORECASE | re.MULTILINE,
+)
 _PYTHONIC = re.compile(r"\b(\w+)\(\s*(?:[)\"'\d{\[]|\w[\w ]*=(?!=))")
 _MAX_PLACES = 1000  # in a text that are compared with the names of the functions
 
@@ -51,7 +55,7 @@ def read_assistant(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, .
         raise ValueError(f"holds a think block that cannot be read ({said.reason})")
     said_text = _unwrapped(said.answer.strip())
     if not said_text:
-        raise ValueError("holds nothing after its think block" if text.strip() else "has no content")
+        raise ValueError("holds nothing after its think block" if text.strip() else "lacks content")
     try:
         calls, beside = _read(said_text, names)
         if looks_like_call(beside, names) or (not calls and has_fragment(beside, names)):
@@ -73,10 +77,12 @@ def looks_like_call(text: str, names: Collection[str]) -> bool:
     """Whether a text contains a call or a fragment of one: marks, keys, or a function of the record with arguments."""
     if _MARKER.search(text) or _NAME_AND_ARGUMENTS.search(text) or all(key.search(text) for key in _CALL_KEYS):
         return True
+    if _CALL_LIST.fullmatch(text.strip()):
+        return True
     found: list[str] = []
     if _ARGUMENTS_KEY.search(text):
         found += [match[1] for match in islice(_NAME_KEY.finditer(text), _MAX_PLACES)]
-    if "Action" in text:
+    if ":" in text:
         found += [match[1].strip() for match in islice(_ACTION_LINE.finditer(text), _MAX_PLACES)]
     if any(name in names for name in found):
         return True
@@ -88,9 +94,8 @@ def looks_like_call(text: str, names: Collection[str]) -> bool:
 
 
 def _read(text: str, names: Collection[str]) -> tuple[tuple[ToolCall, ...], str]:
-    if _GLAIVE in text:
-        calls, beside = _glaive(text)
-    elif _CLOSING.search(text) or _OPENING.search(text):
+    tagged = "<functioncall>" not in text and (_CLOSING.search(text) or _OPENING.search(text))
+    if tagged:
         calls, beside = _tagged(text)
     elif _PREFIX.search(text):
         calls, beside = _after_prefix(text)
@@ -141,17 +146,12 @@ def _tagged(text: str) -> tuple[tuple[ToolCall, ...], str]:
     return _all_readable(blocks), around
 
 
-def _glaive(text: str) -> tuple[tuple[ToolCall, ...], str]:
-    beside, *blocks = text.split(_GLAIVE, MAX_CALLS + 1)
+def _after_prefix(text: str) -> tuple[tuple[ToolCall, ...], str]:
+    beside, *blocks = _PREFIX.split(text, MAX_CALLS + 1)
     if len(blocks) > MAX_CALLS:
         raise ValueError("holds a call that cannot be read: too many calls")
     blocks = [_STOP.sub("", block).strip().removesuffix("</functioncall>") for block in blocks]
     return _all_readable(blocks), beside.strip()
-
-
-def _after_prefix(text: str) -> tuple[tuple[ToolCall, ...], str]:
-    beside, *blocks = _PREFIX.split(text, MAX_CALLS + 1)
-    return _all_readable([_STOP.sub("", block) for block in blocks]), beside.strip()
 
 
 def _react(text: str) -> tuple[tuple[ToolCall, ...], str]:
@@ -271,6 +271,9 @@ def call_of(value: Any) -> ToolCall:
     value = _inner(load_json(value) if isinstance(value, str) else value)
     if not isinstance(value, Mapping):
         raise ValueError("a call must be an object")
+    unread = "" if _holds(value, ARGUMENT_KEYS) else next((key for key in value if key not in _BARE_CALL), "")
+    if unread:
+        raise ValueError(f"a call without 'arguments' has the field {str(unread)[:40]!r}")
     arguments = {} if _given(value) is None else _given(value)
     if isinstance(arguments, str):
         arguments = _value(arguments) if arguments.strip() else {}

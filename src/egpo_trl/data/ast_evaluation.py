@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from ..tool_calls.calls import parse_row_tools, parse_tools
 from .argument_schema import Arguments, InvalidSchema, Reason
-from .rows import Problem, read_reference, row_problem
+from .rows import Problem, read_reference, read_schemas, row_problem
 
 REASONS = (
     "malformed_prompt", "malformed_tools", "malformed_reference", "invalid_schema", "call_needed", "call_not_needed",
@@ -15,14 +14,9 @@ REASONS = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=256)
-def _schemas(tools: str) -> Mapping[str, Mapping[str, Any]]:
-    return parse_tools(parse_row_tools(tools))
-
-
 @lru_cache(maxsize=1024)
 def _arguments(tools: str, name: str) -> Arguments:
-    return Arguments(_schemas(tools)[name])
+    return Arguments(read_schemas(tools)[name])
 
 
 def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> Reason | None:
@@ -60,7 +54,7 @@ def evaluate_row(row: Mapping[str, Any], call_needed: bool | None = None) -> Rea
         return Reason("malformed_prompt", problem)
     tools = "[]" if row.get("tools") is None else row["tools"]
     try:
-        schemas = _schemas(tools)
+        schemas = read_schemas(tools)
     except (ValueError, TypeError, AttributeError) as error:
         return Reason("malformed_tools", str(error))
     try:

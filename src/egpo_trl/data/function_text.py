@@ -1,6 +1,8 @@
 """Reads the function schemas that a text lists: as JSON, as JSON objects in a row, or as Python literals."""
 
+import contextlib
 import json
+import marshal
 import re
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -12,6 +14,7 @@ from .json_schema import to_tools
 _MAX_TEXT = 20_000_000  # characters of a list of messages or functions; each call in it keeps to the limits of calls
 # A string, closed or not, or a bracket.
 _TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|[{}]""", re.DOTALL)
+_STRUCTURE = re.compile(r"""\s*(?:\[\s*\{|\{\s*["'])""")
 _BETWEEN = re.compile(r"[\s,\[\]()]*")
 _TAGS = (
     ("<tools>", "</tools>"), ("<tool>", "</tool>"), ("<functions>", "</functions>"),
@@ -45,8 +48,32 @@ def load_value(text: str) -> Any:
             raise error from None
 
 
+def decoded(value: Any) -> Any:
+    """The value that a text holds as JSON or as a Python literal; any other value as it is."""
+    with contextlib.suppress(InvalidJSON):
+        return load_value(value) if isinstance(value, str) and _STRUCTURE.match(value) else value
+    return value
+
+
+_last: list[tuple[Any, list[dict[str, Any]]]] = [
+    (None, [])
+]  # what was read last; records in a row often offer the same
+
+
 def read_functions(value: Any) -> list[dict[str, Any]]:
-    """Function schemas in the form of the chat-completions API."""
+    """Function schemas in the form of the chat-completions API, which are not to be modified."""
+    try:
+        key = value if isinstance(value, str) else marshal.dumps(value, 2)  # exact, while 1 == True
+    except ValueError:
+        return _read_functions(value)
+    known, tools = _last[0]
+    if key != known:
+        tools = _read_functions(value)
+        _last[0] = key, tools
+    return tools
+
+
+def _read_functions(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, str):
         value = _values(value)
     if isinstance(value, list):

@@ -132,9 +132,9 @@ def to_json_schema(schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
     """A schema in JSON Schema's spelling: a boolean `required` moves to its object, the `enum` of an array to its items."""
     if depth > MAX_DEPTH:
         raise ValueError("a schema is nested too deeply")
-    if schema.keys() <= _LEAF_KEYS and isinstance(schema.get("type"), str):  # most places of most schemas
+    if schema.keys() <= _LEAF_KEYS and None not in schema.values() and isinstance(schema.get("type"), str):
         simple = _TYPES.get(schema["type"])
-        if simple not in (None, "array") and None not in (schema.get("description", ""), schema.get("enum", "")):
+        if simple not in (None, "array"):  # as in most places of most schemas
             return {**schema, "type": simple}
     result: dict[str, Any] = {}
     for key, value in schema.items():
@@ -221,7 +221,7 @@ def to_function_schema(function: Any) -> dict[str, Any]:
     function = function if wrapped is None else wrapped
     name = _first(function, _NAME_KEYS) if isinstance(function, dict) else None
     if not isinstance(name, str) or not name:
-        raise ValueError("a function has no 'name'")
+        raise ValueError("a function lacks a 'name'")
     parameters = _first(function, _PARAMETER_KEYS)
     try:
         parameters = load_json(parameters or "{}") if isinstance(parameters, str) else parameters
@@ -319,4 +319,6 @@ def _listed(functions: dict[str, Any]) -> list[Any]:
 
 
 def _is_hosted(tool: Mapping[str, Any]) -> bool:
-    return tool.get("type") not in (None, "function") and _first(tool, _NAME_KEYS) is None and "function" not in tool
+    """Whether a tool runs at the provider, such as a web search: it has a type of its own and no parameters."""
+    described = "function" in tool or any(key in tool for key in _PARAMETER_KEYS)
+    return tool.get("type") not in (None, "function") and not described

@@ -14,7 +14,8 @@ _MAX_DESCRIPTION = 2_000
 _RESERVED = ("accept", "content-type", "authorization")  # header parameters that OpenAPI tells readers to ignore
 _KEPT_OF_PARAMETER = ("type", "format", "enum", "default", "items", "minimum", "maximum", "minLength", "maxLength")
 _OBJECT_KEYS = {"type", "properties", "required", "title", "description"}
-BODY = "body"  # name of the argument that is the whole body, where the body has no named fields
+URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+BODY = "body"  # name of the argument that is the whole body, where the body does not have named fields
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Operation:
 def read_operations(document: Any) -> list[Operation]:
     paths = document.get("paths") if isinstance(document, Mapping) else None
     if not isinstance(paths, Mapping) or not paths:
-        raise ValueError("is not an OpenAPI document: it has no 'paths'")
+        raise ValueError("is not an OpenAPI document: it lacks 'paths'")
     operations: dict[str, Operation] = {}
     for path, item in paths.items():
         item = _Resolver(document).resolve(item)
@@ -48,7 +49,7 @@ def read_operations(document: Any) -> list[Operation]:
                     raise ValueError(f"has two operations called {operation.name!r}")
                 operations[operation.name] = operation
     if not operations:
-        raise ValueError("is not an OpenAPI document: its 'paths' have no operation")
+        raise ValueError("is not an OpenAPI document: its 'paths' are without operations")
     return list(operations.values())
 
 
@@ -69,6 +70,7 @@ def _operation(
             required.append(argument)
 
     body: Any = None
+    consumed = described.get("consumes") or document.get("consumes") or ()
     for parameter in _parameters(resolver, item, described):
         place, name = parameter.get("in"), parameter.get("name")
         if place == "body":  # Swagger 2
@@ -80,7 +82,10 @@ def _operation(
             if place == "header" and name.lower() in _RESERVED:
                 continue
             if place == "formData":
-                place, media_type = BODY, "application/x-www-form-urlencoded"
+                is_upload = media_type == MULTIPART or parameter.get("type") == "file"
+                place, media_type = BODY, MULTIPART if is_upload or MULTIPART in consumed else URLENCODED
+                if parameter.get("type") == "file":
+                    parameter = {**parameter, "type": "string", "format": "binary"}
             add(place, name, _schema_of(resolver, parameter), place == "path" or parameter.get("required") is True)
     body = resolver.resolve(described["requestBody"]) if "requestBody" in described else body
     if isinstance(body, Mapping) and isinstance(body.get("content"), Mapping) and body["content"]:

@@ -19,7 +19,7 @@ _DECODER = json.JSONDecoder()
 
 
 class Unconvertible(ValueError):
-    """A record that has no canonical row."""
+    """A record that does not become a row."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"field {field!r}: {reason}")
@@ -81,7 +81,8 @@ def _stream(name_or_path: str, split: str, config: str | None) -> Iterator[Recor
     path = Path(name_or_path)
     if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
         return map(_without_padding, load_saved(name_or_path, split))  # memory-mapped
-    return _guarded(load_dataset(name_or_path, config, split=split, streaming=True))
+    advice = "Download the files and convert their folder."
+    return _guarded(load_dataset(name_or_path, config, split=split, streaming=True), advice)
 
 
 def load_saved(folder: str, split: str) -> "Dataset":
@@ -96,7 +97,7 @@ def load_saved(folder: str, split: str) -> "Dataset":
     return loaded[split]
 
 
-def _guarded(rows: Iterable[Any]) -> Iterator[Record | Unconvertible]:
+def _guarded(rows: Iterable[Any], advice: str) -> Iterator[Record | Unconvertible]:
     """Records of a stream. `datasets` ends a stream at the first record whose form differs from that of the first ones."""
     from datasets.exceptions import DatasetsError
     from pyarrow import ArrowException
@@ -105,7 +106,7 @@ def _guarded(rows: Iterable[Any]) -> Iterator[Record | Unconvertible]:
         yield from map(_without_padding, rows)
     except (ValueError, ArrowException, DatasetsError) as error:
         told = str(error.__cause__ or error)[:200]
-        yield Unconvertible("", f"the rest cannot be read: {told}. Download the files and convert their folder.")
+        yield Unconvertible("", f"the rest cannot be read: {told}. {advice}".rstrip(". "))
 
 
 def _without_padding(value: Any) -> Any:
@@ -116,12 +117,13 @@ def _without_padding(value: Any) -> Any:
 
 
 def _read_file(path: Path) -> Iterator[Record | Unconvertible]:
-    if _suffix(path) in _TABLES:
-        from datasets import load_dataset
+    return _guarded(_table(path), "") if _suffix(path) in _TABLES else _read_json(path)
 
-        table = load_dataset(_TABLES[_suffix(path)], data_files=str(path), split="train", streaming=True)
-        return _guarded(table)
-    return _read_json(path)
+
+def _table(path: Path) -> Iterator[Any]:
+    from datasets import load_dataset
+
+    yield from load_dataset(_TABLES[_suffix(path)], data_files=str(path), split="train", streaming=True)
 
 
 def _suffix(path: Path) -> str:
@@ -133,8 +135,8 @@ def _read_json(path: Path) -> Iterator[Record | Unconvertible]:
     opened: Any = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rb") as file:
-            start = file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-        if start == b"[":
+            start = file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()
+        if start.startswith(b"[") or start.splitlines()[:1] == [b"{"]:  # an array, or objects of several lines
             with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as text:
                 yield from map(_as_record, _array_elements(text))
         else:
@@ -156,7 +158,7 @@ def _lines(lines: Iterable[bytes]) -> Iterator[Any]:
         if not line:
             continue
         try:
-            yield json.loads(line)
+            yield json.loads(line.decode())
         except RecursionError:
             yield Unconvertible("", "the line is nested too deeply")
         except ValueError as error:

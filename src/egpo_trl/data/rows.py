@@ -7,10 +7,9 @@ structs with nulls), and optionally `answer` (the text where the reference is em
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..tool_calls.calls import parse_reference, parse_row_tools
+from ..tool_calls.calls import MAX_CHARACTERS, MAX_DEPTH, parse_reference, parse_row_tools, parse_tools
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -19,14 +18,42 @@ logger = logging.getLogger(__name__)
 
 BAD_ROWS = ("error", "drop", "keep")
 BAD_ROWS_HELP = (
-    "What happens to rows that cannot be rendered whole, whose own reference earns no reward, or whose reference breaks "
-    "its functions' schemas. 'error': the run ends and names them. 'drop': they are left out, with a warning that counts "
-    "them. 'keep': the warning only."
+    "Rows that cannot be rendered, earned or checked by their schemas: 'error' ends the run and names them, 'drop' leaves "
+    "them out with a warning, 'keep' only warns."
 )
 _MAX_NAMED = 5  # bad rows that a message names one by one
+_MAX_RECENT = 256
+Schemas = Mapping[str, Mapping[str, Any]]
 
 
-read_reference = lru_cache(maxsize=16)(parse_reference)  # of the last rows: several checks read the same one
+class _Reader:
+    """Reads a JSON column, and remembers the last texts: several checks read the same one."""
+
+    def __init__(self, parse: Callable[[Any], Any]) -> None:
+        self._parse = parse
+        self.recent: dict[str, Any] = {}
+
+    def __call__(self, column: Any) -> Any:
+        found = self.recent.get(column) if isinstance(column, str) else None
+        if found is None:
+            found = self._parse(column)
+            if isinstance(column, str):
+                self._remember(column, found)
+        return found
+
+    def written(self, text: str, value: Any) -> None:
+        """Remember what was just written, unless only reading it checks its bounds."""
+        if len(text) <= MAX_CHARACTERS and text.isascii() and text.count("{") + text.count("[") <= MAX_DEPTH:
+            self._remember(text, value)
+
+    def _remember(self, text: str, value: Any) -> None:
+        while len(self.recent) >= _MAX_RECENT:
+            self.recent.pop(next(iter(self.recent)), None)
+        self.recent[text] = value
+
+
+read_reference: _Reader = _Reader(parse_reference)  # calls
+read_schemas: _Reader = _Reader(lambda tools: parse_tools(parse_row_tools(tools)))  # parameter schemas by name
 
 
 class Problem(NamedTuple):
@@ -72,7 +99,7 @@ def _check_answer(answer: Any) -> None:
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "prompt": _check_prompt,
-    "tools": parse_row_tools,
+    "tools": read_schemas,
     "reference": _check_reference,
     "answer": _check_answer,
 }
@@ -127,8 +154,8 @@ def check_columns(dataset: "Dataset | IterableDataset", name: str, required: Col
     missing = [column for column in required if column not in columns]
     if missing:
         raise ValueError(
-            f"{name} has no column {missing[0]!r}, only {list(columns)}. A row needs a `prompt` (messages), `tools` and "
-            "`reference` (JSON strings)."
+            f"{name} lacks the column {missing[0]!r} and has only {list(columns)}. A row needs a `prompt` "
+            "(messages), `tools` and `reference` (JSON strings)."
         )
 
 

@@ -90,7 +90,9 @@ class Conversations:
         if isinstance(row["prompt"], str):
             raise ValueError(f"row {row.get('id')!r}: SFT needs messages, and this prompt is a rendered string.")
         if self.thought_column is not None and self.thought_column not in row:
-            raise ValueError(f"thought_column: the rows have no column {self.thought_column!r}, only {sorted(row)}.")
+            raise ValueError(
+                f"thought_column: the rows lack the column {self.thought_column!r}; they have {sorted(row)}."
+            )
         thought = None if self.thought_column is None else row[self.thought_column]
         if self.write_thoughts and not thought:
             thought = written_thought(parse_reference(row["reference"]))
@@ -134,7 +136,7 @@ class Conversations:
         if self.renderer is not None and "tools" in columns:
             self.renderer.check_template()
         if self.thought_column is not None and self.thought_column not in columns:
-            raise ValueError(f"thought_column: the rows have no column {self.thought_column!r}, only {columns}.")
+            raise ValueError(f"thought_column: the rows lack the column {self.thought_column!r}; they have {columns}.")
         required = ["prompt", "reference", *({"answer"} & set(columns))]
         whole = check_rows(rows, name, required, (), bad_rows)
         known = whole.filter(lambda row: not lacks_answer(row), desc="Looking for answers")

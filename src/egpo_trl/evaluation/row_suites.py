@@ -1,18 +1,18 @@
-"""Suites of canonical rows, judged as in training: the embedded world, and rows of your own."""
+"""Evaluates canonical rows by the reward of training: those of the embedded world, or your own."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..data.options import RowsOptions
 from ..data.prompts import DEFAULT_THINK_TAGS
 from ..data.rows import BAD_ROWS, BAD_ROWS_HELP
 from ..environments.replay import DEFAULT_LIMITS
-from ..rewards.tool_call import COMPARISONS, ToolCallReward
+from ..rewards.options import RewardOptions
+from ..rewards.tool_call import ToolCallReward
 from ..rollouts.policy import Policy
 from ..tool_calls.calls import State
-from ..tool_calls.completions import SYNTAXES
-from ..tool_calls.thinking import THINKING_MODES
 from ..utils.options import check_least, option
 from .records import Item, Sample, Scored
 from .suite import Suite
@@ -22,32 +22,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class RewardSuite(Suite):
+class RewardSuite(Suite, RewardOptions):
     """Suite whose criterion is the reward of training: strict exact match with a reason for each failure."""
-
-    tool_call_syntax: str = option("Syntax of calls, as in training.", "auto", (*SYNTAXES, "auto"))
-    thinking: str | None = option(
-        f"Whether a think block is {', '.join(THINKING_MODES)}; default: as in training.", None
-    )
-    comparison: str = option("How calls are compared.", "exact", tuple(COMPARISONS))
-    allow_text: bool = option("Whether text may accompany calls.", False)
-    dots_as_underscores: bool = option("Whether a.b and a_b are the same function.", False)
 
     def __post_init__(self) -> None:
         self._reward()  # raises for an unknown value
 
     def _reward(self) -> ToolCallReward:
-        syntax = self.tool_call_syntax
-        if syntax == "auto" and self.prompts.style == "paper":
-            syntax = "pythonic"
-        return ToolCallReward(
-            syntax=syntax,
-            comparison=self.comparison,
-            thinking=self.thinking,
-            think_tags=self.prompts.think_tags,
-            allow_text=self.allow_text,
-            dots_as_underscores=self.dots_as_underscores,
-        )
+        return self.tool_call_reward(self.prompts.style, self.prompts.think_tags)
 
     def checked(self, rows: "Dataset", name: str, bad_rows: str = "error") -> "Dataset":
         """Rows that can be rendered completely and whose reference scores 1, see `check_rows`."""
@@ -74,11 +56,7 @@ class RewardSuite(Suite):
 
     def score(self, samples: Sequence[Sample], output_dir: Path) -> list[Scored]:
         """Judge each completion as [`ToolCallReward`] does in training."""
-        reward, prompts = self._reward(), self.prompts
-        if prompts.tokenizer is not None:
-            reward = reward.bind(
-                prompts.tokenizer, prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids
-            )
+        reward: ToolCallReward = self.prompts.bind(self._reward())
         scored = []
         for sample in samples:
             row, last = sample.item.row, sample.completions[-1:]
@@ -97,11 +75,11 @@ class DemoSuite(RewardSuite):
 
     name: ClassVar[str] = "demo"
 
-    num_rows: int = option("Held-out queries of the embedded world.", 400)
+    num_demo_rows: int = option("Held-out queries of the embedded world.", 400)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self, 1, "num_rows")
+        check_least(self, 1, "num_demo_rows")
 
     def items(self) -> list[Item]:
         """The first queries of the held-out split, the ones that the quickstart reports on."""
@@ -109,20 +87,17 @@ class DemoSuite(RewardSuite):
 
         from ..demo.world import make_rows
 
-        rows = make_rows(self.num_rows, split="test")
+        rows = make_rows(self.num_demo_rows, split="test")
         self.checked(Dataset.from_list(rows), self.name)  # whether the model's chat template is up to them
         return [Item(row["id"], row["kind"], row) for row in rows]
 
 
 @dataclass(kw_only=True)
-class RowsSuite(RewardSuite):
+class RowsSuite(RewardSuite, RowsOptions):
     """Canonical rows of your own, by the column `kind` or `source` where there is one."""
 
     name: ClassVar[str] = "rows"
 
-    dataset_name: str = option("A file, a folder, or a data set on the Hub, as for egpo-trl train.")
-    dataset_config: str | None = option("Configuration of a data set on the Hub.", None)
-    dataset_split: str = option("Split to evaluate on.", "train")
     max_rows: int | None = option("Most rows, from the first on.", None)
     bad_rows: str = option(BAD_ROWS_HELP, "error", BAD_ROWS)
 

@@ -2,35 +2,22 @@
 
 from dataclasses import dataclass
 
-from ..data.prompts import PROMPT_STYLES
-from ..demo.names import DEMO
-from ..rewards.tool_call import COMPARISONS
-from ..tool_calls.completions import SYNTAXES
-from ..tool_calls.thinking import THINKING_MODES
+from ..data.options import DemoOrRowsOptions, PromptOptions
+from ..rewards.options import RewardOptions
 from ..utils.options import option
 
 MULTI_TURN_MODES = ("rollouts", "stepwise")
 
 
-@dataclass
-class RowsArguments:
+@dataclass(kw_only=True)
+class RowsArguments(PromptOptions, DemoOrRowsOptions):
     """Rows and output of a training run, the same for `egpo-trl train` and `egpo-trl sft`."""
 
-    dataset_name: str = option(
-        "Rows: 'demo', 'demo-multiturn', a file (.jsonl, .json, .parquet, .csv), a folder, or a data set on the Hub.",
-        DEMO,
-    )
-    dataset_config: str | None = option("Configuration of a data set on the Hub.", None)
-    dataset_split: str = option("Split of the rows.", "train")
-    num_demo_rows: int = option("Rows that an embedded world makes up for training.", 4000)
-    prompt_style: str = option(
-        "'native': the chat template renders the tools. 'paper': a system message lists them.", "native", PROMPT_STYLES
-    )
     overwrite_run: bool = option("Remove the other run that output_dir holds, instead of refusing to start.", False)
 
 
-@dataclass
-class EGPOScriptArguments(RowsArguments):
+@dataclass(kw_only=True)
+class EGPOScriptArguments(RewardOptions, RowsArguments):
     """Fields of `egpo-trl train` beside those of [`EGPOConfig`] and [`~trl.ModelConfig`]."""
 
     validation_share: float = option(
@@ -44,8 +31,8 @@ class EGPOScriptArguments(RowsArguments):
         "Leave out rows whose prompt and completion do not fit into the model's or vLLM's context.", False
     )
     multi_turn: str = option(
-        "How rows with a trajectory are trained on. 'rollouts': tools are executed and the whole rollout is "
-        "judged. 'stepwise': each step of the reference is a row, with the history as prompt.",
+        "Rows with a trajectory. 'rollouts': tools are executed and the rollout is judged. 'stepwise': each step of "
+        "the reference is a row.",
         "rollouts",
         MULTI_TURN_MODES,
     )
@@ -54,22 +41,6 @@ class EGPOScriptArguments(RowsArguments):
         "the shipped ones.",
         None,
     )
-    tool_call_syntax: str = option(
-        "Syntax that the reward reads; 'auto': by chat template and prompt style.", "auto", (*SYNTAXES, "auto")
-    )
-    comparison: str = option(
-        "How the reward compares calls: 'exact', or 'bfcl' with lists of acceptable values.",
-        "exact",
-        tuple(COMPARISONS),
-    )
-    thinking: str | None = option(
-        "Whether the reward wants a think block: 'required', 'optional' or 'off'. By default required, unless "
-        "the chat template switches thinking off.",
-        None,
-        THINKING_MODES,
-    )
-    allow_text: bool = option("Whether the reward allows text beside calls.", False)
-    dots_as_underscores: bool = option("Whether a.b and a_b are the same function to the reward.", False)
     max_extra_calls: int | None = option(
         "Calls that a rollout with executed tools may make beyond those of the reference; more earn 0. By "
         "default any number.",
@@ -87,4 +58,4 @@ class EGPOScriptArguments(RowsArguments):
         0,
     )
     bfcl_eval_categories: str = option("Categories of BFCL, or groups of them, with commas between.", "single_turn")
-    bfcl_eval_per_category: int = option("Most entries of each category of BFCL, evenly spaced.", 8)
+    bfcl_eval_max_per_category: int = option("Most entries of each category of BFCL, evenly spaced.", 8)

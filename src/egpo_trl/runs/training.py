@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..egpo_config import EGPOConfig
     from ..egpo_trainer import EGPOTrainer
+    from ..rewards.tool_call import ToolCallReward
 
 
 def build_trainer(
@@ -22,21 +23,12 @@ def build_trainer(
 ) -> "EGPOTrainer":
     from ..egpo_trainer import EGPOTrainer
     from ..environments import load_environments
-    from ..rewards.tool_call import ToolCallReward
     from ..rewards.trajectory import TrajectoryReward
 
-    syntax = script.tool_call_syntax
     if script.prompt_style == "paper":
         args.render_tools = False
         args.think_tags = args.think_tags or ["<think>", "</think>"]
-        syntax = "pythonic" if syntax == "auto" else syntax
-    calls = ToolCallReward(
-        syntax=syntax,
-        comparison=script.comparison,
-        thinking=script.thinking,
-        allow_text=script.allow_text,
-        dots_as_underscores=script.dots_as_underscores,
-    )
+    calls = script.tool_call_reward(script.prompt_style)
     reward: ToolCallReward | TrajectoryReward = calls
     environments = None
     if "trajectory" in train.column_names:

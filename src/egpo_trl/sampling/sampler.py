@@ -1,4 +1,4 @@
-"""The protocol of samplers: a model in this process or at an endpoint."""
+"""Defines the protocol of samplers."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +21,11 @@ class PromptFormat:
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: "PreTrainedTokenizerBase | None" = None  # `None` where an endpoint renders the prompts
     stop_token_ids: tuple[int, ...] = ()  # that end a completion, besides the tokenizer's end-of-sequence token
+
+    def bind(self, reward: Any) -> Any:
+        """A reward that reads completions of these prompts; where an endpoint renders them, it stays as it is."""
+        options = (self.tokenizer, self.chat_template_kwargs, self.think_tags, self.stop_token_ids)
+        return reward if self.tokenizer is None else reward.bind(*options)
 
 
 def prompt_format(

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
+from uuid import uuid4
 
 import yaml
 
-from ..data.openapi import BODY, Operation, read_operations
+from ..data.openapi import BODY, MULTIPART, URLENCODED, Operation, read_operations
 from ..rollouts.tool_pool import ExecutedTool
 
 _MAX_DOCUMENT = 50_000_000  # bytes
@@ -130,18 +131,45 @@ class OpenAPITools:
 
 
 def _encoded(body: Any, operation: Operation) -> tuple[bytes, str]:
-    if operation.media_type == "application/x-www-form-urlencoded" and isinstance(body, dict):
-        return urlencode({name: _text(value) for name, value in body.items()}).encode(), operation.media_type
-    if "json" not in operation.media_type and isinstance(body, str):
-        return body.encode(), operation.media_type
-    return json.dumps(
-        body, ensure_ascii=False
-    ).encode(), _JSON if "json" not in operation.media_type else operation.media_type
+    media_type = operation.media_type
+    if media_type == MULTIPART and isinstance(body, dict):
+        return _multipart(body, operation)
+    if media_type == URLENCODED and isinstance(body, dict):
+        return urlencode({name: _spelled(value) for name, value in body.items()}).encode(), media_type
+    if "json" not in media_type and isinstance(body, str):
+        return body.encode(), media_type
+    return json.dumps(body, ensure_ascii=False).encode(), media_type if "json" in media_type else _JSON
+
+
+def _multipart(body: Mapping[str, Any], operation: Operation) -> tuple[bytes, str]:
+    """A form of parts: a list is a part for each item, an object is JSON, and a file has the text that is its content."""
+    boundary, pieces = uuid4().hex, list[str]()
+    properties = operation.schema["function"]["parameters"]["properties"]
+    files = {name for argument, (_, name) in operation.places.items() if _is_file(properties[argument])}
+    for name, value in body.items():
+        quoted = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+        about = f'Content-Disposition: form-data; name="{quoted}"'
+        about += f'; filename="{quoted}"\r\nContent-Type: application/octet-stream' if name in files else ""
+        for item in value if isinstance(value, list) else [value]:
+            kind = f"\r\nContent-Type: {_JSON}" if isinstance(item, (dict, list)) and name not in files else ""
+            pieces.append(f"--{boundary}\r\n{about}{kind}\r\n\r\n{_spelled(item)}\r\n")
+    return f"{''.join(pieces)}--{boundary}--\r\n".encode(), f"{MULTIPART}; boundary={boundary}"
+
+
+def _is_file(schema: Mapping[str, Any]) -> bool:
+    items = schema.get("items")
+    is_binary = schema.get("format") == "binary" or "contentMediaType" in schema
+    return is_binary or (isinstance(items, Mapping) and _is_file(items))
+
+
+def _spelled(value: Any) -> str:
+    """A value as text: JSON's spelling for all but strings."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _text(value: Any) -> str:
-    """A value in an address or a header: JSON's spelling for all but strings."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """A value in an address or a header."""
+    text = _spelled(value)
     if "\n" in text or "\r" in text:
         raise RuntimeError("an argument of an address or a header must be one line")
     return text

@@ -32,7 +32,7 @@ def test_errors(tmp_path):
         convert("x.jsonl", "none")
     with pytest.raises(FileNotFoundError, match=r"no file or folder .*none\.jsonl"):
         convert(str(tmp_path / "none.jsonl"), "xlam")
-    with pytest.raises(ValueError, match="the source 'xlam' has no option 'keep_system'"):
+    with pytest.raises(ValueError, match="'xlam' has no option 'keep_system'"):
         convert(str(tmp_path), "xlam", keep_system=True)
 
 
@@ -44,7 +44,7 @@ def test_skipped_records_are_logged_and_each_iteration_starts_again(tmp_path, ca
         assert len(list(conversion)) == len(list(conversion)) == 1
     assert (conversion.num_records, conversion.num_rows) == (3, 1)
     assert conversion.skipped == {"record": 1, "query": 1}
-    assert caplog.messages[1] == "skipped record 2 (id 'b'), field 'query': message 0 has no content"
+    assert caplog.messages[1] == "skipped record 2 (id 'b'), field 'query': message 0 lacks content"
     assert str(Skipped(4, "f", "r")) == "record 4, field 'f': r"
 
 

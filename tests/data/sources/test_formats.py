@@ -12,7 +12,7 @@ from datasets import Dataset
 from egpo_trl.cli import main
 from egpo_trl.data.records import Unconvertible, read_records
 from egpo_trl.data.sources import SOURCES, UnknownFormat, convert, discover, recognise
-from tests.data.sources.converting import reference
+from tests.data.sources.converting import parameters, reference
 
 FOLDER = Path(__file__).parent / "samples"
 DIM = {"name": "set_light", "arguments": {"room": "kitchen", "level": 40}}
@@ -91,7 +91,7 @@ def test_the_table_has_every_sample_and_every_source():
 
 @TABLE
 def test_a_format_is_found_and_converted_by_the_command(tmp_path, capsys, file, source, right, num_skipped):
-    main(["convert", str(FOLDER / file), "--output", str(tmp_path / "rows.jsonl")])
+    main(["convert", "--dataset_name", str(FOLDER / file), "--output", str(tmp_path / "rows.jsonl")])
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open()]
     assert answers(rows) == right
     assert {row["source"] for row in rows} == {source}
@@ -180,7 +180,7 @@ def test_an_unknown_or_wrong_format_names_the_likely_source(tmp_path, capsys, re
         list(convert(tmp_path / "records.jsonl", source))
     words = ["--source", source] if source else []
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+        main(["convert", "--dataset_name", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
     assert stopped.value.code == 2
     assert "egpo-trl convert: the " in capsys.readouterr().err
     assert not (tmp_path / "rows.jsonl").exists()
@@ -214,12 +214,85 @@ SPELLINGS = {
         "messages": [ASK, {"role": "assistant", "content": "<think>hm</think>", "tool_calls": [{"function": DIM}]}],
         **OFFERED,
     },
+    "a logged request of Responses": {"request": json.dumps({"input": "?", **OFFERED}), "response": {"output": [{"type": "function_call", **DIM}]}},
+    "a batch of Responses": {"body": {"input": "?", **OFFERED}, "response": {"body": {"output": [{"type": "function_call", **DIM}]}}},
     "query and response of ms-swift": {"query": "?", "response": json.dumps(DIM), **OFFERED},
     "names in capitals": {
         "Messages": [{"Role": "user", "Content": "?"}, {"Role": "Assistant", "Tool_Calls": [{"function": DIM}]}],
         "Tools": [FUNCTION],
     },
 }  # fmt: skip
+
+
+# Records of which some steps are answers that nobody should learn, and the answers that are left. A further one is a line.
+CALLED = {"role": "assistant", "tool_calls": [{"function": DIM}]}
+BAD, THEN = {"role": "assistant", "content": "No."}, [{"role": "user", "content": "Do it!"}, CALLED]
+UNLEARNED = [
+    ({"messages": [ASK, {**BAD, "weight": 0}, *THEN]}, [[DIM]]),
+    ({"messages": [ASK, {**BAD, "loss": False}, *THEN]}, [[DIM]]),
+    ({"messages": [ASK, {**BAD, "train": False}, *THEN]}, [[DIM]]),
+    ({"messages": [ASK, {**BAD, "weight": 1}, *THEN]}, ["No.", [DIM]]),
+    ({"messages": [ASK, {**BAD, "loss": None}, *THEN]}, ["No.", [DIM]]),
+    ({"conversations": [ASK, {"from": "function_call", "value": json.dumps(DIM), "weight": 0}]}, []),
+    ({"messages": [ASK, BAD], "label": False}, []),
+    ({"messages": [ASK, CALLED], "label": True}, [[DIM]]),
+    ({"conversations": [ASK, BAD], "kto_tag": "false"}, []),
+    ({"prompt": "?", "completion": "No.", "label": False}, []),
+    ({"messages": [ASK, CALLED], "rejected_response": "No."}, [[DIM]]),
+    ({"conversations": [ASK], "chosen": {"from": "function_call", "value": json.dumps(DIM)}, "rejected": {"from": "gpt", "value": "No."}}, [[DIM]]),
+    ({"messages": [ASK], "chosen": CALLED, "rejected": BAD}, [[DIM]]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("record", "right"), UNLEARNED)
+def test_bad_answers_are_not_learned(tmp_path, record, right):
+    (tmp_path / "records.jsonl").write_text(json.dumps({**record, **OFFERED}))
+    conversion = convert(tmp_path / "records.jsonl", on_skip=lambda skipped: None)
+    assert answers(list(conversion)) == right
+    assert conversion.skipped.total() == (not right)
+
+
+HOSTED = [
+    {"type": "web_search_20250305", "name": "web_search", "max_uses": 5},
+    {"type": "web_search"},
+    {"type": "bash_20250124", "name": "bash"},
+    {"type": "mcp", "server_label": "house", "server_url": "https://house.example"},
+]
+
+
+@pytest.mark.parametrize("hosted", HOSTED, ids=lambda tool: tool["type"])
+def test_tools_that_run_at_the_provider_are_not_offered(tmp_path, hosted):
+    function = {"type": "custom", "name": "set_light", "input_schema": FUNCTION["parameters"]}
+    (tmp_path / "records.jsonl").write_text(json.dumps({"messages": [ASK, CALLED], "tools": [hosted, function]}))
+    (row,) = convert(tmp_path / "records.jsonl")
+    assert list(parameters(row)) == ["set_light"]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("ending", [".json", ".json.gz"])
+def test_objects_of_several_lines(tmp_path, indent, ending):
+    text = "\n".join(json.dumps({"messages": [ASK, CALLED], **OFFERED}, indent=indent) for _ in range(3)).encode()
+    (tmp_path / f"records{ending}").write_bytes(gzip.compress(text) if ending.endswith(".gz") else text)
+    assert len(list(convert(tmp_path / f"records{ending}"))) == 3
+
+
+BROKEN = {
+    "a.parquet": b"PAR1 no",
+    "a.csv": b"",
+    "a.json": b"\x00\xff",
+    "b.json": b"null",
+    "a.jsonl": b"{",
+    "b.jsonl": b"{\n",
+}
+
+
+@pytest.mark.parametrize("file", BROKEN)
+def test_a_file_that_cannot_be_read(tmp_path, capsys, file):
+    (tmp_path / file).write_bytes(BROKEN[file])
+    with pytest.raises(SystemExit) as stopped:
+        main(["convert", str(tmp_path / file), "--output", str(tmp_path / "rows.jsonl")])
+    assert stopped.value.code == 2
+    assert "none can be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -247,16 +320,16 @@ def test_no_row_is_an_error(tmp_path, capsys):
     record = {**first_record("xlam.jsonl"), "tools": "[]"}
     (tmp_path / "records.jsonl").write_text("".join(json.dumps({**record, "id": n}) + "\n" for n in range(4)))
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
+        main(["convert", "--dataset_name", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
     assert stopped.value.code == 2
     told = "no row from 4 records; skipped: 4 times field 'reference': calls 'set_light', and"
     assert told in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [tmp_path / "records.jsonl"]
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", str(tmp_path / "empty.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
+        main(["convert", "--dataset_name", str(tmp_path / "empty.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
     assert stopped.value.code == 2
-    assert "the file has no records." in capsys.readouterr().err
+    assert "the file is without records." in capsys.readouterr().err
 
 
 TOOL = {
@@ -284,7 +357,7 @@ TOOL = {
 )  # fmt: skip
 def test_fields_by_option(tmp_path, record, words):
     (tmp_path / "records.jsonl").write_text(json.dumps(record))
-    main(["convert", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+    main(["convert", "--dataset_name", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
     (row,) = map(json.loads, (tmp_path / "rows.jsonl").open())
     assert reference(row) == [DIM]
     assert [message["role"] for message in row["prompt"]] == ["user"]
@@ -294,7 +367,7 @@ def test_fields_by_option(tmp_path, record, words):
 def test_a_field_by_option_that_no_record_has(tmp_path, capsys, source):
     words = ["--messages_field", "nope", *source]
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", str(FOLDER / "glaive_v2.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+        main(["convert", "--dataset_name", str(FOLDER / "glaive_v2.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
     assert stopped.value.code == 2
     assert "no record has the field 'nope'." in capsys.readouterr().err
 
@@ -325,11 +398,32 @@ CALLS = [
     repr([{"api": "set_light", "parameters": DIM["arguments"], "responses": ["API_call_0"]}]),
     f"I use {json.dumps({'tool': 'set_light', 'args': DIM['arguments']})} here",
     json.dumps(json.dumps(DIM)),
+    "[Set Light(kitchen)]",
+    '✿FUNCTION✿: set_light\n✿ARGS✿: {"room": "kitchen"}',
+]
+# Texts that hold a call of a function only if it is offered.
+CALLS_OF_OFFERED = [
+    "I'll call set_light(room='kitchen') now.",
+    '```python\nset_light(room="kitchen", level=40)\n```',
+    'set_light: {"room": "kitchen"}',
+    'set_light {"room": "kitchen"}',
+    'set_light({"room": "kitchen"})',
+    '[{"set_light": {"room": "kitchen"}}]',
+    '{"tool": "set_light", "room": "kitchen"}',
+    'Function: set_light\n{"room": "kitchen"}',
+    "**Tool name**: set_light\nroom: kitchen",
+    "name: set_light\narguments:\n  room: kitchen",
+    'Calling function set_light with arguments {"room": "kitchen"}',
 ]
 
 
-@pytest.mark.parametrize("tools", [[TOOL], [], None, [{"name": "other"}]], ids=["offered", "empty", "none", "other"])
-@pytest.mark.parametrize("said", CALLS)
+@pytest.mark.parametrize(
+    ("said", "tools"),
+    [
+        *((said, tools) for said in CALLS for tools in ([TOOL], [], None, [{"name": "other"}])),
+        *((said, [TOOL]) for said in CALLS_OF_OFFERED),
+    ],
+)
 def test_a_call_never_becomes_a_text(tmp_path, said, tools):
     ask = {"role": "user", "content": "?"}
     shapes = [
@@ -386,7 +480,7 @@ def test_adding_a_source_is_adding_one_file(tmp_path, monkeypatch):
     record = {"wish": "Rooms?", "deed": "list_rooms", "tools": [{"name": "list_rooms"}]}
     assert recognise(record) == ("wishes", "it has `wish` and `deed`")
     (tmp_path / "records.jsonl").write_text(json.dumps(record))
-    main(["convert", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
+    main(["convert", "--dataset_name", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
     (row,) = map(json.loads, (tmp_path / "rows.jsonl").open())
     assert (row["source"], reference(row)) == ("wishes", [LIST])
 

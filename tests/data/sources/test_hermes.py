@@ -114,7 +114,7 @@ def test_the_system_message_is_kept_on_demand_and_may_hold_the_functions(tmp_pat
         (answer("<tool_call>\n{'name': 'f', 'arguments': __import__('os')}\n</tool_call>"), "conversations", "cannot be read"),
         (answer("<tool_call>{'a': " + "[" * 5000 + "</tool_call>"), "conversations", "cannot be read"),
         (answer(CALL * 200), "conversations", "message 2 holds a call that cannot be read"),
-        (answer(None), "conversations", "message 2 has no content"),
+        (answer(None), "conversations", "message 2 lacks content"),
     ],
 )  # fmt: skip
 def test_malformed_records(tmp_path, record, field, reason):

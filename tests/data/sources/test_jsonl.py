@@ -52,9 +52,9 @@ def test_canonical_rows_stay(tmp_path):
     ("change", "field", "reason"),
     [
         ({"prompt": None}, "prompt", "is missing"),
-        ({"prompt": ""}, "prompt", "has no content"),
+        ({"prompt": ""}, "prompt", "lacks content"),
         ({"prompt": []}, "prompt", "must be a non-empty list"),
-        ({"prompt": [{"role": "system", "content": " "}]}, "prompt", "has no message with content"),
+        ({"prompt": [{"role": "system", "content": " "}]}, "prompt", "lacks a message with content"),
         ({"tools": "{"}, "tools", "is not JSON"),
         ({"reference": None}, "reference", "is missing"),
         ({"reference": "free text"}, "reference", "is not JSON"),

@@ -124,9 +124,9 @@ def assistant(**message):
         ({"messages": "[x", "tools": []}, "messages", "is not JSON"),
         ({"messages": [3], "tools": []}, "messages", "message 0 must have a role"),
         ({"messages": [{"role": ["user"]}]}, "messages", "message 0 has the unknown role"),
-        ({"messages": MESSAGES[:2], "tools": TOOLS}, "messages", "no assistant message after a user message"),
+        ({"messages": MESSAGES[:2], "tools": TOOLS}, "messages", "lacks an assistant message after a user message"),
         ({"messages": MESSAGES, "tools": TOOLS * 2 + [{"name": "add"}]}, "tools", "has two different schemas"),
-        (assistant(content=None), "messages", "message 2 has no content"),
+        (assistant(content=None), "messages", "message 2 lacks content"),
         (assistant(content="<think>hm</think>"), "messages", "message 2 holds nothing after its think block"),
         ({"query": "?", "response": "!", "history": ["?"]}, "history", "must be a list of pairs"),
         (assistant(content=[{"type": "image_url"}]), "messages", "message 2 has a block of type 'image_url'"),
@@ -153,6 +153,16 @@ CHOICES = {"choices": [{"index": 0, "message": LAST}]}
 USED = {"role": "assistant", "content": [{"type": "tool_use", "id": "z", "name": "add", "input": {"a": 5, "b": 6}}]}
 
 
+def in_text(value):
+    """A record whose requests, bodies and answers are JSON text."""
+    if not isinstance(value, dict):
+        return value
+    logged = ("request", "body", "response", "choices")
+    inner = {key: in_text(item) for key, item in value.items()}
+    return {key: json.dumps(i) if key in logged and not isinstance(i, str) else i for key, i in inner.items()}
+
+
+@pytest.mark.parametrize("written", [lambda record: record, in_text], ids=["values", "text"])
 @pytest.mark.parametrize(
     "record",
     [
@@ -167,9 +177,9 @@ USED = {"role": "assistant", "content": [{"type": "tool_use", "id": "z", "name":
         {"request": {"method": "POST", "body": BEGUN}, "response": {"body": USED}},
     ],
 )
-def test_what_the_api_answered_is_the_last_step(tmp_path, record):
-    rows, skipped = convert_records(tmp_path, "messages", [record])
-    assert recognise(record)[0] == "messages"
+def test_what_the_api_answered_is_the_last_step(tmp_path, record, written):
+    rows, skipped = convert_records(tmp_path, "messages", [written(record)])
+    assert recognise(written(record))[0] == "messages"
     assert skipped == []
     assert len(rows) == 3
     assert reference(rows[-1]) == [{"name": "add", "arguments": {"a": 5, "b": 6}}]

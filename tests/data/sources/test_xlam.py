@@ -84,13 +84,13 @@ def test_text_and_values_instead_of_strings(tmp_path):
 @pytest.mark.parametrize(
     ("change", "field", "reason"),
     [
-        ({"query": None}, "query", "message 0 has no content"),
-        ({"query": "  "}, "query", "message 0 has no content"),
+        ({"query": None}, "query", "message 0 lacks content"),
+        ({"query": "  "}, "query", "message 0 lacks content"),
         ({"query": "lone \ud800"}, "prompt", "holds a lone surrogate"),
         ({"tools": None}, "tools", "is missing"),
         ({"tools": "[{"}, "tools", "is not JSON"),
         ({"tools": "3"}, "tools", "must be a list of function schemas"),
-        ({"tools": '[{"description": "x"}]'}, "tools", "a function has no 'name'"),
+        ({"tools": '[{"description": "x"}]'}, "tools", "a function lacks a 'name'"),
         ({"tools": '[{"name": "f", "parameters": []}]'}, "tools", "function 'f': 'parameters' must be an object"),
         ({"tools": '[{"name": "f", "parameters": {"a": 3}}]'}, "tools", "function 'f': a schema must be an object"),
         ({"tools": '[{"name": "f"}, {"name": "f", "parameters": {"a": {}}}]'}, "tools", "has two different schemas"),

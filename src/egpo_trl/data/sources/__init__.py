@@ -9,15 +9,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ...tool_calls.calls import parse_row_tools
 from .. import records
 from ..records import Record, Unconvertible, UnknownOption
-from ..rows import read_reference, row_problem
+from ..rows import read_reference, read_schemas, row_problem
 from .bfcl import REFERENCES
 from .conversation import Row, dump_json
 from .detection import SOURCES, UnknownFormat, check_source, detect, discover, in_known_case, recognise, recognise_path
@@ -85,7 +84,7 @@ class Conversion:
             return check_source(self._source, first)
         if not first:
             told = next((f"none can be read: {each.reason}" for each in peeked if isinstance(each, Unconvertible)), "")
-            raise UnknownFormat(told or "the file has no records.")
+            raise UnknownFormat(told or "the file is without records.")
         found = detect(first)
         _check_options(self._options, found)
         return found
@@ -202,7 +201,7 @@ def _check(row: Row) -> None:
         calls = read_reference(row["reference"])
     except ValueError as error:
         raise Unconvertible("reference", str(error)) from None
-    offered = _names_of(row["tools"])
+    offered = read_schemas(row["tools"])
     unknown = next((call.name for call in calls if call.name not in offered), None)
     if unknown is not None:
         told = "which is not among the functions" if offered else "and the record offers no function"
@@ -217,11 +216,6 @@ def _check(row: Row) -> None:
 def _texts_of(prompt: list[dict[str, Any]]) -> list[str]:
     """All texts in messages."""
     return [value if isinstance(value, str) else dump_json(value) for message in prompt for value in message.values()]
-
-
-@lru_cache(maxsize=256)
-def _names_of(tools: str) -> frozenset[str]:
-    return frozenset(tool["function"]["name"] for tool in parse_row_tools(tools) or ())
 
 
 def _warn(skipped: Skipped) -> None:
@@ -272,7 +266,7 @@ def convert(
             The rows, each with `prompt`, `tools`, `reference`, `answer`, `id` and `source`; its attributes hold counts.
 
     Raises:
-        FileNotFoundError: If `name_or_path` looks like a file and there is none.
+        FileNotFoundError: If `name_or_path` looks like a file and does not exist.
         ValueError: If the source or an option is unknown; when the rows are read also [`UnknownFormat`], if the records are
             of no known form or of another than the source's.
 
@@ -318,12 +312,7 @@ def _options_of(source: str) -> tuple[set[str], set[str]]:
 def _check_options(options: Mapping[str, Any], sources: Collection[str]) -> None:
     for name in options:
         if not any(name in names for source in sources for names in _options_of(source)):
-            raise UnknownOption(f"{_named(sources)} {'has' if len(sources) == 1 else 'have'} no option {name!r}.")
-
-
-def _named(sources: Collection[str]) -> str:
-    listed = ", ".join(repr(source) for source in sources)
-    return f"the source {listed}" if len(sources) == 1 else f"the sources {listed}"
+            raise UnknownOption(f"the source {' or '.join(map(repr, sources))} has no option {name!r}.")
 
 
 def _read(

@@ -99,7 +99,7 @@ def _loosely(text: str, tools: list[dict[str, Any]]) -> list[ToolCall]:
 def _functions(described: str, turns: list[str]) -> list[dict[str, Any]]:
     """Functions of a list, and those that a search in the dialogue found."""
     try:
-        functions = read_functions(described)
+        functions = [*read_functions(described)]
         for said in turns[1::2]:
             request, _, result = said.partition("->")
             if _SEARCH in request and result.strip():

@@ -8,7 +8,7 @@ from typing import Any
 from ...tool_calls.bfcl_matching import first_values
 from .. import records
 from ..records import Record, Unconvertible
-from .conversation import Conversation, Row, dump_json, make_row, tools_of
+from .conversation import Conversation, Row, make_row, tools_of
 from .messages import add_messages
 
 FIELDS = ("question", "function", "ground_truth")
@@ -79,7 +79,7 @@ def convert_record(record: Mapping[str, Any], reference: str = "exact") -> list[
     add_messages(conversation, question[0], calls_in_text=False)
     schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in conversation.tools}
     calls = [_call(answer, reference, schemas) for answer in _answers(record)]
-    return [make_row(conversation.messages, dump_json(conversation.tools), calls)]
+    return [make_row(conversation.messages, conversation.tools_column, calls)]
 
 
 def _answers(record: Mapping[str, Any]) -> list[Any]:
@@ -120,7 +120,7 @@ def questions(path: str | None = None) -> Iterator[tuple[str, str]]:
             Id and text of each user message.
 
     Raises:
-        FileNotFoundError: If there is no question file.
+        FileNotFoundError: If question files are missing.
     """
     folder = _installed_folder() if path is None else Path(path)
     files = sorted(file for file in folder.glob("BFCL_v*.json") if _FILE.fullmatch(file.name))

@@ -1,5 +1,6 @@
 """A conversation in the form of the chat-completions API, and the canonical rows of its assistant steps."""
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,14 +8,17 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
-from ...tool_calls.calls import InvalidJSON, ToolCall
+from ...tool_calls.calls import InvalidJSON, ToolCall, parse_reference
 from ..assistant_text import read_assistant
 from ..function_text import load_value, read_functions
 from ..records import Unconvertible
+from ..rows import read_reference, read_schemas
 
 Row = dict[str, Any]
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+_last_column: list[tuple[Any, str]] = [(None, "")]  # functions, and the column that holds them
 
 
 class Conversation:
@@ -25,7 +29,7 @@ class Conversation:
         self.field = field
         self.messages: list[dict[str, Any]] = []
         self._steps: dict[int, _Step] = {}  # by position of their message
-        self._unanswered: list[dict[str, Any]] = []  # calls of the last step that have no result yet
+        self._unanswered: list[dict[str, Any]] = []  # calls of the last step whose results are still to come
         self._num_calls = 0
         self._ids: set[str] = set()  # of calls so far
 
@@ -33,6 +37,18 @@ class Conversation:
     def names(self) -> set[str]:
         """Names of the functions on offer."""
         return {tool["function"]["name"] for tool in self.tools}
+
+    @cached_property
+    def tools_column(self) -> str:
+        """The functions as the column `tools` holds them."""
+        tools, text = _last_column[0]
+        if self.tools is not tools:
+            text = dump_json(self.tools)
+            read_schemas.written(
+                text, {tool["function"]["name"]: tool["function"]["parameters"] for tool in self.tools}
+            )
+            _last_column[0] = self.tools, text
+        return text
 
     def add_text(self, role: str, content: Any, position: int = 0) -> None:
         """Add a system, user or assistant message, in the record at `position`; an empty system message is none."""
@@ -63,7 +79,7 @@ class Conversation:
     def _text(self, role: str, content: Any, position: int) -> str:
         text = text_of(content)
         if text is None or (not text.strip() and role != "system"):
-            raise Unconvertible(self.field, f"message {position} has no content")
+            raise Unconvertible(self.field, f"message {position} lacks content")
         return text if text.strip() else ""
 
     def _add_to_step(self, content: str, text: str, calls: Sequence[ToolCall], ids: Sequence[Any] = ()) -> None:
@@ -79,6 +95,10 @@ class Conversation:
             self._unanswered.append({"tool_call_id": call_id, "name": call.name, "given": given})
             function = {"name": call.name, "arguments": dump_json(call.arguments)}
             message.setdefault("tool_calls", []).append({"id": call_id, "type": "function", "function": function})
+
+    def leave_out_step(self) -> None:
+        """Keep the step that was added last in the history only."""
+        self._steps[len(self.messages) - 1].is_left_out = True
 
     def _id_of_call(self, given: Any) -> str:
         """The id of a call as the record gives it, if it is one and no other call has it; else a new one."""
@@ -108,15 +128,15 @@ class Conversation:
 
     def rows(self) -> list[Row]:
         """One row for each assistant step after a user message."""
-        tools = dump_json(self.tools)
         first_user = next((i for i, m in enumerate(self.messages) if m["role"] == "user"), len(self.messages))
         rows = [
-            make_row(self.messages[:position], tools, step.calls, "\n".join(step.texts))
+            make_row(self.messages[:position], self.tools_column, step.calls, "\n".join(step.texts))
             for position, step in self._steps.items()
-            if position > first_user
+            if position > first_user and not step.is_left_out
         ]
         if not rows:
-            raise Unconvertible(self.field, "has no assistant message after a user message")
+            learned = " to learn" if any(step.is_left_out for step in self._steps.values()) else ""
+            raise Unconvertible(self.field, f"lacks an assistant message{learned} after a user message")
         return rows
 
 
@@ -126,12 +146,16 @@ class _Step:
 
     calls: list[dict[str, Any]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    is_left_out: bool = False
 
 
 def make_row(prompt: list[dict[str, Any]], tools: str, calls: list[dict[str, Any]], answer: str | None = None) -> Row:
     """A row without `id` and `source`; the text of the right answer is kept where no call is right."""
     kept = answer if not calls and answer and answer.strip() else None
-    return {"prompt": prompt, "tools": tools, "reference": dump_json(calls), "answer": kept}
+    reference = dump_json(calls)
+    with contextlib.suppress(ValueError):  # for the checks of rows to report
+        read_reference.written(reference, parse_reference(calls))
+    return {"prompt": prompt, "tools": tools, "reference": reference, "answer": kept}
 
 
 def dump_json(value: Any) -> str:
@@ -146,7 +170,8 @@ def text_of(content: Any) -> str | None:
     """Text of a message's content: a string, or a list of parts that are all text."""
     if isinstance(content, list) and all(isinstance(part, Mapping) for part in content):
         texts = [part.get("text") for part in content if part.get("type", "text") in _TEXT_PARTS]
-        content = "\n".join(text for text in texts if isinstance(text, str)) if len(texts) == len(content) else None
+        texts = [text for text in texts if isinstance(text, str)]
+        content = "\n".join(texts) if len(texts) == len(content) else None
     return content if isinstance(content, str) else None
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from ...tool_calls.calls import InvalidJSON
-from ..function_text import load_value
+from ..function_text import decoded
 
 _OPEN, _CLOSE = "<tool_response>", "</tool_response>"
 
@@ -15,30 +14,13 @@ def read_results(value: Any, names: Collection[str]) -> list[tuple[Any, str | No
         _, *parts = value.split(_OPEN)
         found = [part.split(_CLOSE, 1)[0].strip() for part in parts if _CLOSE in part]
         return [(text, _name(text, names)) for text in found or [value]]
-    listed = _listed(value)
-    if listed is not None:
-        return [(item["results"], _name(item, names)) for item in listed]
+    listed = decoded(value)
+    if isinstance(listed, list) and listed and all(isinstance(item, dict) and "results" in item for item in listed):
+        return [(item["results"], _name(item, names)) for item in listed]  # as BUTTON and ToolACE write it
     return [(value, _name(value, names))]
 
 
-def _listed(value: Any) -> list[dict[str, Any]] | None:
-    """A list of `{"name", "results"}`, one for each call, as BUTTON and ToolACE write it."""
-    if isinstance(value, str):
-        if not value.lstrip().startswith("[") or "results" not in value:
-            return None
-        try:
-            value = load_value(value)
-        except InvalidJSON:
-            return None
-    is_list = isinstance(value, list) and value and all(isinstance(item, dict) and "results" in item for item in value)
-    return value if is_list else None
-
-
 def _name(result: Any, names: Collection[str]) -> str | None:
-    if isinstance(result, str) and result.lstrip().startswith("{"):
-        try:
-            result = load_value(result)
-        except InvalidJSON:
-            return None
+    result = decoded(result)
     name = result.get("name") if isinstance(result, dict) else None
     return name if isinstance(name, str) and name in names else None

@@ -7,7 +7,7 @@ from ...tool_calls.calls import parse_reference
 from ...tool_calls.fragments import has_fragment
 from ..assistant_text import looks_like_call
 from ..records import Unconvertible
-from .conversation import Conversation, Row, dump_json, json_field, make_row, tools_of
+from .conversation import Conversation, Row, json_field, make_row, tools_of
 from .messages import add_messages
 
 FIELDS = ("prompt", "tools", "reference", "answer")
@@ -33,7 +33,7 @@ def convert_record(record: Mapping[str, Any]) -> list[Row]:
     else:
         add_messages(conversation, json_field(record, "prompt"), calls_in_text=False)
     if not conversation.messages:
-        raise Unconvertible("prompt", "has no message with content")
+        raise Unconvertible("prompt", "lacks a message with content")
     try:
         calls = parse_reference(json_field(record, "reference"))
     except Unconvertible:
@@ -47,4 +47,4 @@ def convert_record(record: Mapping[str, Any]) -> list[Row]:
     names = conversation.names
     if not calls and answer and (looks_like_call(answer, names) or has_fragment(answer, names)):
         raise Unconvertible("answer", "holds a call, or a piece of one; calls belong in 'reference'")
-    return [make_row(conversation.messages, dump_json(conversation.tools), reference, answer)]
+    return [make_row(conversation.messages, conversation.tools_column, reference, answer)]

@@ -1,13 +1,12 @@
 """Conversations of the chat-completions API: `messages` and `tools`, as lists or JSON strings."""
 
-import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from ...tool_calls.calls import InvalidJSON, ToolCall
 from ..assistant_text import call_of, is_thought
-from ..function_text import functions_in, lists_functions, load_value
+from ..function_text import decoded, functions_in, lists_functions, load_value
 from ..records import Unconvertible
 from .conversation import Conversation, Row, json_field, text_of, tools_of
 from .hermes_tags import read_results
@@ -28,13 +27,14 @@ _ROLES = {
     **dict.fromkeys(("reasoning", "thinking", "thought"), "thought"),
 }  # fmt: skip
 _JSON_START = re.compile(r"""\[\s*\{|\{\s*["']""")
+_WEIGHTS = ("weight", "loss", "train")  # of a message: 0 or false where it is not to be learned
 _BLOCK_TEXTS = ("text", "input_text", "output_text")
 _BLOCK_THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 
 
 def recognise(record: Mapping[str, Any]) -> str | None:
     """Why a record is in this form, `None` if it is not."""
-    record = _request_of(record)
+    record = request_of(record, "messages")
     field = _field_of(record)
     if record.get(field) is None:
         return "it has `query` and `response`" if _is_asked(record) else None
@@ -50,19 +50,20 @@ def convert_record(record: Mapping[str, Any], keep_system: bool | None = None) -
     what the API gave: `response` or `choices`, also beside a `request`. ms-swift's older form is read too: `query`,
     `response` and `history`.
     """
-    record = _request_of(record)
+    record = request_of(record, "messages")
     if _is_asked(record):
         record = {**record, "messages": _asked(record)}
     return convert_messages(record, _field_of(record), keep_system)
 
 
-def _request_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The record with the fields of its `request` or `body`, as logs and files of batches have them."""
+def request_of(record: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    """The record with the fields of its `request` or `body`, as logs and files of batches have them, also as JSON text."""
     request = record
     for name in ("request", "body"):
-        if request.get("messages") is None and isinstance(request.get(name), Mapping):
-            request = request[name]
-    return record if request is record or request.get("messages") is None else {**record, **request}
+        inner = decoded(request.get(name))
+        if request.get(field) is None and isinstance(inner, Mapping):
+            request = inner
+    return record if request is record or request.get(field) is None else {**record, **request}
 
 
 def _is_asked(record: Mapping[str, Any]) -> bool:
@@ -88,11 +89,7 @@ def _add_response(conversation: Conversation, record: Mapping[str, Any], message
     if field is None or _role_and_content(messages[-1])[0] in ("assistant", "calls"):
         return
     conversation.field = field
-    answer = record if field == "content" else record[field]
-    if isinstance(answer, str):
-        with contextlib.suppress(InvalidJSON):
-            answer = load_value(answer) if _JSON_START.match(answer) else answer
-    message = _message_of(answer)
+    message = _message_of(record if field == "content" else record[field])
     if isinstance(message, Mapping) and isinstance(message.get("role"), str):
         add_messages(conversation, [message], first=len(messages))
     elif isinstance(record[field], str):
@@ -103,10 +100,10 @@ def _add_response(conversation: Conversation, record: Mapping[str, Any], message
 
 def _message_of(answer: Any) -> Any:
     """The message in an answer of the API: of Anthropic it is the answer itself, of OpenAI it is in `choices`."""
-    if isinstance(answer, Mapping):
-        answer = answer.get("body") or answer
-    if isinstance(answer, Mapping):
-        answer = answer.get("choices") or answer
+    for name in ("body", "choices"):
+        answer = decoded(answer)
+        answer = answer.get(name) or answer if isinstance(answer, Mapping) else answer
+    answer = decoded(answer)
     if isinstance(answer, list) and answer and isinstance(answer[0], Mapping):
         return answer[0].get("message")
     return answer
@@ -123,14 +120,22 @@ def convert_messages(
     tool_fields: tuple[str, ...] = TOOL_FIELDS,
 ) -> list[Row]:
     """Rows of a record whose messages are in a field."""
+    check_label(record)
     messages = _messages_of(record, field)
     conversation = Conversation(_functions_of(record, messages, field, tool_fields), field)
-    add_messages(conversation, messages, keep_system)
+    add_messages(conversation, messages, keep_system, first=-1 if record.get("system") else 0)
     if record.get("answers") is not None:
         add_answers(conversation, record["answers"], "answers")
     else:
         _add_response(conversation, record, messages)
     return conversation.rows()
+
+
+def check_label(record: Mapping[str, Any]) -> None:
+    """Raise [`Unconvertible`] where a label for KTO says that the answer is a bad one."""
+    bad = next((name for name in ("label", "kto_tag") if record.get(name) in (False, "false", "False")), None)
+    if bad is not None:
+        raise Unconvertible(bad, "says that the answer is a bad one")
 
 
 def _messages_of(record: Mapping[str, Any], field: str) -> list[Any]:
@@ -170,20 +175,20 @@ def add_answers(conversation: Conversation, answers: Any, field: str) -> None:
         conversation.add_assistant(answers)
         return
     try:
-        decoded = load_value(answers) if isinstance(answers, str) else answers
+        given = load_value(answers) if isinstance(answers, str) else answers
     except InvalidJSON as error:
         if not _JSON_START.match(answers):  # such as `[f(a=1)]`, or a text that begins with `[1]`
             conversation.add_assistant(answers)
             return
         raise Unconvertible(field, f"is not JSON: {error}") from None
-    if isinstance(decoded, Mapping) and isinstance(decoded.get("role"), str):
-        decoded = [decoded]
-    if isinstance(decoded, list) and any(isinstance(item, Mapping) and "role" in item for item in decoded):
-        add_messages(conversation, decoded)
+    if isinstance(given, Mapping) and isinstance(given.get("role"), str):
+        given = [given]
+    if isinstance(given, list) and any(isinstance(item, Mapping) and "role" in item for item in given):
+        add_messages(conversation, given)
         return
-    if not isinstance(decoded, (list, Mapping)):
-        raise Unconvertible(field, f"must be a list of calls or a text, got {type(decoded).__name__}")
-    conversation.add_calls(_calls_of(decoded, field))
+    if not isinstance(given, (list, Mapping)):
+        raise Unconvertible(field, f"must be a list of calls or a text, got {type(given).__name__}")
+    conversation.add_calls(_calls_of(given, field))
 
 
 def _calls_of(values: Any, field: str) -> list[ToolCall]:
@@ -226,6 +231,8 @@ def add_messages(
             role == "assistant" and calls_in_text and _goes_on(messages, position - first)
         ):
             getattr(reader, f"add_{role}")(message, content, position)
+            if role in ("assistant", "calls") and any(message.get(key) in (0, "0", "false") for key in _WEIGHTS):
+                conversation.leave_out_step()
 
 
 def _goes_on(messages: list[Any], place: int) -> bool:
@@ -321,10 +328,10 @@ class _Reader:
             self._conversation.add_calls(self._conversation.read_calls(content, position)[0])
             return
         try:
-            decoded = load_value(content) if isinstance(content, str) else content
+            given = load_value(content) if isinstance(content, str) else content
         except InvalidJSON as error:
             raise Unconvertible(self._field, f"message {position} is not a call: {error}") from None
-        calls = decoded if isinstance(decoded, list) else [decoded]
+        calls = given if isinstance(given, list) else [given]
         if not calls:
             raise Unconvertible(self._field, f"message {position} is an empty list of calls")
         try:
@@ -351,20 +358,13 @@ class _Reader:
             calls = [message["function_call"]]  # the older form of the API
         if calls and not isinstance(calls, list):
             raise Unconvertible(self._field, "'tool_calls' must be a list")
-        return [_decoded(call) for call in calls or [] if call is not None]
+        return [decoded(call) for call in calls or [] if call is not None]
 
     def _read(self, calls: list[Any], position: int) -> list[ToolCall]:
         try:
             return [call_of(call) for call in calls]
         except ValueError as error:
             raise Unconvertible(self._field, f"message {position}: {error}") from None
-
-
-def _decoded(call: Any) -> Any:
-    try:
-        return load_value(call) if isinstance(call, str) else call
-    except InvalidJSON:
-        return call
 
 
 def _has_blocks(content: Any) -> bool:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..function_text import decoded
 from ..records import Unconvertible
 from .conversation import Row, json_field
-from .messages import convert_messages
+from .messages import convert_messages, request_of
 
 FIELDS = ("input", "output", "instructions", "tools", "responses_create_params", "expected_action")
 _ITEMS = ("function_call", "function_call_output", "message", "reasoning")
@@ -15,6 +16,7 @@ def recognise(record: Mapping[str, Any]) -> str | None:
     """Why a record is in this form, `None` if it is not."""
     if record.get("responses_create_params") is not None:
         return "it has `responses_create_params`"
+    record = _logged(record)
     for field in ("output", "input"):
         try:
             items = json_field(record, field)
@@ -28,6 +30,7 @@ def recognise(record: Mapping[str, Any]) -> str | None:
 
 def convert_record(record: Mapping[str, Any], keep_system: bool | None = None) -> list[Row]:
     """Rows of a record; see [`~egpo_trl.data.sources.convert`]. With `expected_action` the only row is that step."""
+    record = _logged(record)
     request: Any = record
     if record.get("responses_create_params") is not None:
         request = json_field(record, "responses_create_params")
@@ -43,6 +46,15 @@ def convert_record(record: Mapping[str, Any], keep_system: bool | None = None) -
         messages = [*messages, *_items(request, "output")]
     rows = convert_messages({"input": messages, "tools": request.get("tools")}, "input", keep_system)
     return rows if expected is None else rows[-1:]
+
+
+def _logged(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record with the fields of its `request` or `body`, and with the `output` of its `response`."""
+    request = request_of(record, "input")
+    answer = decoded(record.get("response"))
+    answer = decoded(answer.get("body") or answer) if isinstance(answer, Mapping) else answer
+    given = answer.get("output") if isinstance(answer, Mapping) else None
+    return request if given is None else {**request, "output": given}
 
 
 def _items(record: Mapping[str, Any], field: str) -> list[Any]:

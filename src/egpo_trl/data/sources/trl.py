@@ -6,7 +6,7 @@ from typing import Any
 
 from ..records import Unconvertible
 from .conversation import Conversation, Row, json_field, tools_of
-from .messages import add_messages
+from .messages import add_messages, check_label
 
 FIELDS = ("prompt", "completion", "chosen", "tools", "label")
 _RENDERED = re.compile(r"<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[INST\]|<\|user\|>")
@@ -15,9 +15,15 @@ _RENDERED = re.compile(r"<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[
 def recognise(record: Mapping[str, Any]) -> str | None:
     """Why a record is in this form, `None` if it is not."""
     answer = next((field for field in ("completion", "chosen") if record.get(field) is not None), None)
-    if answer is None or (answer == "completion" and record.get("prompt") is None):
+    asked = _asked(record)
+    if answer is None or (answer == "completion" and asked != "prompt"):
         return None
-    return f"it has `prompt` and `{answer}`" if record.get("prompt") is not None else f"it has `{answer}`"
+    return f"it has `{asked}` and `{answer}`" if asked else f"it has `{answer}`"
+
+
+def _asked(record: Mapping[str, Any]) -> str | None:
+    """The field with what comes before the answer: `prompt`, or as LLaMA-Factory has it."""
+    return next((field for field in ("prompt", "conversations", "messages") if record.get(field) is not None), None)
 
 
 def convert_record(record: Mapping[str, Any], keep_system: bool | None = None) -> list[Row]:
@@ -26,14 +32,14 @@ def convert_record(record: Mapping[str, Any], keep_system: bool | None = None) -
 
     A completion that `label` calls bad is skipped, `rejected` is not read.
     """
-    if record.get("label") is False:
-        raise Unconvertible("label", "says that the completion is a bad one")
+    check_label(record)
     field = "completion" if record.get("completion") is not None else "chosen"
-    prompt = _messages(record, "prompt", "user") if record.get("prompt") is not None else []
+    asked = _asked(record)
+    prompt = _messages(record, asked, "user") if asked else []
     answer = _messages(record, field, "assistant")
     if prompt and answer[: len(prompt)] == prompt:
         answer = answer[len(prompt) :]
-    conversation = Conversation(tools_of(record) if record.get("tools") else [], "prompt")
+    conversation = Conversation(tools_of(record) if record.get("tools") else [], asked or field)
     if prompt:
         add_messages(conversation, prompt, keep_system)
     before = len(conversation.messages)

@@ -20,13 +20,8 @@ class OfficialText:
     def __init__(self, prompts: PromptFormat, write: Writer) -> None:
         self._write = write
         syntax = "pythonic" if prompts.style == "paper" else "auto"
-        reward = ToolCallReward(syntax, thinking="optional", allow_text=True)
-        if prompts.tokenizer is not None:
-            reward = reward.bind(
-                prompts.tokenizer, prompts.chat_template_kwargs, prompts.think_tags, prompts.stop_token_ids
-            )
-        self._reward = reward
-        self._tags = prompts.think_tags or reward.think_tags or ("<think>", "</think>")
+        self._reward: ToolCallReward = prompts.bind(ToolCallReward(syntax, thinking="optional", allow_text=True))
+        self._tags = prompts.think_tags or self._reward.think_tags or ("<think>", "</think>")
 
     def of(self, completion: Completion, tools: str | None = None) -> str:
         """What the scorer sees of a completion."""
