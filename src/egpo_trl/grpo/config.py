@@ -138,7 +138,9 @@ _COUNTS = (
     "num_generations", "num_iterations", "max_completion_length",
 )  # fmt: skip
 _POSITIVE = ("temperature", "num_train_epochs", "logging_steps", "save_steps", "eval_steps")
-_NOT_NEGATIVE = ("learning_rate", "beta", "epsilon", "epsilon_high", "weight_decay", "max_grad_norm")
+_NOT_NEGATIVE = (
+    "learning_rate", "beta", "epsilon", "epsilon_high", "weight_decay", "max_grad_norm", "seed", "dataloader_num_workers",
+)  # fmt: skip
 # Allowed numbers, in words and as a test: neither transformers nor TRL checks them.
 _NUMBERS: Mapping[str, tuple[str, Callable[[float], bool]]] = {
     **dict.fromkeys(_COUNTS, ("an integer of at least 1", lambda x: x >= 1 and x == int(x))),
