@@ -198,6 +198,7 @@ def said(content):
 # Spellings of one call that data sets are seen to have, each in a record that must give it. A further one is a line.
 SPELLINGS = {
     "python in a message of its own": {"messages": [ASK, {"role": "tool_call", "content": repr(DIM)}], **OFFERED},
+    "an empty message after a call": {"messages": [ASK, {"role": "tool_call", "content": DIM}, {"role": "assistant", "content": ""}], **OFFERED},
     "python in tool_calls": {"messages": [ASK, {"role": "assistant", "tool_calls": repr([DIM])}], **OFFERED},
     "python in answers": {"query": "?", "answers": repr([DIM]), "tools": repr([FUNCTION])},
     "python arguments": {"query": "?", "answers": [{**DIM, "arguments": repr(DIM["arguments"])}], **OFFERED},
