@@ -84,7 +84,7 @@ def measure(conversations: int, steps: int, slow_share: float, slow: float) -> d
         time.sleep(0.01)
     with tempfile.TemporaryDirectory() as folder:
         config = EvaluationConfig(
-            model="m", output_dir=folder, backend="openai", base_url=f"http://127.0.0.1:{port.value}/v1",
+            model_name_or_path="m", output_dir=folder, backend="openai", base_url=f"http://127.0.0.1:{port.value}/v1",
             concurrency=conversations,
         )  # fmt: skip
         start = time.perf_counter()

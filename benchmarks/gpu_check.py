@@ -27,7 +27,7 @@ SHORT = (
     "--use_cpu false --bf16 true --max_steps 2 --logging_steps 1 --save_steps 2 --num_demo_rows 64 "
     "--max_validation_rows 4 --per_device_train_batch_size 8 --report false"
 )
-MODEL = "--model_name_or_path Qwen/Qwen3-0.6B"
+MODEL = "--model Qwen/Qwen3-0.6B"
 QLORA = f"{MODEL} --dtype bfloat16 --use_peft true --lora_target_modules all-linear --load_in_4bit true"
 VLLM = f"{MODEL} --beta 0.001 --use_vllm true --vllm_mode colocate --vllm_max_model_length 2048"
 

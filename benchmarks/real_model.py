@@ -94,7 +94,7 @@ def evaluation(out: Path, policy: str, model: Path, suite: str, name: str, *opti
     folder = out / "evaluations" / f"{policy}-{name}"
     command = [
         "evaluate", suite, "--model", str(model), "--prompt_style", "paper", "--think_tags", "<think>", "</think>",
-        "--dtype", "bfloat16", "--max_new_tokens", "160", "--output_dir", str(folder), *options,
+        "--dtype", "bfloat16", "--max_completion_length", "160", "--output_dir", str(folder), *options,
     ]  # fmt: skip
     return Stage(folder.name, folder / "summary.json", command)
 
@@ -129,7 +129,7 @@ def stages(
         easy, rows = out / f"{kind}_easy.jsonl", out / f"{kind}_rows.jsonl"
         share = [] if kind == "test" else ["--no_call_share", NO_CALL_SHARE]
         yield Stage(
-            f"convert {kind}", rows, ["convert", str(easy), *catalogue, *share, "--output", str(rows)],
+            f"convert {kind}", rows, ["convert", "--dataset_name", str(easy), *catalogue, *share, "--output", str(rows)],
             lambda source=data / f"{file}.jsonl", target=easy: keep_easy(source, target),
         )  # fmt: skip
 

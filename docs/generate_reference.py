@@ -7,7 +7,6 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Collection, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,13 @@ from egpo_trl.cli.table import SUITES
 from egpo_trl.reports.glossary import METRICS, REASONS
 
 REFERENCE = Path(__file__).with_name("reference.md")
+_DOCS = "https://huggingface.co/docs"
+_INHERITED = {  # whose fields `egpo-trl train`, `sft` and `plan` take too, and where they are described
+    "GRPOConfig": "trl/grpo_trainer#trl.GRPOConfig",
+    "SFTConfig": "trl/sft_trainer#trl.SFTConfig",
+    "ModelConfig": "trl/clis",
+    "TrainingArguments": "transformers/main_classes/trainer#transformers.TrainingArguments",
+}
 _HEAD = """\
 # Reference
 
@@ -30,6 +36,14 @@ def command_lines() -> Iterator[str]:
         yield from (f"{command} {suite}" for suite in SUITES) if command == "evaluate" else [command]
 
 
+def _meaning(text: str, choices: Sequence[Any] | None) -> str:
+    """A help text with the choices that it does not name; of many, where to find them."""
+    unnamed = [choice for choice in choices or () if f"'{choice}'" not in text]
+    if len(unnamed) > 8:
+        return f"{_line(text)} `--help` lists the values."
+    return _line(text) + (f" One of {', '.join(map(_code, choices or ()))}." if unnamed else "")
+
+
 def _line(text: Any) -> str:
     """Text in one cell of a table."""
     return re.sub(r"\s+", " ", str(text)).strip().replace("|", "\\|").replace("<", "&lt;")
@@ -38,6 +52,10 @@ def _line(text: Any) -> str:
 def _code(value: Any) -> str:
     text = re.sub(r"\s+", " ", str(value)).replace("|", "\\|")
     return f"`{text}`" if text else "`''`"
+
+
+def _link(name: str) -> str:
+    return f"[`{name}`]({_DOCS}/{_INHERITED[name]})" if name in _INHERITED else f"[`{name}`](#{name.lower()})"
 
 
 def _table(header: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
@@ -63,8 +81,7 @@ def _fields(kind: type) -> str:
             [
                 f"`{field.name}`",
                 _default(field),
-                _line(field.metadata.get("help", ""))
-                + (f" One of {', '.join(map(_code, choices))}." if (choices := field.metadata.get("choices")) else ""),
+                _meaning(field.metadata.get("help", ""), field.metadata.get("choices")),
             ]
             for field in names
         ),
@@ -95,7 +112,6 @@ def render() -> str:
     """The reference as Markdown."""
     parts = [_HEAD, "## Commands\n"]
     configs: dict[type, list[str]] = {}  # ours, and the commands that take them
-    inherited: dict[type, None] = {}  # those of TRL and transformers, each once and in order
     for command in command_lines():
         parser = command_parser(command)
         kinds = parser.dataclass_types
@@ -107,9 +123,7 @@ def render() -> str:
             for base in filter(dataclasses.is_dataclass, reversed(kind.__mro__)):
                 if base.__module__.startswith("egpo_trl."):
                     configs.setdefault(base, []).append(command)
-                else:
-                    inherited[base] = None
-        names = ", ".join(f"[`{kind.__name__}`](#{kind.__name__.lower()})" for kind in kinds)
+        names = ", ".join(_link(kind.__name__) for kind in kinds)
         parts.append(f"`--config FILE` (YAML) and `--field value` for every field of {names}.\n")
         own = _flags(parser, {field.name for kind in kinds for field in dataclasses.fields(kind)} | {"config"})
         parts += [own] if own.count("\n") > 2 else []
@@ -119,7 +133,7 @@ def render() -> str:
         parts += [
             f"### {kind.__name__}\n",
             f"Of {', '.join(f'`egpo-trl {command}`' for command in commands)}"
-            + (f"; inherits the fields of [`{bases[0].__name__}`](#{bases[0].__name__.lower()})" if bases else "")
+            + (f"; inherits the fields of {_link(bases[0].__name__)}" if bases else "")
             + ".\n",
             _fields(kind),
         ]
@@ -129,9 +143,8 @@ def render() -> str:
     parts.append("## Reasons\n")
     parts.append(_table(["reason", "meaning"], ([f"`{name}`", _line(text)] for name, text in REASONS.items())))
     parts.append("## Inherited config fields\n")
-    parts.append(f"As of TRL {version('trl')} and transformers {version('transformers')}.\n")
-    for kind in inherited:
-        parts += [f"### {kind.__name__.lstrip('_')}\n", _fields(kind)]
+    parts.append("Not repeated here; `egpo-trl train --help-all` and `egpo-trl sft --help-all` print them.\n")
+    parts.append("\n".join(f"- [`{name}`]({_DOCS}/{page})" for name, page in _INHERITED.items()) + "\n")
     return "\n".join(parts)
 
 

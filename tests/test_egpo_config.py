@@ -119,6 +119,6 @@ def test_importing_the_package_is_light():
 def test_unknown_name():
     import egpo_trl
 
-    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+    with pytest.raises(AttributeError, match="does not export 'Nothing'"):
         _ = egpo_trl.Nothing
     assert "EGPOTrainer" in dir(egpo_trl)

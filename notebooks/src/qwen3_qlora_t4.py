@@ -17,7 +17,7 @@
 #
 # Qwen3-1.7B in 4 bits with LoRA adapters, on the T4 of 15 GB that Colab lends (Runtime → Change runtime type → T4).
 #
-# **The authors have not run this notebook: no GPU was at hand, so it has no saved outputs.** The tests put its
+# **The authors have not run this notebook: no GPU was at hand, so it was saved without outputs.** The tests put its
 # configuration through the real parsers and launch checks for a T4, and launch it for one step with a tiny model in
 # 4 bits on a CPU. Memory is calculated, not measured.
 
@@ -54,7 +54,7 @@ print(f"{len(rows)} rows; skipped {dict(converted.skipped)}, dropped {dict(evalu
 # %% [markdown]
 # ## The recipe
 #
-# A T4 has no bfloat16: weights that are not quantized are float16, training is in mixed precision with float16 (`fp16`),
+# A T4 lacks bfloat16: weights that are not quantized are float16, training is in mixed precision with float16 (`fp16`),
 # the adapters and their optimizer are float32. `steps_per_generation: 1` generates 8 rollouts at a time, so that their
 # KV cache fits. LoRA wants a learning rate ten times that of full fine-tuning and more: 1e-5 here, where the paper
 # trains all weights with 1e-6.
@@ -207,4 +207,4 @@ print(ask(row["prompt"][-1]["content"], json.loads(row["tools"])))
 # the unquantized one is named.
 
 # %%
-# !egpo-trl merge runs/qlora-qwen3-1.7b --base Qwen/Qwen3-1.7B --dtype float16 --output_dir merged
+# !egpo-trl merge runs/qlora-qwen3-1.7b --model Qwen/Qwen3-1.7B --dtype float16 --output_dir merged

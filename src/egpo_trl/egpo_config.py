@@ -2,10 +2,11 @@
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from .grpo.config import LeanGRPOConfig, is_number
+from .utils.options import option
 
 ENTROPY_LEVELS = ("token", "sequence")
 ENTROPY_SPANS = ("think", "completion")
@@ -22,42 +23,29 @@ class EGPOConfig(LeanGRPOConfig):
     `configs/train/paper_qwen3_4b.yaml`.
     """
 
-    egpo_lambda: float = field(
-        default=0.4,
-        metadata={
-            "help": "Scale of the entropy bonus (lambda in Eq. 5), at least 0. With 0 the trainer is GRPO: bit for bit "
-            "with the update options at 'never', and up to rounding with their default 'auto'."
-        },
+    egpo_lambda: float = option(
+        "Scale of the entropy bonus (lambda in Eq. 5), at least 0. With 0 the trainer is GRPO.",
+        0.4,
     )
-    egpo_alpha: float = field(
-        default=2.0,
-        metadata={
-            "help": "Clip of the entropy bonus (alpha in Eq. 5), at least 1.0001: the bonus is at most |A| / alpha."
-        },
+    egpo_alpha: float = option(
+        "Clip of the entropy bonus (alpha in Eq. 5), at least 1.0001: the bonus is at most |A| / alpha.",
+        2.0,
     )
-    entropy_level: str = field(
-        default="token",
-        metadata={
-            "help": "'token': each chain-of-thought token gets the bonus of its own entropy, other tokens keep their "
-            "advantage. 'sequence': every token of a rollout gets the bonus of the mean entropy of its chain of thought "
-            "(Eq. 4 and 5 of the paper).",
-            "choices": ENTROPY_LEVELS,
-        },
+    entropy_level: str = option(
+        "'token': each token of the chain of thought gets the bonus of its own entropy. 'sequence': every token gets "
+        "that of the mean (Eq. 4 and 5).",
+        "token",
+        ENTROPY_LEVELS,
     )
-    entropy_span: str = field(
-        default="think",
-        metadata={
-            "help": "Tokens whose entropy counts: 'think' (the chain of thought) or 'completion' (every token that the "
-            "policy generated, for ablation or for models that do not think).",
-            "choices": ENTROPY_SPANS,
-        },
+    entropy_span: str = option(
+        "Tokens whose entropy counts: 'think' (the chain of thought) or 'completion' (all that the policy generated).",
+        "think",
+        ENTROPY_SPANS,
     )
 
-    project: str = field(
-        default="egpo-trl",
-        metadata={
-            "help": "Project of the trackers: of Trackio, and of Weights & Biases where WANDB_PROJECT is not set."
-        },
+    project: str = option(
+        "Project of the trackers: of Trackio, and of Weights & Biases where WANDB_PROJECT is not set.",
+        "egpo-trl",
     )
 
     def __post_init__(self) -> None:

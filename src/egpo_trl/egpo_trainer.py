@@ -177,7 +177,7 @@ class EGPOTrainer(ModelCardMixin, LeanGRPOTrainer):
             if has_template and self._renderer.prompt_text(prompt, None).rstrip().endswith(tags.end):
                 raise ValueError(
                     f"The chat template of {self._tokenizer.name_or_path!r} closes the think block in the prompt, so "
-                    "there is no chain of thought. Set enable_thinking=True, entropy_span='completion' or "
+                    "the model does not write a chain of thought. Set enable_thinking=True, entropy_span='completion' or "
                     "egpo_lambda=0."
                 )
         super()._check(train_dataset, eval_dataset)

@@ -20,7 +20,7 @@ EXAMPLE = ROOT / "configs" / "clean" / "example.yaml"
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("judge_backend", "jax", "judge_backend must be one of openai, transformers, vllm, none, got 'jax'"),
+        ("backend", "jax", "backend must be one of openai, transformers, vllm, none, got 'jax'"),
         ("output_format", "csv", "output_format must be one of"),
         ("fsync", "sometimes", "fsync must be one of"),
         ("structured_output", "yes", "structured_output must be one of"),
@@ -99,7 +99,7 @@ def test_the_command_says_what_is_wrong(tmp_path):
     for words, message in (
         (["--concurency", "3"], "unknown option 'concurency', did you mean 'concurrency'"),
         (["--dataset_name", "none.jsonl"], "there is no file 'none.jsonl'"),
-        (["--max_tokens", "0"], "max_tokens must be at least 1"),
+        (["--max_completion_length", "0"], "max_completion_length must be at least 1"),
         (["--base_url", "http://127.0.0.1:9/v1", "--max_retries", "0", "--num_demo_rows", "3"], "judge failed at row"),
     ):
         with pytest.raises(SystemExit, match=message):

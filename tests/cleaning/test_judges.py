@@ -17,7 +17,7 @@ from tests.cleaning.world_judge import Truth, corrupted_rows, no_unknown_functio
 
 def config(folder, server, **fields):
     return CleaningConfig(**{
-        "output_dir": str(folder), "base_url": server.url, "judge_model": "judge", "request_timeout": 1.0,
+        "output_dir": str(folder), "base_url": server.url, "model_name_or_path": "judge", "request_timeout": 1.0,
         "max_retries": 12, "max_response_bytes": 1_000_000, **fields,
     })  # fmt: skip
 
@@ -163,7 +163,7 @@ def test_tokens_are_counted_by_the_server_or_estimated(tmp_path):
 
 def test_missing_key(tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    fields = {"output_dir": str(tmp_path), "judge_model": "judge"}
+    fields = {"output_dir": str(tmp_path), "model_name_or_path": "judge"}
     with pytest.raises(ValueError, match="api_key_env: the environment variable OPENAI_API_KEY is not set"):
         clean(CleaningConfig(**fields), corrupted_rows(1)[0], evaluate_row=no_unknown_function)
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
@@ -173,8 +173,8 @@ def test_missing_key(tmp_path, monkeypatch):
 
 def local_config(folder, **fields):
     return CleaningConfig(**{
-        "output_dir": str(folder), "judge_backend": "transformers", "judge_model": str(demo_policy_path()),
-        "max_tokens": 8, "max_retries": 0, "judge_batch_size": 3, **fields,
+        "output_dir": str(folder), "backend": "transformers", "model_name_or_path": str(demo_policy_path()),
+        "max_completion_length": 8, "max_retries": 0, "batch_size": 3, **fields,
     })  # fmt: skip
 
 
@@ -210,4 +210,4 @@ def test_a_model_that_gives_no_verdicts(tmp_path):
 def test_questions_that_are_too_long(tmp_path):
     rows, _ = corrupted_rows(1)
     with pytest.raises(CleaningStopped, match="exceed the model's context"):
-        clean(local_config(tmp_path, max_tokens=1000), rows, evaluate_row=lambda row: None)
+        clean(local_config(tmp_path, max_completion_length=1000), rows, evaluate_row=lambda row: None)

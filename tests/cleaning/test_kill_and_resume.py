@@ -17,7 +17,7 @@ CONCURRENCY = 8
 
 def run(folder: str, url: str) -> None:
     config = CleaningConfig(
-        output_dir=folder, base_url=url, judge_model="judge", concurrency=CONCURRENCY, output_format="jsonl"
+        output_dir=folder, base_url=url, model_name_or_path="judge", concurrency=CONCURRENCY, output_format="jsonl"
     )
     clean(config, corrupted_rows(ROWS)[1], evaluate_row=no_unknown_function)
 

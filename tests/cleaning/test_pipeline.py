@@ -28,7 +28,7 @@ def dropped_of(report):
 
 
 def run(folder, rows, judge=None, evaluate_row=no_unknown_function, **fields):
-    config = CleaningConfig(output_dir=str(folder), **{"judge_backend": "none", "fsync": "never", **fields})
+    config = CleaningConfig(output_dir=str(folder), **{"backend": "none", "fsync": "never", **fields})
     return clean(config, rows, judge, evaluate_row)
 
 
@@ -366,8 +366,8 @@ def test_bad_input(tmp_path):
         run(tmp_path, [])
     with pytest.raises(ValueError, match="not a generator"):
         run(tmp_path, iter([{}]))
-    with pytest.raises(ValueError, match="judge_model must name"):
-        run(tmp_path, corrupted_rows(2)[0], judge_backend="openai")
+    with pytest.raises(ValueError, match="model_name_or_path must name"):
+        run(tmp_path, corrupted_rows(2)[0], backend="openai")
 
 
 def test_parquet_keeps_arguments_of_calls_in_prompts(tmp_path):
@@ -410,10 +410,10 @@ def test_inside_a_running_loop(tmp_path):
 
 def test_a_run_without_a_judge_does_not_replace_what_a_judge_said(tmp_path):
     rows = make_rows(4)
-    clean(CleaningConfig(output_dir=str(tmp_path), judge_backend="none"), rows=rows)
-    clean(CleaningConfig(output_dir=str(tmp_path), judge_backend="none"), rows=rows)
+    clean(CleaningConfig(output_dir=str(tmp_path), backend="none"), rows=rows)
+    clean(CleaningConfig(output_dir=str(tmp_path), backend="none"), rows=rows)
     (tmp_path / "journal.jsonl").write_text("{}\n")
     before = (tmp_path / "manifest.json").read_bytes()
     with pytest.raises(ValueError, match=r"holds the verdicts of a judge.*Name another output_dir"):
-        clean(CleaningConfig(output_dir=str(tmp_path), judge_backend="none"), rows=rows)
+        clean(CleaningConfig(output_dir=str(tmp_path), backend="none"), rows=rows)
     assert (tmp_path / "manifest.json").read_bytes() == before

@@ -27,7 +27,7 @@ def row(reference, **columns):
 
 def test_a_run_tells_where_and_why(tmp_path):
     rows = [*make_rows(5), row([{"name": "order", "arguments": {"dish": "pizza"}}], id="menu")]
-    report = clean(CleaningConfig(output_dir=str(tmp_path), judge_backend="none", output_format="jsonl"), rows=rows)
+    report = clean(CleaningConfig(output_dir=str(tmp_path), backend="none", output_format="jsonl"), rows=rows)
     (dropped,) = map(json.loads, report.dropped.open())
     detail = "order(dish: 'pizza' is not one of ['soup', 'salad'])"
     assert (dropped["reason"], dropped["detail"]) == ("wrong_value", detail)

@@ -115,7 +115,7 @@ def test_bad_config(tmp_path, field, value, message):
 def test_bad_command_line(tmp_path):
     with pytest.raises(SystemExit, match=r"unknown option 'egpo_lamda', did you mean"):
         train([*SHORT, "--output_dir", str(tmp_path), "--egpo_lamda", "1"])
-    with pytest.raises(SystemExit, match=r"there is no file and no recipe"):
+    with pytest.raises(SystemExit, match=r"no file or recipe is called"):
         train(["--config", str(tmp_path / "none.yaml")])
 
 
@@ -211,9 +211,9 @@ def test_from_a_public_format_to_clean_rows(tmp_path, capsys):
     ]  # fmt: skip
     source, rows = tmp_path / "xlam.json", tmp_path / "rows.jsonl"
     source.write_text(json.dumps([*records, {"id": 9, "query": "?", "tools": "{", "answers": "[]"}]))
-    main(["convert", str(source), "--output", str(rows)])
+    main(["convert", "--dataset_name", str(source), "--output", str(rows)])
     assert "6 rows from 7 records, 1 skipped (tools 1)" in capsys.readouterr().out
-    main(["convert", str(source), "--source", "xlam", "--output", str(rows.with_suffix(".parquet"))])
+    main(["convert", "--dataset_name", str(source), "--source", "xlam", "--output", str(rows.with_suffix(".parquet"))])
     for column in ("id", "tools", "reference", "answer"):
         assert load_rows(str(rows.with_suffix(".parquet")))[column] == load_rows(str(rows))[column]
     for words, message in (
@@ -221,14 +221,14 @@ def test_from_a_public_format_to_clean_rows(tmp_path, capsys):
         (["--output", str(rows), "--keep_system", "true"], "the option 'keep_system' is not one of the source 'xlam'"),
     ):
         with pytest.raises(SystemExit, match=message):
-            main(["convert", str(source), "--source", "xlam", *words])
+            main(["convert", "--dataset_name", str(source), "--source", "xlam", *words])
     output = tmp_path / "clean"
     main(
         [
             "clean",
             "--dataset_name",
             str(rows),
-            "--judge_backend",
+            "--backend",
             "none",
             "--output_dir",
             str(output),

@@ -33,8 +33,8 @@ def folder(tmp_path):
 COMMANDS = [
     "split --dataset_name rows.jsonl --output_dir parts",
     "sft-data --dataset_name rows.jsonl --output sft.jsonl",
-    "clean --dataset_name rows.jsonl --judge_backend none --output_dir clean",
-    "evaluate rows --model demo --dataset_name rows.jsonl --max_new_tokens 4 --output_dir evaluation",
+    "clean --dataset_name rows.jsonl --backend none --output_dir clean",
+    "evaluate rows --model demo --dataset_name rows.jsonl --max_completion_length 4 --output_dir evaluation",
     f"sft --config run.yaml {SMALL} --output_dir sft",
     f"train --config run.yaml {SMALL} --max_completion_length 8 --max_validation_rows 2 --output_dir run",
     "curves run",

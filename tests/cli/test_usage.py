@@ -43,45 +43,22 @@ def test_help_shows_ours_first_and_the_rest_on_demand(command, capsys):
     assert "--adam_beta1" in capsys.readouterr().out
 
 
-# One word for one thing: no command has a second name for it.
-WORDS = {
-    "config": "--config",
-    "rows": "--dataset_name",
-    "split": "--dataset_split",
-    "configuration on the Hub": "--dataset_config",
-    "folder to write": "--output_dir",
-    "file to write": "--output",
-}
-OTHER_WORDS = {
-    "--split",
-    "--dataset_train_split",
-    "--rows",
-    "--data",
-    "--out",
-    "--output_file",
-    "--yaml",
-    "--model_path",
-}
-
-
-@pytest.mark.parametrize("command", LEAVES)
-def test_one_vocabulary(command):
-    options = {name for action in command_parser(command)._actions for name in action.option_strings}
-    assert not options & OTHER_WORDS
-    assert not {"--output", "--output_dir"} <= options
-    config = [action for action in command_parser(command)._actions if action.dest == "config"]
-    assert all("YAML" in action.help for action in config)
-    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
-    for word in WORDS.values():
-        assert f"`{word}" in text
-
-
-def test_version_and_bare_command(capsys):
+def test_version(capsys):
     main(["--version"])
     assert capsys.readouterr().out == f"egpo-trl {__version__}\n"
-    for words in ([], ["--help"], ["evaluate"]):
+    main(["--help"])
+    assert "usage: egpo-trl" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "kind"), [([], "command"), (["evaluate"], "suite")])
+def test_without_a_command_the_help_is_an_error(words, kind, capsys):
+    with pytest.raises(SystemExit) as ended:
         main(words)
-        assert "usage: egpo-trl" in capsys.readouterr().out
+    assert ended.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("usage: egpo-trl")
+    assert shown.err.endswith(f"egpo-trl{' evaluate' if words else ''}: name a {kind}.\n")
 
 
 def test_env(capsys):
@@ -114,8 +91,8 @@ def test_recipes(capsys, tmp_path, monkeypatch):
     assert len(list(Path("all").glob("*/*.yaml"))) == len(recipes())
     for words, message in (
         (["recipes", "train/quickstart", "--output_dir", "mine"], "exists"),
-        (["recipes", "quikstart"], "there is no file and no recipe"),
-        (["recipes", "quickstart"], "there is no file and no recipe"),  # of train or of sft?
+        (["recipes", "quikstart"], "no file or recipe is called"),
+        (["recipes", "quickstart"], "no file or recipe is called"),  # of train or of sft?
     ):
         with pytest.raises(SystemExit, match=message):
             main(words)
@@ -127,7 +104,7 @@ WRONG_USAGE = [
     ("trian", "Did you mean 'train'"),
     ("evaluate dmo", "Did you mean 'demo'"),
     ("train --config", "--config needs a file"),
-    ("train --config nothing.yaml", "there is no file and no recipe 'nothing.yaml'"),
+    ("train --config nothing.yaml", "no file or recipe is called 'nothing.yaml'"),
     ("train --config quikstart", "Did you mean 'quickstart'"),
     ("train --config OUT", "OUT is a folder"),
     (f"train {DEMO} --egpo_lamda 1", "unknown option 'egpo_lamda', did you mean 'egpo_lambda'"),
@@ -139,17 +116,19 @@ WRONG_USAGE = [
     (f"train {DEMO} --output x", "output_dir"),
     ("evaluate demo --model demo --output OUT", "output_dir"),
     ("evaluate demo --model demo", "required: --output_dir"),
-    ("convert xlam rows.jsonl --output_dir OUT", "this command writes a file: output"),
-    ("convert rows.jsonl --source nothing --output x.jsonl", "invalid choice: 'nothing'"),
-    ("convert rows.jsonl --source xlam --output rows.csv", "must end in .jsonl or .parquet"),
+    ("convert --dataset_name rows.jsonl --output_dir OUT", "it is called output here"),
+    ("convert --dataset_name rows.jsonl --source nothing --output x.jsonl", "invalid choice: 'nothing'"),
+    ("convert --dataset_name rows.jsonl --source xlam --output rows.csv", "must end in .jsonl or .parquet"),
     ("curves", "required: RUN"),
     ("compare A=OUT,OUT2 B=OUT", "several runs"),
-    ("recipes foo", "there is no file and no recipe 'foo'"),
+    ("recipes foo", "no file or recipe is called 'foo'"),
     (
-        "convert SAMPLES/glaive_v2.jsonl --output OUT/x.jsonl --num_tools 3",
-        "'num_tools' is not one of the source 'glaive'",
+        "convert --dataset_name SAMPLES/glaive_v2.jsonl --output OUT/x.jsonl --num_tools 3",
+        "'glaive' has no option 'num_tools'",
     ),
-    ("convert SAMPLES --output OUT/x.jsonl --dataset_split nosuch", "not 'nosuch'"),
+    ("convert --dataset_name SAMPLES --output OUT/x.jsonl --dataset_split nosuch", "not 'nosuch'"),
+    ("convert SAMPLES/glaive_v2.jsonl SAMPLES/anthropic.jsonl --output OUT/x.jsonl", "unexpected argument"),
+    ("convert SAMPLES/glaive_v2.jsonl --dataset_name SAMPLES/anthropic.jsonl --output OUT/x.jsonl", "rows are named twice"),
     ("completion fish", "invalid choice: 'fish'"),
     ("plan", "name a recipe with --config, or a model"),
     ("plan --params many", "argument --params: 'many' is not a number of parameters such as 1.7B"),
@@ -161,7 +140,12 @@ WRONG_USAGE = [
     ("rollouts OUT --count 0", "'0' is not a whole number from 1 up"),
     ("evaluate --model demo", "name one of acebench, api-bank, bfcl, demo, rows before --model"),
     ("--model demo", "before --model"),
-    (f"train {DEMO} --lr 1", "transformers calls it learning_rate"),
+    ("evaluate demo --model demo --output_dir OUT --max_new_tokens 3", "it is called max_completion_length here"),
+    ("merge OUT --output_dir OUT --base x", "it is called model_name_or_path here"),
+    ("clean --output_dir OUT --judge_model x", "it is called model_name_or_path here"),
+    ("convert x.jsonl --output x.jsonl", "required: --dataset_name"),
+    ("evaluate demo --output_dir OUT", "required: --model_name_or_path"),
+    (f"train {DEMO} --lr 1", "it is called learning_rate here"),
 ]
 
 
@@ -190,20 +174,35 @@ NO_EFFECT = [
     (f"train {DEMO} --use_vllm true --vllm_server_port 1", "vllm_server_port"),
     (f"train {DEMO} --eval_steps 5", "eval_steps"),
     (f"train {DEMO} --metric_for_best_model reward", "metric_for_best_model"),
-    (f"train {DEMO} --bfcl_eval_per_category 3", "bfcl_eval_per_category"),
+    (f"train {DEMO} --bfcl_eval_max_per_category 3", "bfcl_eval_max_per_category"),
     (f"train {DEMO} --prompt_style paper --render_tools true", "render_tools"),
     (f"sft {DEMO} --lora_alpha 8", "lora_alpha"),
     ("evaluate demo --model demo --output_dir OUT --base_url http://x", "base_url"),
     ("evaluate demo --model demo --output_dir OUT --top_p 0.5", "top_p"),
     ("evaluate demo --model m --output_dir OUT --backend openai --dtype float32", "dtype"),
+    ("evaluate demo --model m --output_dir OUT --backend openai --chat_template_path x", "chat_template_path"),
+    ("evaluate demo --model m --output_dir OUT --backend openai --tokenizer x", "tokenizer"),
+    ("evaluate demo --model m --output_dir OUT --tokenizer x", "tokenizer"),
+    (
+        "evaluate demo --model m --output_dir OUT --backend openai --endpoint_api completions --tokenizer x --tool_choice none",
+        "tool_choice",
+    ),
+    ("evaluate bfcl --model gold --output_dir OUT --dtype float32", "dtype"),
+    (f"train {DEMO} --report false --report_steps 3", "report_steps"),
+    (f"train {DEMO} --egpo_lambda 0 --egpo_alpha 3", "egpo_alpha"),
+    ("curves OUT --group x", "--group 'x'"),
+    ("report OUT --group x", "--group 'x'"),
     ("evaluate rows --model demo --output_dir OUT --dataset_name a.jsonl --dataset_split test", "dataset_split"),
-    ("clean --output_dir OUT --judge_backend none --max_requests 3", "max_requests"),
-    ("clean --output_dir OUT --judge_backend none --leak_threshold 0.5", "leak_threshold"),
-    ("clean --output_dir OUT --judge_backend transformers --judge_model m --base_url x", "base_url"),
-    ("convert README --source xlam --dataset_config x --output x.jsonl", "dataset_config"),
+    ("clean --output_dir OUT --backend none --max_requests 3", "max_requests"),
+    ("clean --output_dir OUT --backend none --model x", "model_name_or_path"),
+    ("clean --output_dir OUT --backend none --seed 3", "seed"),
+    ("clean --output_dir OUT --vllm_kwargs {}", "vllm_kwargs"),
+    ("clean --output_dir OUT --backend none --leak_threshold 0.5", "leak_threshold"),
+    ("clean --output_dir OUT --backend transformers --model_name_or_path m --base_url x", "base_url"),
+    ("convert --dataset_name README --source xlam --dataset_config x --output x.jsonl", "dataset_config"),
     ("split --dataset_name a.jsonl --dataset_split x --output_dir OUT", "dataset_split"),
     ("sft-data --dataset_name demo --dataset_config x --output x.jsonl", "dataset_config"),
-    ("plan --params 1.7B --model_name_or_path x", "model_name_or_path"),
+    ("plan --params 1.7B --model x", "model_name_or_path"),
     ("plan --params 1.7B --model_config x", "model_config"),
     ("plan --model_config x --model_name_or_path y", "model_name_or_path"),
 ]
@@ -216,7 +215,7 @@ def test_an_option_without_effect_is_an_error(line, option, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2
-    assert f"{option} has no effect here" in capsys.readouterr().err
+    assert f"{option} does nothing here" in capsys.readouterr().err
 
 
 def test_every_rule_is_about_options_that_exist():
@@ -251,8 +250,10 @@ YAML = [
     ("prompt_style: papr\n", "'papr' is not one of native, paper"),
     ("egpo_lamda: 1\n", "did you mean 'egpo_lambda'"),
     ("max_prompt_length: 512\n", "drop_long_rows"),
+    ("model: demo\n", "it is called model_name_or_path here"),
+    ("max_new_tokens: 5\n", "it is called max_completion_length here"),
     ("env: 3\n", "env: must hold lines"),
-    ("lora_r: 8\n", "lora_r has no effect"),
+    ("lora_r: 8\n", "lora_r does nothing"),
     (b"seed: 1 # \xff\n", "is not UTF-8"),
 ]
 
@@ -267,6 +268,20 @@ def test_a_broken_config_is_one_message(text, message, tmp_path, capsys):
     shown = capsys.readouterr().err
     assert message in shown
     assert len(shown.splitlines()) == 1
+
+
+def test_a_config_of_a_command_without_a_recipe(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("data.yaml").write_text(
+        f"dataset_name: {SAMPLES}/glaive_v2.jsonl\noutput: rows.jsonl\nkeep_system: true\nsource: glaive\n"
+    )
+    main(["convert", "--config", "data.yaml"])
+    Path("split.yaml").write_text("dataset_name: rows.jsonl\noutput_dir: parts\nvalidation_share: 0.5\n")
+    main(["split", "--config", "split.yaml", "--seed", "3"])
+    Path("sft.yaml").write_text("dataset_name: rows.jsonl\noutput: sft.jsonl\nsft_format: messages\nbad_rows: keep\n")
+    main(["sft-data", "--config", "sft.yaml"])
+    assert "conversations: sft.jsonl" in capsys.readouterr().out
+    assert Path("parts", "train.jsonl").is_file()
 
 
 def test_light_commands_import_no_torch():

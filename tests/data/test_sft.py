@@ -312,7 +312,7 @@ def test_sft_data_for_a_tokenizer(tmp_path):
     model = model_with(tmp_path / "model", "mistral")
     (tmp_path / "rows.jsonl").write_text(json.dumps(row_of("no ids")))
     options = ["--dataset_name", str(tmp_path / "rows.jsonl"), "--output", str(tmp_path / "sft.jsonl")]
-    main(["sft-data", *options, "--tokenizer", model])
+    main(["sft-data", *options, "--model", model])
     (line,) = (tmp_path / "sft.jsonl").read_text().splitlines()
     assert [call["id"] for m in json.loads(line)["prompt"] for call in m.get("tool_calls", [])] == ["call00000"]
     (tmp_path / "rows.jsonl").write_text(json.dumps(row_of("user", '[{"name": "gone", "arguments": {}}]')))

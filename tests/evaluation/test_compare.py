@@ -85,7 +85,7 @@ def test_what_cannot_be_compared():
 
 @pytest.fixture
 def finished(tmp_path):
-    evaluate(CountingSuite(), EvaluationConfig(model="m", output_dir=str(tmp_path)), Arithmetic())
+    evaluate(CountingSuite(), EvaluationConfig(model_name_or_path="m", output_dir=str(tmp_path)), Arithmetic())
     return tmp_path
 
 

@@ -26,7 +26,7 @@ def make_evaluation(folder, name, scores, words="plain", category="calls"):
         journal.append({"item": item, "sample": 0, "step": 0, "completion": {"text": text}})
     rows = [{"category": "all", "weights": {category: 0.5, "no calls": 0.5}}]
     sampling = {"model": name, "think_tags": None, "seed": 0}
-    summary = {"suite": "s", "rows": rows, "options": {"num_rows": 6}, "sampling": sampling}
+    summary = {"suite": "s", "rows": rows, "options": {"num_demo_rows": 6}, "sampling": sampling}
     (folder / "summary.json").write_text(json.dumps(summary))
     for file, kept in (("scores.jsonl", lines), (JOURNAL, journal)):
         (folder / file).write_text("".join(json.dumps(line) + "\n" for line in kept))

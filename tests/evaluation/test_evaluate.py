@@ -11,7 +11,7 @@ from tests.evaluation.fakes import Arithmetic, CountingSuite
 
 
 def config(folder):
-    return EvaluationConfig(model="m", output_dir=str(folder), temperature=1.0, num_samples=3)
+    return EvaluationConfig(model_name_or_path="m", output_dir=str(folder), temperature=1.0, num_samples=3)
 
 
 def scores_of(folder):

@@ -19,7 +19,9 @@ STEPS = 4 * (1 + 2 + 3)
 
 
 def config(folder, **fields):
-    return EvaluationConfig(model="m", output_dir=str(folder), **{"temperature": 1.0, "num_samples": 3, **fields})
+    return EvaluationConfig(
+        model_name_or_path="m", output_dir=str(folder), **{"temperature": 1.0, "num_samples": 3, **fields}
+    )
 
 
 def scores_of(folder):

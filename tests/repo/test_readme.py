@@ -49,8 +49,8 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
         "--model_name_or_path demo --use_cpu true --bf16 false --max_steps 1 --max_completion_length 8 --report false "
         "--per_device_train_batch_size 8 --gradient_accumulation_steps 1 --gradient_checkpointing false"
     ).split()
-    clean = ["--judge_backend", "none", "--num_demo_rows", "20", "--output_dir", "clean"]
-    short = ["--num_rows", "8", "--max_new_tokens", "8", "--dtype", "float32"]
+    clean = ["--backend", "none", "--num_demo_rows", "20", "--output_dir", "clean"]
+    short = ["--num_demo_rows", "8", "--max_completion_length", "8", "--dtype", "float32"]
     more = {"train": tiny, "clean": clean, "evaluate": short, "compare": ["--output_dir", "comparison"]}
     Path("runs").mkdir()
     Path("runs/quickstart").symlink_to(demo_policy_path())  # what `make quickstart` leaves

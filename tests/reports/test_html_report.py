@@ -211,7 +211,7 @@ def test_texts_that_cannot_be_shown():
 
 
 def test_errors(tmp_path):
-    for folder, message in ((tmp_path / "none", "is not a folder"), (tmp_path, "has no log yet")):
+    for folder, message in ((tmp_path / "none", "is not a folder"), (tmp_path, "does not contain a log yet")):
         with pytest.raises(SystemExit, match=message):
             main(["report", str(folder)])
     run = make_run(tmp_path / "run")

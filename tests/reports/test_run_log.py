@@ -36,7 +36,7 @@ def test_read_a_run_a_checkpoint_and_a_file(tmp_path):
 
 @pytest.mark.parametrize("text", ['{"log_history": [5]}', "", "[" * 100_000, '{"log_history": 3}'])
 def test_broken_logs(tmp_path, text):
-    with pytest.raises(FileNotFoundError, match=r"has no log yet"):
+    with pytest.raises(FileNotFoundError, match=r"does not contain a log yet"):
         read_log(tmp_path)
     (tmp_path / "trainer_state.json").write_text(text)
     with pytest.raises(ValueError, match="is neither a log nor a trainer state"):

@@ -244,7 +244,7 @@ def test_the_commands(tmp_path, tiny_tokenizer):
         "rows",
         "--model",
         "demo",
-        "--max_new_tokens",
+        "--max_completion_length",
         "8",
         "--dataset_name",
         rows,

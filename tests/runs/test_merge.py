@@ -50,9 +50,9 @@ def test_quantized_base_is_refused(adapter, tmp_path):
     config = json.loads((quantized / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     (quantized / "config.json").write_text(json.dumps(config))
-    with pytest.raises(SystemExit, match=r"are quantized.*Name the unquantized model .* with --base"):
-        main(["merge", str(adapter), "--output_dir", str(tmp_path / "merged"), "--base", str(quantized)])
-    main(["merge", str(adapter), "--output_dir", str(tmp_path / "merged"), "--base", str(demo_policy_path())])
+    with pytest.raises(SystemExit, match=r"are quantized.*Name the unquantized model .* with --model"):
+        main(["merge", str(adapter), "--output_dir", str(tmp_path / "merged"), "--model", str(quantized)])
+    main(["merge", str(adapter), "--output_dir", str(tmp_path / "merged"), "--model", str(demo_policy_path())])
 
 
 def test_quantized_weights_are_refused_whatever_the_config_says(adapter, tmp_path):
@@ -61,12 +61,12 @@ def test_quantized_weights_are_refused_whatever_the_config_says(adapter, tmp_pat
     )
     quantized.save_pretrained(tmp_path / "packed")
     with pytest.raises(SystemExit, match="are quantized"):
-        main(["merge", str(adapter), "--output_dir", str(tmp_path / "merged"), "--base", str(tmp_path / "packed")])
+        main(["merge", str(adapter), "--output_dir", str(tmp_path / "merged"), "--model", str(tmp_path / "packed")])
     config = json.loads((tmp_path / "packed" / "config.json").read_text())
     assert config.pop("quantization_config")["load_in_4bit"]
     (tmp_path / "packed" / "config.json").write_text(json.dumps(config))
     with pytest.raises(SystemExit, match="are quantized"):
-        main(["merge", str(adapter), "--output_dir", str(tmp_path / "merged"), "--base", str(tmp_path / "packed")])
+        main(["merge", str(adapter), "--output_dir", str(tmp_path / "merged"), "--model", str(tmp_path / "packed")])
     assert not (tmp_path / "merged").exists()
 
 
@@ -76,9 +76,9 @@ def test_an_adapter_of_a_quantized_base_needs_the_base_named(adapter, tmp_path, 
     shutil.copytree(adapter, tmp_path / "run" / "checkpoint-2")
     save_config({f"load_in_{bits}bit": True, "use_peft": True}, [], {}, tmp_path / "run")
     checkpoint, output = str(tmp_path / "run" / "checkpoint-2"), str(tmp_path / "merged")
-    with pytest.raises(SystemExit, match=rf"loaded in {bits} bits.*with --base .*differs .* by the rounding"):
+    with pytest.raises(SystemExit, match=rf"loaded in {bits} bits.*with --model .*differs .* by the rounding"):
         main(["merge", checkpoint, "--output_dir", output])
-    main(["merge", checkpoint, "--output_dir", output, "--base", str(demo_policy_path())])
+    main(["merge", checkpoint, "--output_dir", output, "--model", str(demo_policy_path())])
     save_config({"load_in_4bit": False}, [], {}, tmp_path / "run")
     main(["merge", checkpoint, "--output_dir", f"{output}-2"])
 

@@ -63,7 +63,7 @@ def test_a_frozen_model_is_an_error(tmp_path):
 
 
 def test_the_multi_turn_policy_in_every_command(tmp_path):
-    main(["evaluate", "demo", "--model", "demo-multiturn", "--num_rows", "2", "--max_new_tokens", "4", "--output_dir",
+    main(["evaluate", "demo", "--model", "demo-multiturn", "--num_demo_rows", "2", "--max_completion_length", "4", "--output_dir",
           str(tmp_path / "evaluation")])  # fmt: skip
     main(["sft", "--config", "quickstart", *SHORT, "--model_name_or_path", "demo-multiturn", "--output_dir",
           str(tmp_path / "sft")])  # fmt: skip
@@ -85,7 +85,7 @@ def test_sft_with_lora_and_then_rl_on_the_adapter(tmp_path, capsys):
     assert any("lora_A" in name for name in moved)
     near = max((start[name] - end[name]).abs().max().item() for name in start)
     assert near < 0.01  # one step from where SFT ended, not a new adapter
-    with pytest.raises(SystemExit, match=r"lora_r 8 has no effect.*adapter with r 4"):
+    with pytest.raises(SystemExit, match=r"lora_r 8 does nothing.*adapter with r 4"):
         main([*RL, *LORA[:2], "--lora_r", "8", "--model_name_or_path", str(sft), "--output_dir", str(tmp_path / "no")])
     main(
         [

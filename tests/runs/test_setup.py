@@ -42,7 +42,7 @@ def test_split_train_and_evaluate_on_exactly_the_held_out_rows(rows_file, capsys
     own = ["--dataset_name", "parts/train.jsonl", "--validation_dataset_name", "parts/held_out.jsonl"]
     main([*TRAIN, *own, "--prompt_style", "paper", "--output_dir", "run"])
     assert load_rows("run/held_out.jsonl")["prompt"] == held_out["prompt"]  # as they were given
-    main(["evaluate", "rows", "--model", "run", "--dataset_name", "run/held_out.jsonl", "--max_new_tokens", "4",
+    main(["evaluate", "rows", "--model", "run", "--dataset_name", "run/held_out.jsonl", "--max_completion_length", "4",
           "--output_dir", "evaluation"])  # fmt: skip
     asked = [json.loads(line)["id"] for line in Path("evaluation/scores.jsonl").read_text().splitlines()]
     assert sorted(asked) == sorted(held_out["id"])
@@ -81,7 +81,7 @@ def test_rows_that_are_too_long_are_named_and_can_be_left_out(tmp_path, rows_fil
 
 @pytest.mark.parametrize(("option", "value"), [("multi_turn", "stepwise"), ("environments", ["ticket_desk"])])
 def test_options_of_trajectories_without_one(option, value, tmp_path):
-    with pytest.raises(ValueError, match=f"{option} has no effect here: the rows lack the column `trajectory`"):
+    with pytest.raises(ValueError, match=f"{option} does nothing here: the rows lack the column `trajectory`"):
         prepare_rows(EGPOScriptArguments(num_demo_rows=8, **{option: value}), config(tmp_path))
 
 

@@ -28,7 +28,7 @@ FAULTS = (
 
 def config(server, folder="out", **fields):
     return EvaluationConfig(**{
-        "model": "served", "output_dir": str(folder), "backend": "openai", "base_url": server.url,
+        "model_name_or_path": "served", "output_dir": str(folder), "backend": "openai", "base_url": server.url,
         "request_timeout": 1.0, "max_retries": 12, "max_response_bytes": 1_000_000, **fields,
     })  # fmt: skip
 
@@ -48,12 +48,12 @@ def test_thirty_percent_of_the_requests_fail(tmp_path):
     rows = make_rows(100, split="test")
     with CompletionServer(right_answer(rows), fault_share=0.3, faults=FAULTS, hang=2.3) as server:
         options = config(server, tmp_path, request_timeout=2.0)  # room for a busy machine
-        done = evaluate(DemoSuite(num_rows=100), options)
+        done = evaluate(DemoSuite(num_demo_rows=100), options)
         assert done.summary.rows[-1].score == pytest.approx(1.0)
         assert len(server.made) >= 9
         assert sum(server.answered.values()) == 100  # nothing twice
         requests = len(server.log)
-        evaluate(DemoSuite(num_rows=100), options)
+        evaluate(DemoSuite(num_demo_rows=100), options)
         assert len(server.log) == requests
 
 
@@ -72,7 +72,7 @@ def test_what_is_sent_and_what_comes_back(monkeypatch, tmp_path):
                 temperature=0.7,
                 top_p=0.9,
                 top_k=20,
-                max_new_tokens=50,
+                max_completion_length=50,
                 concurrency=1,
                 chat_template_kwargs='{"enable_thinking": true}',
                 tool_choice="none",
@@ -137,7 +137,7 @@ def test_the_papers_style(tmp_path):
 @pytest.mark.parametrize(
     ("fault", "fields", "message"),
     [
-        ("401", {}, r"takes no requests; check model, base_url and api_key_env: status 401"),
+        ("401", {}, r"takes no requests; check model_name_or_path, base_url and api_key_env: status 401"),
         ("404", {}, r"takes no requests.*status 404"),
         ("400", {}, r"refused a prompt \(--on_rejection score_0 scores it 0 and continues\): status 400"),
         ("500", {"max_retries": 1}, r"failed again and again: status 500"),
@@ -153,10 +153,10 @@ def test_an_endpoint_that_fails_for_good_can_be_gone_on_with(tmp_path, fault, fi
         server.random.random = lambda: 0.0 if len(server.log) > 3 and server.fault_share else 1.0
         server.fault_share = 1.0
         with pytest.raises(SamplingStopped, match=message) as stopped:
-            evaluate(DemoSuite(num_rows=6), config(server, tmp_path, concurrency=1, **fields))
+            evaluate(DemoSuite(num_demo_rows=6), config(server, tmp_path, concurrency=1, **fields))
         assert "3 completions are in the journal; run the same command again to continue" in str(stopped.value)
         server.fault_share, answered = 0.0, len(server.log)
-        done = evaluate(DemoSuite(num_rows=6), config(server, tmp_path))
+        done = evaluate(DemoSuite(num_demo_rows=6), config(server, tmp_path))
         assert len(server.log) - answered == 3
     assert done.summary.rows[-1].score == pytest.approx(1.0)
 
@@ -195,7 +195,7 @@ def test_a_server_without_a_tool_parser(tmp_path, monkeypatch):
         ]
         for policy in ("stop", "score_0"):
             with pytest.raises(SystemExit, match=r"does not read tool calls. Give --tool_choice none, .*400"):
-                main([*words, server.url, "--num_rows", "2", "--on_rejection", policy])
+                main([*words, server.url, "--num_demo_rows", "2", "--on_rejection", policy])
 
 
 def test_conversations_share_connections_that_stay_open(tmp_path):
@@ -225,18 +225,18 @@ def test_nobody_listens(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    options = {"model": "m", "output_dir": str(tmp_path), "backend": "openai", "base_url": url, "max_retries": 1}
+    options = {"model_name_or_path": "m", "output_dir": str(tmp_path), "backend": "openai", "base_url": url, "max_retries": 1}
     with pytest.raises(SamplingStopped, match=r"(?s)failed again and again: connection failed.*0 completions"):
-        evaluate(DemoSuite(num_rows=2), EvaluationConfig(**options))
+        evaluate(DemoSuite(num_demo_rows=2), EvaluationConfig(**options))
 
 
 def test_without_a_key_or_a_client(monkeypatch, tmp_path):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ValueError, match="OPENAI_API_KEY is not set"):
-        EndpointSampler(EvaluationConfig(model="m", output_dir="o", backend="openai"))
+        EndpointSampler(EvaluationConfig(model_name_or_path="m", output_dir="o", backend="openai"))
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
     with pytest.raises(ValueError, match=r"pip install 'egpo-trl\[judge\]', or use backend transformers or vllm"):
-        EndpointSampler(EvaluationConfig(model="m", output_dir="o", backend="openai"))
+        EndpointSampler(EvaluationConfig(model_name_or_path="m", output_dir="o", backend="openai"))
 
 
 def test_inside_a_running_loop_and_left_early():

@@ -22,12 +22,14 @@ from egpo_trl.utils.journal import JournalError
 
 def config(model, output, **fields):
     return EvaluationConfig(
-        model=str(model), output_dir=str(output), **{"max_new_tokens": 48, "dtype": "float32", **fields}
+        model_name_or_path=str(model),
+        output_dir=str(output),
+        **{"max_completion_length": 48, "dtype": "float32", **fields},
     )
 
 
 def texts(model, output, **fields):
-    evaluate(DemoSuite(num_rows=6), config(model, output, **fields))
+    evaluate(DemoSuite(num_demo_rows=6), config(model, output, **fields))
     lines = (output / "completions.jsonl").read_text().splitlines()[1:]
     return {(one["item"], one["sample"]): one["completion"]["text"] for one in map(json.loads, lines)}
 
@@ -107,7 +109,7 @@ def test_prompts_that_are_too_long_are_counted(short_model, tmp_path):
     lengths = sorted(len(render(row)) for row in make_rows(12, split="test"))
     settings = json.loads((short_model / "config.json").read_text())
     (short_model / "config.json").write_text(json.dumps({**settings, "max_position_embeddings": lengths[8]}))
-    done = evaluate(DemoSuite(num_rows=12), config(short_model, tmp_path, max_new_tokens=2))
+    done = evaluate(DemoSuite(num_demo_rows=12), config(short_model, tmp_path, max_completion_length=2))
     reasons = [json.loads(line)["reason"] for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     too_long = reasons.count("prompt_too_long")
     assert too_long == sum(length >= lengths[8] for length in lengths)
@@ -121,7 +123,7 @@ def test_prompts_that_are_too_long_are_counted(short_model, tmp_path):
 def test_a_prompt_that_the_template_refuses(tmp_path):
     template = tmp_path / "template.jinja"
     template.write_text("{{ raise_exception('no') if messages[0].content == 'bad' else 'x' }}")
-    sampler = make_sampler(config("demo", tmp_path, chat_template=str(template)))
+    sampler = make_sampler(config("demo", tmp_path, chat_template_path=str(template)))
     requests = [Request({"prompt": [{"role": "user", "content": content}]}) for content in ("good", "bad")]
     found = dict(sampler.sample(requests))
     assert found[0].finish_reason in ("stop", "length")

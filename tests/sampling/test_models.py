@@ -48,7 +48,9 @@ def test_a_model_without_chat_template(tmp_path):
         if file.name != "chat_template.jinja":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     for style in ("native", "paper"):
-        with pytest.raises(ValueError, match=r"lacks a chat template.*--chat_template FILE.*egpo-trl sft"):
-            make_sampler(SamplingConfig(model=str(tmp_path), prompt_style=style))
+        with pytest.raises(ValueError, match=r"lacks a chat template.*--chat_template_path FILE.*egpo-trl sft"):
+            make_sampler(SamplingConfig(model_name_or_path=str(tmp_path), prompt_style=style))
     template = str(demo_policy_path() / "chat_template.jinja")
-    assert make_sampler(SamplingConfig(model=str(tmp_path), chat_template=template)).prompts.tokenizer.chat_template
+    assert make_sampler(
+        SamplingConfig(model_name_or_path=str(tmp_path), chat_template_path=template)
+    ).prompts.tokenizer.chat_template

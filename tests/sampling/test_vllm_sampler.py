@@ -63,14 +63,14 @@ def vllm(monkeypatch):
 
 
 def config(folder, **fields):
-    return EvaluationConfig(model="demo", output_dir=str(folder), backend="vllm", **fields)
+    return EvaluationConfig(model_name_or_path="demo", output_dir=str(folder), backend="vllm", **fields)
 
 
 def test_what_vllm_is_given(vllm, monkeypatch, tmp_path):
     monkeypatch.setattr(vllm_sampler, "_CHUNK", 4)
     kwargs = '{"gpu_memory_utilization": 0.5, "max_model_len": 200}'
     sampler = make_sampler(
-        config(tmp_path, temperature=0.7, top_p=0.9, dtype="bfloat16", vllm_kwargs=kwargs, max_new_tokens=90)
+        config(tmp_path, temperature=0.7, top_p=0.9, dtype="bfloat16", vllm_kwargs=kwargs, max_completion_length=90)
     )
     (llm,) = LLM.made
     assert llm.options["model"] == str(demo_policy_path())
@@ -98,7 +98,9 @@ def test_adapters_are_vllms_own(vllm, tmp_path):
         f'{{"base_model_name_or_path": "{demo_policy_path()}", "peft_type": "LORA", "r": 64, "task_type": "CAUSAL_LM", '
         '"rank_pattern": {"q_proj": 128}}'
     )
-    sampler = make_sampler(EvaluationConfig(model=str(tmp_path), output_dir=str(tmp_path), backend="vllm"))
+    sampler = make_sampler(
+        EvaluationConfig(model_name_or_path=str(tmp_path), output_dir=str(tmp_path), backend="vllm")
+    )
     assert LLM.made[0].options["model"] == str(demo_policy_path())
     assert (LLM.made[0].options["enable_lora"], LLM.made[0].options["max_lora_rank"]) == (True, 128)
     list(sampler.sample([Request(make_rows(1)[0])]))
@@ -113,7 +115,7 @@ def test_the_room_for_an_adapter_is_one_that_vllm_knows(tmp_path, rank, room):
 
 
 def test_a_whole_run(vllm, tmp_path):
-    done = evaluate(DemoSuite(num_rows=5), config(tmp_path))
+    done = evaluate(DemoSuite(num_demo_rows=5), config(tmp_path))
     assert done.summary.rows[-1].n == 5
     assert "Back end vllm" in " ".join(done.summary.notes)
 

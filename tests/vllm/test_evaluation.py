@@ -34,11 +34,11 @@ def adapter(tmp_path_factory):
 def completions(backend: str, model: str, folder) -> list[str]:
     options = {"vllm_kwargs": ENGINE} if backend == "vllm" else {}
     config = EvaluationConfig(
-        model=model,
+        model_name_or_path=model,
         output_dir=str(folder),
         backend=backend,
         dtype="float32",
-        max_new_tokens=96,
+        max_completion_length=96,
         temperature=0.0,
         **options,
     )

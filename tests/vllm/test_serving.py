@@ -63,8 +63,8 @@ def parsing_server(tmp_path_factory):
 
 def evaluate(folder: Path, *words: str) -> list[tuple[str, float, str]]:
     """Scores and reasons of the embedded world's held-out rows, by the command."""
-    command(["evaluate", "demo", "--num_rows", "60", "--output_dir", str(folder),
-             "--max_new_tokens", "96", *words])  # fmt: skip
+    command(["evaluate", "demo", "--num_demo_rows", "60", "--output_dir", str(folder),
+             "--max_completion_length", "96", *words])  # fmt: skip
     lines = (folder / "scores.jsonl").read_text().splitlines()
     return [(row["id"], row["score"], row["reason"]) for row in map(json.loads, lines)]
 
@@ -125,7 +125,7 @@ def test_rows_are_cleaned(training_server, tmp_path, record_property):
     (tmp_path / "user.txt").write_text("$conversation $tools $answer")  # the packaged one is longer than its context
     command([
         "clean", "--dataset_name", "demo", "--num_demo_rows", "6", "--output_dir", str(tmp_path), "--output_format", "jsonl",
-        "--judge_model", str(demo_policy_path()), "--base_url", f"http://127.0.0.1:{training_server}/v1", "--max_tokens", "256",
+        "--model_name_or_path", str(demo_policy_path()), "--base_url", f"http://127.0.0.1:{training_server}/v1", "--max_completion_length", "256",
         "--max_retries", "1", "--on_judge_failure", "drop", "--system_prompt_file", str(tmp_path / "system.txt"),
         "--user_prompt_file", str(tmp_path / "user.txt"),
     ])  # fmt: skip

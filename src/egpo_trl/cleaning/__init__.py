@@ -23,5 +23,5 @@ __all__ = ["CleaningConfig", "CleaningReport", "CleaningStopped", "Judge", "Repl
 
 def __getattr__(name: str) -> Any:
     if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} does not export {name!r}")
     return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)

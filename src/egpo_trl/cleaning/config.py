@@ -3,37 +3,29 @@
 from dataclasses import dataclass
 
 from ..data.leaks import MIN_WORDS
-from ..demo.names import DEMO
+from ..data.options import DemoOrRowsOptions
 from ..sampling.config import EndpointConfig
 from ..utils.options import check_least, option
 
 
 @dataclass(kw_only=True)
-class CleaningConfig(EndpointConfig):
+class CleaningConfig(EndpointConfig, DemoOrRowsOptions):
     """Configuration of [`clean`] and of `egpo-trl clean`."""
 
     output_dir: str = option("Folder for rows, dropped rows, journal and manifest.")
-    dataset_name: str = option(
-        "'demo', a file (.jsonl, .json, .parquet, .csv), a folder, or a data set on the Hub.", DEMO
-    )
-    dataset_config: str | None = option("Configuration of a data set on the Hub.", None)
-    dataset_split: str = option("Split to clean.", "train")
-    num_demo_rows: int = option("Rows that the embedded world makes up.", 4000)
-    judge_backend: str = option(
+    backend: str = option(
         "'openai' (an endpoint), 'transformers' or 'vllm' (in this process), 'none' (AST evaluation only).",
         "openai",
         ("openai", "transformers", "vllm", "none"),
     )
-    judge_model: str | None = option("Model that judges.", None)
+    model_name_or_path: str | None = option("Model that judges.", None)
     system_prompt_file: str | None = option("Text file: the judge's system message.", None)
     user_prompt_file: str | None = option("Text file: the user message, with $conversation, $tools and $answer.", None)
     max_regenerations: int = option("Corrections evaluated before a row is dropped.", 3)
-    max_tokens: int = option("Longest reply of the judge, in tokens.", 1024)
-    judge_seed: int = option("Seed of the judge.", 0)
     structured_output: str = option(
         "response_format to ask the endpoint for.", "json_schema", ("json_schema", "json_object", "none")
     )
-    judge_batch_size: int = option("Batch of a model in this process.", 8)
+    batch_size: int = option("Batch of a model in this process.", 8)
     on_judge_failure: str = option(
         "When a question fails for good: end the run, to be resumed, or drop the row.", "stop", ("stop", "drop")
     )
@@ -51,8 +43,7 @@ class CleaningConfig(EndpointConfig):
     )
     output_format: str = option("Format of the cleaned rows.", "parquet", ("parquet", "jsonl"))
     fsync: str = option(
-        "When the journal is forced to disk: after each verdict, at most once a second, or never. Only a power "
-        "failure makes a difference.",
+        "When the journal is forced to disk, against a power failure: after each verdict, once a second, or never.",
         "always",
         ("always", "interval", "never"),
     )
@@ -60,7 +51,7 @@ class CleaningConfig(EndpointConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self, 0, "max_regenerations")
-        check_least(self, 1, "max_tokens", "judge_batch_size", "max_requests", "max_total_tokens", "leak_min_words")
+        check_least(self, 1, "batch_size", "max_requests", "max_total_tokens", "leak_min_words")
         if not 0 < self.leak_threshold <= 1:
             raise ValueError(f"leak_threshold must be above 0 and at most 1, got {self.leak_threshold}.")
         if self.call_needed is not None and not self.ast_evaluation:

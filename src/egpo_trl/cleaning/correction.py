@@ -55,7 +55,7 @@ class Interviewer:
         for attempt in range(self.config.max_retries + 1):
             if not isinstance(self.judge, EndpointJudge):  # whose client counts the requests that it sends
                 await self.limits.take()
-            reply = await self.judge.ask(messages, self.config.judge_seed + attempt)
+            reply = await self.judge.ask(messages, self.config.seed + attempt)
             self.limits.tokens += reply.tokens
             try:
                 return parse_verdict(reply.text, judged, names)

@@ -53,7 +53,7 @@ class Judge(Protocol):
 
 
 def _identity(config: CleaningConfig, *names: str) -> dict[str, Any]:
-    common = ("judge_backend", "judge_model", "temperature", "max_tokens", "judge_seed", "chat_template_kwargs")
+    common = ("backend", "model_name_or_path", "temperature", "max_completion_length", "seed", "chat_template_kwargs")
     return {name: getattr(config, name) for name in (*common, *names)}
 
 
@@ -62,11 +62,11 @@ class EndpointJudge:
 
     def __init__(self, config: CleaningConfig, limits: Limits) -> None:
         self._config = config
-        self._client = EndpointClient(config, limits, read_reply, "set judge_backend to transformers or none")
+        self._client = EndpointClient(config, limits, read_reply, "set backend to transformers or none")
         self._fields: dict[str, Any] = {
-            "model": config.judge_model,
+            "model": config.model_name_or_path,
             "temperature": config.temperature,
-            "max_tokens": config.max_tokens,
+            "max_tokens": config.max_completion_length,
         }
         form = response_format(config.structured_output)
         if form is not None:
@@ -131,16 +131,17 @@ class LocalJudge:
         if completion.finish_reason == "error":
             raise RejectedRequest(completion.text)
         too_long = completion.finish_reason == "prompt_too_long"
-        if too_long or (completion.finish_reason == "length" and written < self._config.max_tokens):
+        if too_long or (completion.finish_reason == "length" and written < self._config.max_completion_length):
             raise RejectedRequest(
-                f"{length} tokens and a reply of max_tokens ({self._config.max_tokens}) exceed the model's context"
+                f"{length} tokens and a reply of max_completion_length ({self._config.max_completion_length}) exceed the "
+                "model's context"
             )
         return Reply(completion.text, length + written)
 
     async def _answer(self) -> None:
         while self._waiting:
             await asyncio.sleep(0)  # lets the rows that were just answered ask their next question
-            size = self._config.judge_batch_size
+            size = self._config.batch_size
             batch, self._waiting = self._waiting[:size], self._waiting[size:]
             try:
                 found = await asyncio.to_thread(lambda asked: dict(self._sampler.sample(asked)), [r for r, _ in batch])

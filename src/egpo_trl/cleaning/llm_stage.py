@@ -97,7 +97,7 @@ def _stopped(message: str, error: Exception) -> CleaningStopped:
         return CleaningStopped(f"The budget is used up: {message}. Raise it to continue.")
     if isinstance(error, EndpointUnavailable):
         return CleaningStopped(
-            f"The judge takes no questions: {message}. Check judge_model, base_url and api_key_env."
+            f"The judge takes no questions: {message}. Check model_name_or_path, base_url and api_key_env."
         )
     return CleaningStopped(
         f"The judge failed at {message}. Check the server; on_judge_failure: drop drops such rows instead."

@@ -63,13 +63,13 @@ def _default_evaluation(call_needed: str | None = None) -> RowEvaluation:
 
 
 def make_judge(config: CleaningConfig, limits: Limits) -> Judge:
-    if config.judge_model is None:
-        raise ValueError("judge_model must name the model that judges, or set judge_backend to none.")
-    if config.judge_backend == "openai":
+    if config.model_name_or_path is None:
+        raise ValueError("model_name_or_path must name the model that judges, or set backend to none.")
+    if config.backend == "openai":
         return EndpointJudge(config, limits)
     sampling = SamplingConfig(
-        model=config.judge_model, backend=config.judge_backend, temperature=config.temperature,
-        max_new_tokens=config.max_tokens, batch_size=config.judge_batch_size,
+        model_name_or_path=config.model_name_or_path, backend=config.backend, temperature=config.temperature,
+        max_completion_length=config.max_completion_length, batch_size=config.batch_size,
         chat_template_kwargs=config.chat_template_kwargs, vllm_kwargs=config.vllm_kwargs,
     )  # fmt: skip
     return LocalJudge(config, make_sampler(sampling))
@@ -114,7 +114,7 @@ def clean(
     ```python
     from egpo_trl.cleaning import CleaningConfig, clean
 
-    config = CleaningConfig(output_dir="runs/clean", judge_backend="none", num_demo_rows=100)
+    config = CleaningConfig(output_dir="runs/clean", backend="none", num_demo_rows=100)
     clean(config).print()
     ```
     """
@@ -126,7 +126,7 @@ def clean(
         raise ValueError("call_needed is read by the packaged AST evaluation, not by one of your own.")
     if config.ast_evaluation and evaluate_row is None:
         evaluate_row = _default_evaluation(config.call_needed)
-    with_llm = judge is not None or config.judge_backend != "none"
+    with_llm = judge is not None or config.backend != "none"
     folder = Path(config.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     surveyed = survey(rows, config)
@@ -136,7 +136,7 @@ def clean(
     if not with_llm:
         if (folder / JOURNAL).exists():
             raise ValueError(
-                f"output_dir: {folder} holds the verdicts of a judge ({JOURNAL}), and judge_backend 'none' would replace "
+                f"output_dir: {folder} holds the verdicts of a judge ({JOURNAL}), and backend 'none' would replace "
                 "its result. Name another output_dir, restore the judge, or move the journal away."
             )
         return _write(config, rows, surveyed, None, evaluation, {})

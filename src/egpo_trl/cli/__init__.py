@@ -1,4 +1,4 @@
-"""The command line: `egpo-trl train | clean | sft | …`, each a thin call into another module."""
+"""Runs the command line: `egpo-trl train | clean | sft | …`."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`python -m egpo_trl.cli`, for launchers that take a module: `accelerate launch -m egpo_trl.cli sft …`."""
+"""Runs `python -m egpo_trl.cli`, for launchers that take a module: `accelerate launch -m egpo_trl.cli sft …`."""
 
 from . import main
 

@@ -1,13 +1,13 @@
-"""`egpo-trl recipes | env | completion`: what comes with the package, and what it runs on."""
+"""Lists recipes, prints versions and devices, and prints completion scripts."""
 
 import argparse
 import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ..utils.versions import versions
 from .failure import WRONG_USAGE, Failure, one_message
 from .parsing import Call
 from .recipes import choose, first_line, recipes
@@ -27,11 +27,8 @@ def run_recipes_arguments(parser: argparse.ArgumentParser) -> None:
 def _facts() -> Iterator[tuple[str, str]]:
     yield "python", f"{platform.python_version()} ({sys.executable})"
     yield "platform", platform.platform()
-    for name in _LIBRARIES:
-        try:
-            yield name, version(name)
-        except PackageNotFoundError:
-            yield name, "not installed"
+    found = versions(*_LIBRARIES)
+    yield from ((name, found.get(name, "not installed")) for name in _LIBRARIES)
     try:
         import torch
     except ImportError as error:

@@ -1,6 +1,7 @@
 """Reads the command from a command line, makes its parser, and runs it."""
 
 import difflib
+import sys
 from argparse import SUPPRESS
 from collections.abc import Sequence
 
@@ -81,10 +82,13 @@ def run(argv: list[str]) -> None:
         print(f"egpo-trl {__version__}")
         return
     command = _command_of(argv)
-    if not command:
-        make_parser("").print_help()
-    elif find(command).subcommands:
-        command_parser(command).print_help()
+    if not command or find(command).subcommands:
+        parser = command_parser(command) if command else make_parser("")
+        if {"-h", "--help"} & set(argv):
+            parser.print_help()
+        else:
+            parser.print_help(sys.stderr)
+            raise Failure(f"{parser.prog}: name a {'suite' if command else 'command'}.", WRONG_USAGE)
     else:
         top = make_parser(command)
         find(command).run(read_call(command, top, _parser_in(top, command), argv))

@@ -10,21 +10,19 @@ import yaml
 
 from .failure import WRONG_USAGE, Failure
 
-# Names that other versions and other commands know, and what to write here.
+# Other words for a thing -> the word here.
 _OTHER_NAMES = {
-    "max_prompt_length": "TRL removed this field: prompts are not cut. drop_long_rows: true leaves out rows that "
-    "do not fit.",
-    "dataset_train_split": "it is called dataset_split here.",
-    "split": "it is called dataset_split.",
-    "output": "this command writes a folder: output_dir.",
-    "output_dir": "this command writes a file: output.",
-    "overwrite_output_dir": "it is called overwrite_run here.",
-    "evaluation_strategy": "transformers calls it eval_strategy.",
-    "no_cuda": "transformers calls it use_cpu.",
-    "lr": "transformers calls it learning_rate.",
-    "batch_size": "transformers calls it per_device_train_batch_size.",
-    "epochs": "transformers calls it num_train_epochs.",
-    "dataset": "it is called dataset_name.",
+    "dataset": "dataset_name", "rows": "dataset_name", "dataset_train_split": "dataset_split", "split": "dataset_split",
+    "output": "output_dir", "output_dir": "output", "overwrite_output_dir": "overwrite_run",
+    "model": "model_name_or_path", "base": "model_name_or_path", "tokenizer": "model_name_or_path",
+    "judge_model": "model_name_or_path", "judge_backend": "backend", "revision": "model_revision",
+    "chat_template": "chat_template_path", "max_new_tokens": "max_completion_length", "max_tokens": "max_completion_length",
+    "evaluation_strategy": "eval_strategy", "no_cuda": "use_cpu", "lr": "learning_rate",
+    "batch_size": "per_device_train_batch_size", "epochs": "num_train_epochs",
+    "max_prompt_length": "drop_long_rows",
+}  # fmt: skip
+_EXPLAINED = {
+    "max_prompt_length": "TRL removed it: prompts are not cut. drop_long_rows: true leaves out rows too long."
 }
 
 
@@ -34,7 +32,10 @@ def unknown(names: Iterable[str], known: Iterable[str], where: str) -> str:
     lines = []
     for name in names:
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f": {_OTHER_NAMES[name]}" if name in _OTHER_NAMES else f", did you mean {close[0]!r}?" if close else "."
+        word = _OTHER_NAMES.get(name)
+        hint = f", did you mean {close[0]!r}?" if close else "."
+        if word in known:
+            hint = f": {_EXPLAINED.get(name, f'it is called {word} here.')}"
         lines.append(f"unknown {where} {name!r}{hint}")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""`egpo-trl convert | tools | clean | split | sft-data`."""
+"""Runs `egpo-trl convert | tools | clean | split | sft-data`."""
 
 import argparse
 import sys
@@ -7,13 +7,6 @@ from typing import Any
 
 from .failure import INTERRUPTED, WRONG_USAGE, Failure, one_message
 from .parsing import Call, number_type
-
-
-def _add_rows(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which rows: the same in every command."""
-    parser.add_argument("--dataset_name", required=True, metavar="ROWS", help="rows, as for egpo-trl train")
-    parser.add_argument("--dataset_config", metavar="NAME", help="configuration of a data set on the Hub")
-    parser.add_argument("--dataset_split", metavar="NAME", default="train", help="split of the rows")
 
 
 def _rows_file(text: str) -> Path:
@@ -25,23 +18,22 @@ def _rows_file(text: str) -> Path:
 
 def convert_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl convert`."""
+    from transformers.hf_argparser import string_to_bool
+
     from ..data.sources import FIELD_OPTIONS, SOURCES
     from ..data.sources.bfcl import REFERENCES
 
-    parser.add_argument("name", metavar="DATA", help="file, folder or data set on the Hub")
     parser.add_argument(
         "--output", metavar="FILE", type=_rows_file, required=True, help="file to write (.jsonl, .parquet)"
     )
     parser.add_argument(
         "--source", metavar="NAME", choices=sorted(SOURCES),
-        help=f"format, if it cannot be detected: {', '.join(sorted(SOURCES))}",
+        help="format, if it cannot be detected, such as " + ", ".join(sorted(SOURCES)[:4]),
     )  # fmt: skip
-    parser.add_argument("--dataset_config", metavar="NAME", help="configuration of a data set on the Hub")
-    parser.add_argument("--dataset_split", metavar="NAME", default="train", help="split, on the Hub or in a folder")
     for field in FIELD_OPTIONS:
         parser.add_argument(f"--{field}_field", metavar="NAME", help=f"field that holds the {field}")
     parser.add_argument("--tools", metavar="FILE", help="functions for records without any, as egpo-trl tools writes")
-    parser.add_argument("--keep_system", choices=("true", "false"), help="keep system messages; depends on the source")
+    parser.add_argument("--keep_system", type=string_to_bool, help="keep system messages; depends on the source")
     parser.add_argument("--reference", choices=REFERENCES, help="bfcl: first acceptable values, or all of them")
     parser.add_argument("--categories", metavar="NAME", nargs="+", help="bfcl: categories of a folder")
     parser.add_argument("--catalogue", metavar="FILE", help="seal_tools: file with all functions")
@@ -63,14 +55,12 @@ def convert(call: Call) -> None:
 
     options = call.options
     named = {field: getattr(options, f"{field}_field") for field in FIELD_OPTIONS}
-    sources = ("reference", "categories", "catalogue", "num_tools", "stated_only", "no_call_share")
-    given = {name: getattr(options, name) for name in sources} | {
-        "keep_system": {None: None, "true": True, "false": False}[options.keep_system]
-    }
+    sources = ("keep_system", "reference", "categories", "catalogue", "num_tools", "stated_only", "no_call_share")
+    given = {name: getattr(options, name) for name in sources}
     with one_message("convert"):
         try:
             conversion = convert_rows(
-                options.name,
+                options.dataset_name,
                 options.source,
                 split=options.dataset_split,
                 config=options.dataset_config,
@@ -128,7 +118,6 @@ def clean(call: Call) -> None:
 
 def split_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl split`."""
-    _add_rows(parser)
     parser.add_argument(
         "--validation_share",
         metavar="X",
@@ -162,53 +151,41 @@ def split(call: Call) -> None:
 
 def sft_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl sft-data`."""
-    from transformers.hf_argparser import string_to_bool
+    from ..data.sft import SFT_FORMATS
 
-    from ..data.prompts import PROMPT_STYLES
-    from ..data.rows import BAD_ROWS, BAD_ROWS_HELP
-    from ..data.sft import NO_CALL_TEXT, SFT_FORMATS
-
-    _add_rows(parser)
     parser.add_argument(
         "--output", metavar="FILE", type=_rows_file, required=True, help="file to write (.parquet, .jsonl)"
     )
     parser.add_argument("--sft_format", choices=SFT_FORMATS, default=SFT_FORMATS[0], help="columns to write")
-    parser.add_argument("--prompt_style", choices=PROMPT_STYLES, default="native", help="how calls are written")
-    parser.add_argument("--thought_column", metavar="COLUMN", help="column with a chain of thought for the answer")
     parser.add_argument(
-        "--write_thoughts", type=string_to_bool, nargs="?", const=True, default=False,
-        help="write thoughts that name functions and values",
-    )  # fmt: skip
-    parser.add_argument(
-        "--no_call_text", metavar="TEXT", default=NO_CALL_TEXT, help="answer where text is right and the row has none"
+        "--model_name_or_path",
+        metavar="MODEL",
+        help="model to train: messages in the form that its chat template takes",
     )
-    parser.add_argument(
-        "--tokenizer", metavar="MODEL", help="model to train: messages in the form that its chat template takes"
-    )
-    parser.add_argument("--bad_rows", choices=BAD_ROWS, default="error", help=BAD_ROWS_HELP)
 
 
 def sft_data(call: Call) -> None:
     """Write canonical rows as conversations for SFT."""
     from ..data.ast_evaluation import schema_problem
     from ..data.loading import load_rows
-    from ..data.sft import Conversations, save_conversations
+    from ..data.sft import NO_CALL_TEXT, Conversations, save_conversations
 
     options: Any = call.options
     with one_message("sft-data"):
         rows = load_rows(options.dataset_name, options.dataset_config, options.dataset_split)
         renderer = None
-        if options.tokenizer is not None:
-            from transformers import AutoTokenizer
-
+        if options.model_name_or_path is not None:
             from ..data.rendering import PromptRenderer
             from ..demo.names import model_folder
+            from ..sampling.config import SamplingConfig
+            from ..sampling.models import load_tokenizer
 
-            tokenizer = AutoTokenizer.from_pretrained(model_folder(options.tokenizer))
+            sampling = SamplingConfig(model_name_or_path=options.model_name_or_path)
+            tokenizer = load_tokenizer(sampling, model_folder(options.model_name_or_path))
             renderer = PromptRenderer(tokenizer, options.prompt_style)
         writer = Conversations(
-            renderer, options.sft_format, options.prompt_style, options.thought_column, options.no_call_text,
-            options.write_thoughts,
+            renderer, options.sft_format, options.prompt_style, options.thought_column,
+            options.no_call_text or NO_CALL_TEXT, options.write_thoughts,
         )  # fmt: skip
         conversations = writer.dataset(rows, options.dataset_name, (schema_problem,), options.bad_rows)
         save_conversations(conversations, options.output)

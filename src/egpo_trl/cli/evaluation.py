@@ -1,4 +1,4 @@
-"""`egpo-trl evaluate | compare`."""
+"""Runs `egpo-trl evaluate | compare`."""
 
 import argparse
 import sys

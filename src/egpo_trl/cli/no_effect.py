@@ -1,4 +1,4 @@
-"""Finds options that were given without effect, which is an error: the user expects something else."""
+"""Finds options that do nothing in this call, which is an error: the user expects something else."""
 
 import re
 from argparse import Namespace
@@ -6,6 +6,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ..demo.names import DEMOS
+from ..evaluation.gold_sampler import GOLD
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,16 @@ class Needs:
 
 
 def _is_demo(options: Any) -> bool:
-    return str(options.dataset_name).startswith("demo")
+    return options.dataset_name in DEMOS
 
 
 def _is_file(options: Any) -> bool:
-    return Path(str(options.dataset_name)).suffix in (".jsonl", ".json", ".parquet", ".csv")
+    path = Path(str(options.dataset_name))
+    return path.suffix in (".jsonl", ".json", ".parquet", ".csv") or path.is_file()
+
+
+def _renders_here(options: Any) -> bool:
+    return bool(options.backend != "openai" or options.endpoint_api == "completions")
 
 
 _PLACE = (
@@ -58,8 +66,10 @@ _TRAIN = (
           "the embedded worlds have splits of their own"),
     Needs("validation_share", ["validation_dataset_name"], lambda o: o.validation_dataset_name is None,
           "validation_dataset_name gives the held-out rows"),
-    Needs("bfcl_eval_(categories|per_category)", ["bfcl_eval_steps"], lambda o: o.bfcl_eval_steps > 0,
+    Needs("bfcl_eval_(categories|max_per_category)", ["bfcl_eval_steps"], lambda o: o.bfcl_eval_steps > 0,
           "set bfcl_eval_steps"),
+    Needs("report_steps", ["report"], lambda o: o.report, "set report: true"),
+    Needs("egpo_alpha|entropy_level|entropy_span", ["egpo_lambda"], lambda o: o.egpo_lambda != 0, "set egpo_lambda"),
     Needs("render_tools", ["prompt_style"], lambda o: o.prompt_style == "native" or not o.render_tools,
           "prompt_style paper writes the functions into the system message"),
     Needs("vllm_.*", ["use_vllm"], lambda o: o.use_vllm, "set use_vllm: true"),
@@ -70,34 +80,34 @@ _PLAN = (
     Needs("model_name_or_path|model_config", ["params"], lambda o: o.params is None, "params gives the size"),
     Needs("model_name_or_path", ["model_config"], lambda o: o.model_config is None, "model_config describes the model"),
 )  # fmt: skip
-_ENDPOINT = (
-    "base_url|api_key_env|concurrency|requests_per_minute|request_timeout|max_response_bytes|max_retries|"
-    "backoff_seconds|max_backoff_seconds|max_retry_after"
-)
+_ENDPOINT = "base_url|api_key_env|concurrency|requests_per_minute|request_timeout|max_response_bytes|max_retries"
 _EVALUATE = (
     Needs(f"{_ENDPOINT}|endpoint_api|tool_choice|on_rejection", ["backend"], lambda o: o.backend == "openai",
           "set backend: openai"),
     Needs("vllm_kwargs", ["backend"], lambda o: o.backend == "vllm", "set backend: vllm"),
     Needs("device|attn_implementation|batch_size|max_batch_tokens", ["backend"], lambda o: o.backend == "transformers",
           "it belongs to backend: transformers"),
-    Needs("dtype|revision", ["backend"], lambda o: o.backend != "openai", "the endpoint has loaded its model"),
+    Needs("dtype|model_revision", ["backend"], lambda o: o.backend != "openai", "the endpoint has loaded its model"),
     Needs("top_k|top_p", ["temperature"], lambda o: o.temperature > 0, "set temperature above 0"),
+    Needs("chat_template_path|trust_remote_code", ["backend", "endpoint_api"], _renders_here,
+          "the server renders the prompts"),
+    Needs("tokenizer", ["backend", "endpoint_api"], lambda o: o.backend == "openai" and o.endpoint_api == "completions",
+          "set endpoint_api: completions"),
+    Needs("tool_choice", ["endpoint_api"], lambda o: o.endpoint_api == "chat", "set endpoint_api: chat"),
+    Needs(f"{_ENDPOINT}|endpoint_api|backend|model_revision|dtype|device|attn_implementation|temperature|top_k|top_p|"
+          "max_completion_length|batch_size|max_batch_tokens|chat_template_.*|vllm_kwargs|trust_remote_code",
+          ["model_name_or_path"], lambda o: o.model_name_or_path != GOLD, "the references are not sampled"),
 )  # fmt: skip
 _CLEAN = (
     *_ROWS,
-    Needs(f"{_ENDPOINT}|structured_output", ["judge_backend"], lambda o: o.judge_backend == "openai",
-          "set judge_backend: openai"),
-    Needs("judge_batch_size", ["judge_backend"], lambda o: o.judge_backend == "transformers",
-          "set judge_backend: transformers"),
-    Needs("judge_.*|system_prompt_file|user_prompt_file|max_regenerations|temperature|max_tokens|chat_template_kwargs|"
-          "on_judge_failure|max_requests|max_total_tokens|fsync", ["judge_backend"],
-          lambda o: o.judge_backend != "none", "judge_backend: none asks no judge"),
+    Needs(f"{_ENDPOINT}|structured_output", ["backend"], lambda o: o.backend == "openai", "set backend: openai"),
+    Needs("vllm_kwargs", ["backend"], lambda o: o.backend == "vllm", "set backend: vllm"),
+    Needs("batch_size", ["backend"], lambda o: o.backend == "transformers", "set backend: transformers"),
+    Needs("model_name_or_path|seed|system_prompt_file|user_prompt_file|max_regenerations|temperature|"
+          "max_completion_length|chat_template_kwargs|on_judge_failure|max_requests|max_total_tokens|fsync", ["backend"],
+          lambda o: o.backend != "none", "backend: none asks no judge"),
     Needs("leak_threshold|leak_min_words", ["benchmark_questions"], lambda o: o.benchmark_questions is not None,
           "set benchmark_questions"),
-)  # fmt: skip
-_CONVERT = (
-    Needs("dataset_config|dataset_split", [], lambda o: not Path(o.name).is_file(), "a file has neither splits nor "
-          "configurations"),
 )  # fmt: skip
 RULES: dict[str, tuple[Needs, ...]] = {
     "train": _TRAIN,
@@ -108,7 +118,7 @@ RULES: dict[str, tuple[Needs, ...]] = {
     "evaluate": _EVALUATE,
     "evaluate rows": (*_EVALUATE, *_PLACE),
     "clean": _CLEAN,
-    "convert": _CONVERT,
+    "convert": _PLACE,
 }
 
 
@@ -133,5 +143,5 @@ def without_effect(command: str, options: Namespace, given: Given) -> list[str]:
         for name in names:
             if re.fullmatch(rule.options, name) and name not in rule.switches:
                 end = ", or remove it." if rule.remedy.startswith("set ") else ". Remove it."
-                lines.setdefault(name, f"{name} has no effect here: {rule.remedy}{end}")
+                lines.setdefault(name, f"{name} does nothing here: {rule.remedy}{end}")
     return list(lines.values())

@@ -1,4 +1,4 @@
-"""The parser of a command: its own options and the fields of data classes, from a YAML file and flags."""
+"""Parses the options of a command, from a YAML file and flags."""
 
 import argparse
 import dataclasses
@@ -28,6 +28,10 @@ _ESSENTIAL = (
 )  # fmt: skip
 
 
+ROWS = "--dataset_name"  # its value may also follow the command, as in `convert FILE`
+_SHORT = {"--model_name_or_path": "--model"}  # short forms, the same in every command
+
+
 def _is_ours(kind: type, name: str) -> bool:
     return any(
         name in vars(base).get("__annotations__", ()) and base.__module__.startswith("egpo_trl.")
@@ -44,7 +48,8 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
         choices = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else None
         value = action.metavar or choices or getattr(action.type, "__name__", "value")
         kinds = {"string_to_bool": "BOOL", "int": "N", "float": "X", "str": "TEXT", "Path": "PATH"}
-        return f"{action.option_strings[0]} {kinds.get(str(value), value)}{' …' if action.nargs == '+' else ''}"
+        names = ", ".join([action.option_strings[0], *(set(action.option_strings) & set(_SHORT.values()))])
+        return f"{names} {kinds.get(str(value), value)}{' …' if action.nargs == '+' else ''}"
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, argparse.SUPPRESS) or action.required:
@@ -78,6 +83,13 @@ class CommandParser(TrlParser):
                 help="show the fields of TRL and transformers too",
             )  # fmt: skip
 
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """Add an option, with its short form."""
+        action: argparse.Action = super().add_argument(
+            *names, *(_SHORT[name] for name in names if name in _SHORT), **options
+        )
+        return action
+
     def _fields(self) -> list[tuple[str, bool]]:
         return [
             (field.name, _is_ours(kind, field.name))
@@ -90,7 +102,7 @@ class CommandParser(TrlParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2 and one line, with one spelling of each option."""
-        message = re.sub(r"(--\w+)/--[\w-]+", r"\1", message)
+        message = re.sub(r"(--\w+)(?:/--[\w-]+)+", r"\1", message)
         raise Failure(f"{self.prog}: {message}\n`{self.prog} --help` lists the options.", WRONG_USAGE)
 
     def format_help(self) -> str:
@@ -98,7 +110,7 @@ class CommandParser(TrlParser):
         inherited = set(self._inherited())
         if not self.dataclass_types:
             return str(super().format_help())
-        visible = [action for action in self._actions if not "".join(action.option_strings[:1]).startswith("--no_")]
+        visible = [action for action in self._actions if not isinstance(action, argparse._StoreFalseAction)]
         ours = [action for action in visible if action.dest not in inherited]
         theirs = [action for action in visible if action.dest in inherited]
         order = {name: place for place, name in enumerate(_ESSENTIAL)}
@@ -107,7 +119,8 @@ class CommandParser(TrlParser):
         )
         rest = [action for action in theirs if action.dest not in order]
         formatter = self._get_formatter()
-        formatter.add_text(f"usage: {self.prog} [--config FILE] [--field value …]")
+        rows = "[ROWS] " if any(ROWS in action.option_strings for action in ours) else ""
+        formatter.add_text(f"usage: {self.prog} {rows}[--config FILE] [--field value …]")
         formatter.add_text(self.description)
         for title, actions in (
             ("options of egpo-trl", ours),
@@ -154,6 +167,16 @@ class Call:
             raise Failure(message, WRONG_USAGE) from None
 
 
+def _rows_as_option(prog: str, argv: Sequence[str]) -> Sequence[str]:
+    """Turn rows that follow the name of the command, as in `convert FILE`, into the option that names them."""
+    place = len(prog.split()) - 1
+    if place >= len(argv) or argv[place].startswith("-"):
+        return argv
+    if any(word.partition("=")[0] == ROWS for word in argv):
+        raise Failure(f"{prog}: rows are named twice: {argv[place]} and {ROWS}.", WRONG_USAGE)
+    return [*argv[:place], ROWS, *argv[place:]]
+
+
 def read_call(command: str, top: argparse.ArgumentParser, parser: CommandParser, argv: Sequence[str]) -> Call:
     """Read a command line."""
     prog = f"egpo-trl {command}"
@@ -168,6 +191,8 @@ def read_call(command: str, top: argparse.ArgumentParser, parser: CommandParser,
         if path is not None:
             file = _apply_config(path, parser, command)
     strings = {name: action.dest for action in parser._actions for name in action.option_strings}
+    if ROWS in strings:
+        argv = _rows_as_option(prog, argv)
     flags = [word.partition("=")[0] for word in argv if word.startswith("--")]
     strange = [flag[2:].replace("-", "_") for flag in flags if flag not in strings]
     if strange:

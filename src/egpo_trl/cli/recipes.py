@@ -1,4 +1,4 @@
-"""The recipes and accelerate configs that come with the package, by name."""
+"""Finds recipes and accelerate configs of the package by name."""
 
 import difflib
 import itertools
@@ -33,7 +33,7 @@ def choose(name: str, folder: str | None) -> Path:
     names = [full.split("/")[1] for full in known if full.startswith(f"{folder}/")] if folder else list(known)
     close = difflib.get_close_matches(short, names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else " `egpo-trl recipes` lists them."
-    raise ValueError(f"there is no file and no recipe {name!r}.{hint}")
+    raise ValueError(f"no file or recipe is called {name!r}.{hint}")
 
 
 def recipe_path(name: str, command: str) -> Path:

@@ -1,10 +1,10 @@
-"""`egpo-trl curves | report | rollouts`."""
+"""Runs `egpo-trl curves | report | rollouts`."""
 
 import argparse
 import webbrowser
 from pathlib import Path
 
-from .failure import one_message
+from .failure import WRONG_USAGE, Failure, one_message
 from .parsing import Call, number_type
 
 
@@ -26,13 +26,21 @@ def curves_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--title", help="title of the picture")
 
 
+def _named_runs(call: Call) -> dict[str, list[str]]:
+    from ..reports.curves import name_runs
+
+    try:
+        return name_runs(call.options.runs, call.options.group)
+    except ValueError as error:
+        raise Failure(f"egpo-trl {call.command}: {error}", WRONG_USAGE) from None
+
+
 def curves(call: Call) -> None:
     """Draw the learning curves of runs."""
-    from ..reports.curves import draw_curves, name_runs, read_runs
+    from ..reports.curves import draw_curves, read_runs
 
-    options = call.options
+    options, named = call.options, _named_runs(call)
     with one_message("curves"):
-        named = name_runs(options.runs, options.group)
         first = Path(next(iter(named.values()))[0])
         output = options.output or (first if first.is_dir() else first.parent) / "learning_curves.png"
         print(draw_curves(read_runs(named), output, options.title))
@@ -57,6 +65,7 @@ def report(call: Call) -> None:
     from ..reports.html_report import write_report
 
     options = call.options
+    _named_runs(call)
     with one_message("report"):
         path = write_report(options.runs, options.output, options.group)
     print(path)

@@ -1,4 +1,4 @@
-"""The table of commands: name, a line about it, its options, and what it runs. Nothing is imported before it is needed."""
+"""Lists the commands with their options and functions, which are imported when they are needed."""
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
@@ -61,6 +61,7 @@ def suite_class(name: str) -> Any:
 
 
 _RUN = _kinds(".runs.script_arguments:EGPOScriptArguments", ".egpo_config:EGPOConfig", "trl:ModelConfig")
+_ROWS = _kinds(".data.options:RowsOptions")
 COMMANDS: dict[str, Command] = {
     "train": Command(
         "Train a model with EGPO", "training:train", _RUN,
@@ -75,13 +76,16 @@ COMMANDS: dict[str, Command] = {
         description="Calculate the memory that a run needs on each GPU, from the model's config alone.",
     ),
     "merge": Command("Merge a trained adapter into its base model", "training:merge"),
-    "convert": Command("Convert a public function-calling data set to rows", "data:convert"),
+    "convert": Command("Convert a public function-calling data set to rows", "data:convert", _ROWS),
     "tools": Command("Write the functions of an MCP server or OpenAPI document as schemas", "data:tools"),
     "clean": Command(
         "Clean rows with an LLM judge and an AST evaluation", "data:clean", _kinds(".cleaning:CleaningConfig")
     ),
-    "split": Command("Split rows into a training file and a held-out file, by prompt", "data:split"),
-    "sft-data": Command("Write rows as conversations for SFT", "data:sft_data"),
+    "split": Command("Split rows into a training file and a held-out file, by prompt", "data:split", _ROWS),
+    "sft-data": Command(
+        "Write rows as conversations for SFT", "data:sft_data",
+        _kinds(".data.options:RowsOptions", ".data.options:ConversationOptions"),
+    ),
     "evaluate": Command(
         "Sample a model on a suite and score it",
         "evaluation:evaluate",

@@ -1,4 +1,4 @@
-"""`egpo-trl train | sft | merge | plan`."""
+"""Runs `egpo-trl train | sft | merge | plan`."""
 
 import argparse
 from typing import Any
@@ -36,7 +36,9 @@ def merge_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `egpo-trl merge`."""
     parser.add_argument("run", metavar="RUN", help="output folder or checkpoint of a run with use_peft")
     parser.add_argument("--output_dir", metavar="FOLDER", required=True, help="folder to write")
-    parser.add_argument("--base", metavar="MODEL", help="unquantized base model; default: that of the adapter")
+    parser.add_argument(
+        "--model_name_or_path", metavar="MODEL", help="unquantized base model; default: that of the adapter"
+    )
     parser.add_argument(
         "--dtype",
         default="auto",
@@ -51,7 +53,7 @@ def merge(call: Call) -> None:
 
     options = call.options
     with one_message("merge"):
-        print(merge_adapter(options.run, options.output_dir, options.base, options.dtype))
+        print(merge_adapter(options.run, options.output_dir, options.model_name_or_path, options.dtype))
 
 
 def plan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +106,7 @@ def plan(call: Call) -> None:
         value is None for value in (options.config, options.model_name_or_path, options.params, options.model_config)
     ):
         raise Failure(
-            "egpo-trl plan: name a recipe with --config, or a model with --model_name_or_path, --model_config or --params.",
+            "egpo-trl plan: name a recipe with --config, or a model with --model, --model_config or --params.",
             WRONG_USAGE,
         )
     with one_message("plan"):

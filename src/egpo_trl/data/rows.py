@@ -18,9 +18,8 @@ logger = logging.getLogger(__name__)
 
 BAD_ROWS = ("error", "drop", "keep")
 BAD_ROWS_HELP = (
-    "What happens to rows that cannot be rendered whole, whose own reference earns no reward, or whose reference breaks "
-    "its functions' schemas. 'error': the run ends and names them. 'drop': they are left out, with a warning that counts "
-    "them. 'keep': the warning only."
+    "Rows that cannot be rendered, earned or checked by their schemas: 'error' ends the run and names them, 'drop' leaves "
+    "them out with a warning, 'keep' only warns."
 )
 _MAX_NAMED = 5  # bad rows that a message names one by one
 _MAX_RECENT = 256

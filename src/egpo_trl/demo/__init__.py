@@ -1,1 +1,1 @@
-"""The embedded default: a tiny tool world, its tiny policy, and how both are built."""
+"""Provides the embedded worlds and their tiny policies."""

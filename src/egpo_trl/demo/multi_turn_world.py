@@ -1,4 +1,4 @@
-"""The embedded multi-turn world: requests to the three environments, and the calls that serve them step by step."""
+"""Makes rows of the embedded multi-turn world: requests to three environments, and the calls that serve them."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Names of the embedded worlds and policies, and the folder of a model by its name."""
+"""Names the embedded worlds and policies, and finds the folder of a model by its name."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The embedded world: eight tools, queries that name arguments in varied order, and the calls that answer them."""
+"""Makes rows of the embedded world: queries to eight tools, and the calls that answer them."""
 
 import json
 import random

@@ -1,1 +1,1 @@
-"""Sampling a model on rows and judging what it answers."""
+"""Evaluates models on benchmarks and rows."""

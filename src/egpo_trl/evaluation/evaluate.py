@@ -127,7 +127,7 @@ def evaluate(
 
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    model = sampler or (GoldSampler() if config.model == GOLD else make_sampler(config))
+    model = sampler or (GoldSampler() if config.model_name_or_path == GOLD else make_sampler(config))
     try:
         suite.begin(model.prompts)
         items = suite.items()

@@ -1,4 +1,4 @@
-"""Strict exact match of a model on canonical rows, by kind of row and by reason."""
+"""Measures the strict exact match of a model on canonical rows, by kind of row and by reason."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence

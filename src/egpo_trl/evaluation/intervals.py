@@ -1,4 +1,4 @@
-"""Confidence intervals of scores and of their differences, and the unbiased estimator of pass@k."""
+"""Calculates confidence intervals of scores and differences, and pass@k."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Items, samples and scores: the records that suites, samplers and the runner exchange."""
+"""Defines the records that suites, samplers and the runner exchange: items, samples and scores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,10 +1,11 @@
-"""Suites of canonical rows, judged as in training: the embedded world, and rows of your own."""
+"""Evaluates canonical rows by the reward of training: those of the embedded world, or your own."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..data.options import RowsOptions
 from ..data.prompts import DEFAULT_THINK_TAGS
 from ..data.rows import BAD_ROWS, BAD_ROWS_HELP
 from ..environments.replay import DEFAULT_LIMITS
@@ -97,11 +98,11 @@ class DemoSuite(RewardSuite):
 
     name: ClassVar[str] = "demo"
 
-    num_rows: int = option("Held-out queries of the embedded world.", 400)
+    num_demo_rows: int = option("Held-out queries of the embedded world.", 400)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self, 1, "num_rows")
+        check_least(self, 1, "num_demo_rows")
 
     def items(self) -> list[Item]:
         """The first queries of the held-out split, the ones that the quickstart reports on."""
@@ -109,20 +110,17 @@ class DemoSuite(RewardSuite):
 
         from ..demo.world import make_rows
 
-        rows = make_rows(self.num_rows, split="test")
+        rows = make_rows(self.num_demo_rows, split="test")
         self.checked(Dataset.from_list(rows), self.name)  # whether the model's chat template is up to them
         return [Item(row["id"], row["kind"], row) for row in rows]
 
 
 @dataclass(kw_only=True)
-class RowsSuite(RewardSuite):
+class RowsSuite(RewardSuite, RowsOptions):
     """Canonical rows of your own, by the column `kind` or `source` where there is one."""
 
     name: ClassVar[str] = "rows"
 
-    dataset_name: str = option("A file, a folder, or a data set on the Hub, as for egpo-trl train.")
-    dataset_config: str | None = option("Configuration of a data set on the Hub.", None)
-    dataset_split: str = option("Split to evaluate on.", "train")
     max_rows: int | None = option("Most rows, from the first on.", None)
     bad_rows: str = option(BAD_ROWS_HELP, "error", BAD_ROWS)
 

@@ -1,4 +1,4 @@
-"""[`Suite`]: items, the conversation about each, and the scores of the samples."""
+"""Defines [`Suite`], the base of benchmarks: items, a conversation about each, and scores."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence

@@ -3,12 +3,13 @@
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from trl import GRPOConfig
 
 from ..data.rows import BAD_ROWS, BAD_ROWS_HELP
+from ..utils.options import option
 from .update_options import SPLIT_INDEPENDENT_LOSS_TYPES, UPDATE_MODES, reads_whole_micro_batch
 
 
@@ -19,95 +20,63 @@ class LeanGRPOConfig(GRPOConfig):
     work without changing the gradient. It inherits every parameter, with its default, from [`~trl.GRPOConfig`].
     """
 
-    think_tags: list[str] | None = field(
-        default=None,
-        metadata={
-            "help": "Opening and closing tag of the chain of thought, e.g. '<think>' '</think>'. By default they are read "
-            "off the tokenizer and its chat template; name them where only your prompt asks for them (Llama 3.2, SmolLM2)."
-        },
+    think_tags: list[str] | None = option(
+        "Opening and closing tag of the chain of thought. By default those of the tokenizer and its template; name "
+        "them where only your prompt asks for them.",
+        None,
     )
-    enable_thinking: bool | None = field(
-        default=None,
-        metadata={
-            "help": "Whether the model is to think, handed to the chat template under this name. By default the "
-            "template's own default holds. The reward asks for a think block unless thinking is off."
-        },
+    enable_thinking: bool | None = option(
+        "Whether the model is to think, as the chat template's variable of this name; by default its own default.",
+        None,
     )
-    render_tools: bool = field(
-        default=True,
-        metadata={
-            "help": "Whether each row's own tools are handed to the chat template, and are the executed tools that the row "
-            "can call. Set it to False where the messages hold the functions already, as with the paper's prompt style."
-        },
+    render_tools: bool = option(
+        "Whether the chat template gets each row's tools, which are then those that the row can call. False where the"
+        " messages contain the functions.",
+        True,
     )
-    tool_timeout: float | None = field(
-        default=30.0,
-        metadata={
-            "help": "Seconds that a call of an executed tool may take. It runs in a thread of its own; when the time is "
-            "over, the model gets an error and the thread is left alone. None: no limit, and calls run in the trainer's "
-            "thread, as tools need that are bound to it (SQLite connections, for instance)."
-        },
+    tool_timeout: float | None = option(
+        "Seconds that a call of an executed tool may take, in a thread. None: no limit, and calls run in the "
+        "trainer's thread.",
+        30.0,
     )
-    max_tool_result_characters: int = field(
-        default=8192,
-        metadata={
-            "help": "Characters of a tool's result that the model sees; the rest is cut off with a note. A rollout whose "
-            "result does not fit into max_completion_length ends before it."
-        },
+    max_tool_result_characters: int = option(
+        "Characters of a tool's result that the model sees; a note replaces the rest.",
+        8192,
     )
-    bad_rows: str = field(default="error", metadata={"help": BAD_ROWS_HELP, "choices": BAD_ROWS})
-    trim_padding: str = field(
-        default="auto",
-        metadata={
-            "help": "Leave out columns in which all rows of a forward pass are padding. 'auto': completions where the "
-            "rotary embeddings do not read the length of the batch, and prompts where the model sees relative positions "
-            "only. 'always': both, of every model. 'never': the padding of TRL.",
-            "choices": UPDATE_MODES,
-        },
+    bad_rows: str = option(BAD_ROWS_HELP, "error", BAD_ROWS)
+    trim_padding: str = option(
+        "Leave out columns in which all rows of a forward pass are padding: 'auto' where it is exact, 'always', or "
+        "'never'.",
+        "auto",
+        UPDATE_MODES,
     )
-    drop_zero_advantages: str = field(
-        default="auto",
-        metadata={
-            "help": "Leave rows with an advantage of exactly 0 out of the loss pass. 'auto': where nothing else gives "
-            "them a gradient (beta is 0, no entropy bonus or quantile, no load-balancing loss). 'always': with beta > 0 "
-            "too, where they lose their KL term (a change of objective). 'never': all rows are computed.",
-            "choices": UPDATE_MODES,
-        },
+    drop_zero_advantages: str = option(
+        "Leave rows with advantage 0 out of the loss pass: 'auto' where nothing gives them a gradient, 'always' (they lose "
+        "their KL term), or 'never'.",
+        "auto",
+        UPDATE_MODES,
     )
-    sort_by_length: str = field(
-        default="auto",
-        metadata={
-            "help": "Sort the rows of an optimizer step by length into its micro-batches, computed rows spread evenly. "
-            "'auto': where the gradient does not depend on the split (every loss_type but 'bnpo', no entropy bonus or "
-            "quantile, no load-balancing loss). 'always': everywhere. 'never': the order of TRL.",
-            "choices": UPDATE_MODES,
-        },
+    sort_by_length: str = option(
+        "Sort the rows of an optimizer step by length into its micro-batches: 'auto' where the gradient stays the "
+        "same, 'always', or 'never'.",
+        "auto",
+        UPDATE_MODES,
     )
-    share_prefixes: str = field(
-        default="auto",
-        metadata={
-            "help": "Compute the common prefix of the rows of a forward pass once: the prompt of a group, and "
-            "turns that came out alike. 'auto': where it is exact for the model (a line in the log says why not "
-            "elsewhere), checked on first use, and where it saves work. 'always': everywhere; a failed check is an error. "
-            "'never': off.",
-            "choices": UPDATE_MODES,
-        },
+    share_prefixes: str = option(
+        "Compute the common prefix of the rows of a forward pass once: 'auto' where it is exact and saves work, "
+        "'always', or 'never'.",
+        "auto",
+        UPDATE_MODES,
     )
-    max_tokens_per_pass: int | None = field(
-        default=None,
-        metadata={
-            "help": "About the most tokens that a forward pass of an update computes, padding included. A micro-batch that "
-            "holds more is computed and differentiated in several passes, as many on every process, with the same "
-            "gradient. Set per_device_train_batch_size to all rows of a step and this to what the memory holds. None: one "
-            "pass."
-        },
+    max_tokens_per_pass: int | None = option(
+        "About the most tokens of a forward pass of an update, padding included: a larger micro-batch takes several "
+        "passes. None: one pass.",
+        None,
     )
-    dynamic_sampling_rounds: int = field(
-        default=0,
-        metadata={
-            "help": "Most further rounds of generation that replace groups without a gradient (all rewards equal) by "
-            "groups of other prompts, DAPO's dynamic sampling. 0: the batch stays as it was sampled."
-        },
+    dynamic_sampling_rounds: int = option(
+        "Most further rounds of generation that replace groups whose rewards are all equal (DAPO's dynamic sampling);"
+        " 0: none.",
+        0,
     )
 
     def __post_init__(self) -> None:

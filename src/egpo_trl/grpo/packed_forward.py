@@ -15,7 +15,7 @@ from .prefix_tree import Pack, Tokens, build_pack, sort_rows, split_into_runs
 PackedModel = Callable[..., Any]
 
 # A pair of a query and a key costs this many times its multiplications: kernels with a mask compute all pairs of a pack,
-# and softmax is no matrix product. Found by timing Qwen3 policies on a CPU, see benchmarks/update_speed.py.
+# and softmax is not a matrix product. Found by timing Qwen3 policies on a CPU, see benchmarks/update_speed.py.
 PAIR_OVERHEAD = 2.0
 
 

@@ -1,10 +1,10 @@
-"""Which work of a policy update may be left out without changing its gradient.
+"""Decides which work of a policy update can be left out without changing its gradient.
 
 Padding is never read, so the completion side of a batch can be trimmed: attention is causal. (Rotary embeddings of the
 types `dynamic` and `longrope` read the length of the batch, though, so theirs is left alone.) Trimming the prompt side
 moves every token to an earlier position, which changes nothing where attention sees relative positions only. A row
-whose advantage is 0 has no policy gradient, so it can be left out where nothing else in the loss reads it. Rows may be
-exchanged between the micro-batches of one optimizer step where the loss is a sum over rows with weights that do not
+whose advantage is 0 does not get a policy gradient, so it can be left out where nothing else in the loss reads it. Rows may
+be exchanged between the micro-batches of one optimizer step where the loss is a sum over rows with weights that do not
 depend on the micro-batch.
 """
 

@@ -1,4 +1,4 @@
-"""Learning curves: pictures of one run, of several, and of settings with several seeds each."""
+"""Draws learning curves of runs, or of settings with several seeds each."""
 
 import re
 from collections import Counter
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .panels import Line, Runs, make_panels, reason_shares
-from .run_log import LogHistory, read_log
+from .panels import Line, Runs, make_panels
+from .run_log import read_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,6 +54,8 @@ def name_runs(paths: Sequence[str], pattern: str | None = None) -> dict[str, lis
             full = Path(path).resolve()
             single.append((path, (full.parent if full.is_file() else full).name))
     if seed is not None:
+        if not any(seed.search(name) for _, name in single):
+            raise ValueError(f"--group {pattern!r} does nothing here: the name of no run matches it. Remove it.")
         for path, name in single:
             named.setdefault(seed.sub(" ", name).strip(" -_.") or name, []).append(path)
         return named
@@ -125,29 +127,6 @@ def curves_figure(runs: Runs, title: str | None = None) -> "Figure":
         )  # fmt: skip
     if title:
         figure.suptitle(plain_text(title), fontsize=11)
-    return figure
-
-
-def reasons_figure(log: LogHistory) -> "Figure":
-    """Figure of the reasons over a run: a stacked area of the shares of rollouts, the most frequent at the bottom."""
-    from matplotlib.figure import Figure
-
-    steps, shares = reason_shares(log)
-    if not steps:
-        raise ValueError("There is nothing to draw: no reason has been logged.")
-    figure = Figure(figsize=(8.8, 3.3), layout="constrained", dpi=140)
-    axes = figure.add_subplot()
-    colours = [*_COLOURS, "#999999"][: len(shares)]
-    labels = [plain_text(name) for name in shares]
-    areas = axes.stackplot(steps, list(shares.values()), colors=colours, labels=labels, alpha=0.75)
-    for area, hatch in zip(areas, _HATCHES, strict=False):
-        area.set(hatch=hatch, edgecolor="white", linewidth=0.4)
-    dress_axes(axes, "Verdicts on the rollouts", "share")
-    axes.set_ylim(0, 1)  # shares
-    if len(steps) > 1:
-        axes.set_xlim(steps[0], steps[-1])
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles[::-1], labels[::-1], loc="outside right upper", fontsize=8, frameon=False)
     return figure
 
 

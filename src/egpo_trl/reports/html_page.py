@@ -1,4 +1,4 @@
-"""Renders the report's template into one HTML file that makes no request and runs no script but its own."""
+"""Renders a template into one HTML file that loads nothing from elsewhere."""
 
 import base64
 import hashlib
@@ -34,12 +34,6 @@ def showable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _json(value: Any) -> Markup:
-    """JSON for a script element: ASCII only, and no character that could end the element."""
-    text = json.dumps(showable(value), separators=(",", ":"), default=str)
-    return Markup(re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", text))
-
-
 @cache
 def _file(name: str) -> Markup:
     return Markup((_FOLDER / name).read_text(encoding="utf-8"))
@@ -55,7 +49,9 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_FOLDER), autoescape=True, finalize=showable, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["json"] = _json
+    environment.policies["json.dumps_function"] = lambda value, **_: json.dumps(
+        showable(value), separators=(",", ":"), default=str
+    )
     return environment
 
 

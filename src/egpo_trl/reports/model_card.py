@@ -1,4 +1,4 @@
-"""Writes the model card of a run: TRL's metadata, and a text that says what was trained, how, and with which scores."""
+"""Writes the model card of a run."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Turns logs into panels of lines: what the picture of the learning curves and the interactive report both draw."""
+"""Turns logs into the panels of lines that the picture of the curves and the report draw."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

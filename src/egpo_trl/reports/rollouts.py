@@ -1,4 +1,4 @@
-"""Reads what the model of a run wrote, in training and on held-out rows, for the browser of the report."""
+"""Reads the rollouts of a run, in training and on held-out rows."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

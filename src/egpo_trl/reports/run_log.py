@@ -18,7 +18,8 @@ def _find_log(run: Path) -> Path:
         if path.exists():
             return path
     raise FileNotFoundError(
-        f"{run} has no log yet ({LOG_FILE}, trainer_state.json or a checkpoint with one). Wait for the first logged step."
+        f"{run} does not contain a log yet ({LOG_FILE}, trainer_state.json or a checkpoint with one). Wait for the first "
+        "logged step."
     )
 
 

@@ -93,12 +93,12 @@ def make_bfcl_callback(script: EGPOScriptArguments, trainer: "EGPOTrainer") -> "
     return BFCLCallback(
         script.bfcl_eval_steps,
         log=lambda logs: Trainer.log(trainer, logs),
-        suite={"categories": script.bfcl_eval_categories, "max_per_category": script.bfcl_eval_per_category},
+        suite={"categories": script.bfcl_eval_categories, "max_per_category": script.bfcl_eval_max_per_category},
         sampling={
             "prompt_style": script.prompt_style,
             "think_tags": args.think_tags,
             "chat_template_kwargs": args.chat_template_kwargs,
-            "max_new_tokens": args.max_completion_length,
+            "max_completion_length": args.max_completion_length,
             "batch_size": max(32, args.per_device_eval_batch_size),
         },
     )

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ..demo.names import model_folder
 from ..reports.run_log import read_config
 
 
@@ -18,18 +19,18 @@ def merge_adapter(adapter: str | Path, output: str | Path, base: str | None = No
         raise ValueError(f"{output} exists and is not empty. Name another folder.")
     trained_on = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
     if base is None and trained_on is None:
-        raise ValueError(f"{adapter} does not say what its base model is. Name it with --base.")
+        raise ValueError(f"{adapter} does not say what its base model is. Name it with --model.")
     bits = _bits_in_training(adapter)
     if base is None and bits is not None:
         raise ValueError(
             f"{adapter} was trained on {trained_on} loaded in {bits} bits, and merging into such weights would round the "
-            f"adapter to {bits} bits. Name the unquantized model with --base {trained_on} to merge into its full weights; "
+            f"adapter to {bits} bits. Name the unquantized model with --model {trained_on} to merge into its full weights; "
             "the result differs from the trained model by the rounding of the base."
         )
-    base = base or str(trained_on)
+    base = model_folder(base or str(trained_on))
     is_quantized = ValueError(
         f"The weights of {base} are quantized, and an adapter merged into them would be rounded to 4 or 8 bits. Name the "
-        "unquantized model that they were made from with --base; QLoRA adapters merge into it."
+        "unquantized model that they were made from with --model; QLoRA adapters merge into it."
     )
     if getattr(AutoConfig.from_pretrained(base), "quantization_config", None) is not None:
         raise is_quantized

@@ -41,7 +41,7 @@ def check_adapter(model_args: "ModelConfig") -> list[str]:
         asked, found = getattr(model_args, name), saved.get(key)
         if asked not in (getattr(default, name), found):
             raise ValueError(
-                f"{name} {asked} has no effect: {folder} is an adapter with {key} {found}, which continues to be trained. "
+                f"{name} {asked} does nothing: {folder} is an adapter with {key} {found}, which continues to be trained. "
                 f"Remove {name}, or merge the adapter first: egpo-trl merge {folder} --output_dir FOLDER."
             )
     model_args.use_peft = True

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..data.options import DemoOrRowsOptions
 from ..data.prompts import PROMPT_STYLES
-from ..demo.names import DEMO
 from ..rewards.tool_call import COMPARISONS
 from ..tool_calls.completions import SYNTAXES
 from ..tool_calls.thinking import THINKING_MODES
@@ -12,24 +12,17 @@ from ..utils.options import option
 MULTI_TURN_MODES = ("rollouts", "stepwise")
 
 
-@dataclass
-class RowsArguments:
+@dataclass(kw_only=True)
+class RowsArguments(DemoOrRowsOptions):
     """Rows and output of a training run, the same for `egpo-trl train` and `egpo-trl sft`."""
 
-    dataset_name: str = option(
-        "Rows: 'demo', 'demo-multiturn', a file (.jsonl, .json, .parquet, .csv), a folder, or a data set on the Hub.",
-        DEMO,
-    )
-    dataset_config: str | None = option("Configuration of a data set on the Hub.", None)
-    dataset_split: str = option("Split of the rows.", "train")
-    num_demo_rows: int = option("Rows that an embedded world makes up for training.", 4000)
     prompt_style: str = option(
         "'native': the chat template renders the tools. 'paper': a system message lists them.", "native", PROMPT_STYLES
     )
     overwrite_run: bool = option("Remove the other run that output_dir holds, instead of refusing to start.", False)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class EGPOScriptArguments(RowsArguments):
     """Fields of `egpo-trl train` beside those of [`EGPOConfig`] and [`~trl.ModelConfig`]."""
 
@@ -44,8 +37,8 @@ class EGPOScriptArguments(RowsArguments):
         "Leave out rows whose prompt and completion do not fit into the model's or vLLM's context.", False
     )
     multi_turn: str = option(
-        "How rows with a trajectory are trained on. 'rollouts': tools are executed and the whole rollout is "
-        "judged. 'stepwise': each step of the reference is a row, with the history as prompt.",
+        "Rows with a trajectory. 'rollouts': tools are executed and the rollout is judged. 'stepwise': each step of "
+        "the reference is a row.",
         "rollouts",
         MULTI_TURN_MODES,
     )
@@ -63,8 +56,8 @@ class EGPOScriptArguments(RowsArguments):
         tuple(COMPARISONS),
     )
     thinking: str | None = option(
-        "Whether the reward wants a think block: 'required', 'optional' or 'off'. By default required, unless "
-        "the chat template switches thinking off.",
+        "Think block of the reward: 'required', 'optional' or 'off'. Default: required, unless the template switches "
+        "thinking off.",
         None,
         THINKING_MODES,
     )
@@ -87,4 +80,4 @@ class EGPOScriptArguments(RowsArguments):
         0,
     )
     bfcl_eval_categories: str = option("Categories of BFCL, or groups of them, with commas between.", "single_turn")
-    bfcl_eval_per_category: int = option("Most entries of each category of BFCL, evenly spaced.", 8)
+    bfcl_eval_max_per_category: int = option("Most entries of each category of BFCL, evenly spaced.", 8)

@@ -87,7 +87,7 @@ def prepare_rows(script: EGPOScriptArguments, args: "EGPOConfig") -> RunRows:
             raise ValueError("Rows with a `trajectory` are rendered by the chat template. Use prompt_style 'native'.")
     elif script.multi_turn != "rollouts" or script.environments:
         name = "multi_turn" if script.multi_turn != "rollouts" else "environments"
-        raise ValueError(f"{name} has no effect here: the rows lack the column `trajectory`. Remove it.")
+        raise ValueError(f"{name} does nothing here: the rows lack the column `trajectory`. Remove it.")
     seed = args.seed if args.data_seed is None else args.data_seed
     train, held_out = _hold_out(rows, script, seed, args.bad_rows)
     held_out = held_out.select(range(min(len(held_out), script.max_validation_rows)))

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.rows import BAD_ROWS, BAD_ROWS_HELP, Check, Problem
+from ..data.options import ConversationOptions
+from ..data.rows import Check, Problem
 from ..demo.names import DEMO
 from ..tool_calls.calls import parse_reference
 from ..utils.options import option
@@ -20,19 +21,13 @@ if TYPE_CHECKING:
     from ..data.sft import Conversations
 
 
-@dataclass
-class SFTScriptArguments(RowsArguments):
+@dataclass(kw_only=True)
+class SFTScriptArguments(ConversationOptions, RowsArguments):
     """Fields of `egpo-trl sft` beside those of [`~trl.SFTConfig`] and [`~trl.ModelConfig`]."""
 
-    thought_column: str | None = option("Column with a chain of thought for the answer.", None)
-    no_call_text: str | None = option("Answer where text is right and the row does not contain one.", None)
     enable_thinking: bool | None = option(
         "Whether the model is to think, handed to the chat template; by default its own default.", None
     )
-    write_thoughts: bool = option(
-        "Write a thought that names the functions and values of the answer, where a row has none.", False
-    )
-    bad_rows: str = option(BAD_ROWS_HELP, "error", BAD_ROWS)
 
 
 def run_sft(script: SFTScriptArguments, args: "SFTConfig", model_args: "ModelConfig") -> None:

@@ -1,4 +1,4 @@
-"""The fields that say which model is sampled, and how."""
+"""Defines the fields that describe a model and its sampling."""
 
 import json
 from dataclasses import dataclass
@@ -13,6 +13,8 @@ from ..utils.options import check_choices, check_least, option
 class EndpointConfig:
     """How a model is asked, at an endpoint or in this process; cleaning and evaluation share these fields."""
 
+    max_completion_length: int = option("Longest completion, in tokens.", 1024)
+    seed: int = option("Seed; each completion gets one of its own from it.", 0)
     base_url: str | None = option("Address of the endpoint; default: OpenAI's.", None)
     api_key_env: str = option("Environment variable with the key.", "OPENAI_API_KEY")
     temperature: float = option("Sampling temperature; 0 is greedy.", 0.0)
@@ -25,8 +27,7 @@ class EndpointConfig:
     request_timeout: float = option("Seconds that one request may take in all.", 300.0)
     max_response_bytes: int = option("Longest body read from the endpoint.", 10_000_000)
     max_retries: int = option(
-        "How often a failed request is sent again. The openai client doubles the wait from 0.5 to 8 s and "
-        "waits for a Retry-After of up to 2 minutes; a longer one ends the run.",
+        "How often a failed request is sent again, after 0.5 to 8 s or a Retry-After of up to 2 minutes.",
         6,
     )
 
@@ -43,7 +44,7 @@ class EndpointConfig:
             setattr(self, name, value)
         check_choices(self)
         check_least(self, 0, "temperature", "max_retries")
-        check_least(self, 1, "concurrency", "requests_per_minute", "max_response_bytes")
+        check_least(self, 1, "max_completion_length", "concurrency", "requests_per_minute", "max_response_bytes")
         if not self.request_timeout > 0:
             raise ValueError(f"request_timeout must be positive, got {self.request_timeout}.")
         if self.base_url is not None and "@" in urlsplit(self.base_url).netloc:
@@ -58,7 +59,7 @@ class EndpointConfig:
 class SamplingConfig(EndpointConfig):
     """A model and its decoding."""
 
-    model: str = option(
+    model_name_or_path: str = option(
         "'demo', 'gold' (the references), a folder (model or LoRA adapter), a Hub id, or a served model."
     )
     backend: str = option(
@@ -66,7 +67,7 @@ class SamplingConfig(EndpointConfig):
         "transformers",
         ("transformers", "vllm", "openai"),
     )
-    revision: str | None = option("Branch, tag or commit of a model on the Hub.", None)
+    model_revision: str | None = option("Branch, tag or commit of a model on the Hub.", None)
     dtype: str = option("Number format of the weights; 'auto': the checkpoint's.", "auto")
     device: str = option("Device; 'auto': the first accelerator, else the CPU.", "auto")
     attn_implementation: str | None = option("Attention of transformers.", None)
@@ -77,11 +78,9 @@ class SamplingConfig(EndpointConfig):
         PROMPT_STYLES,
     )
     think_tags: list[str] | None = option("Opening and closing tag, if not the usual.", None)
-    chat_template: str | None = option("Jinja file in place of the chat template.", None)
+    chat_template_path: str | None = option("Jinja file in place of the chat template.", None)
     top_k: int = option("Most likely tokens to sample from; 0 is all.", 0)
     top_p: float = option("Probability mass to sample from.", 1.0)
-    max_new_tokens: int = option("Longest completion, in tokens.", 1024)
-    seed: int = option("Seed; each completion gets one of its own from it.", 0)
     batch_size: int = option("Most prompts in a batch (transformers).", 32)
     max_batch_tokens: int | None = option(
         "Most positions in a batch, padding and completions included (transformers).", None
@@ -105,7 +104,7 @@ class SamplingConfig(EndpointConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self, 0, "top_k")
-        check_least(self, 1, "max_new_tokens", "batch_size", "max_batch_tokens")
+        check_least(self, 1, "batch_size", "max_batch_tokens")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}.")
         if self.think_tags is not None and (len(self.think_tags) != 2 or not all(self.think_tags)):
@@ -118,7 +117,7 @@ class SamplingConfig(EndpointConfig):
     @property
     def decoding(self) -> dict[str, Any]:
         """What the completion of a prompt depends on besides the model, as JSON values."""
-        names = ("temperature", "top_k", "top_p", "max_new_tokens", "seed", "prompt_style", "think_tags",
+        names = ("temperature", "top_k", "top_p", "max_completion_length", "seed", "prompt_style", "think_tags",
                  "chat_template_kwargs")  # fmt: skip
         return {name: getattr(self, name) for name in names}
 

@@ -1,4 +1,4 @@
-"""One client for OpenAI-compatible endpoints: openai's own retries, bodies up to a size, and a budget for every request."""
+"""Asks OpenAI-compatible endpoints, with openai's retries, bodies up to a size, and a budget of requests."""
 
 import asyncio
 import json

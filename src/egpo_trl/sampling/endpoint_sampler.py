@@ -53,7 +53,7 @@ class EndpointSampler:
         tokenizer = self.prompts.tokenizer
         return {
             "backend": "openai",
-            "model": self._config.model,
+            "model": self._config.model_name_or_path,
             "endpoint_api": self._config.endpoint_api,
             "tool_choice": self._config.tool_choice,
             "template": None if tokenizer is None else digest(tokenizer.chat_template),
@@ -124,7 +124,7 @@ class EndpointSampler:
             ) from error
         except EndpointUnavailable as error:
             raise SamplingStopped(
-                f"The endpoint takes no requests; check model, base_url and api_key_env: {error}"
+                f"The endpoint takes no requests; check model_name_or_path, base_url and api_key_env: {error}"
             ) from error
         except EndpointError as error:
             raise SamplingStopped(f"The endpoint failed again and again: {error}") from error
@@ -134,10 +134,10 @@ class EndpointSampler:
         config, row = self._config, request.row
         extra: dict[str, Any] = {"top_k": config.top_k} if config.top_k else {}
         fields: dict[str, Any] = {
-            "model": config.model,
+            "model": config.model_name_or_path,
             "temperature": config.temperature,
             "top_p": config.top_p,
-            "max_tokens": config.max_new_tokens,
+            "max_tokens": config.max_completion_length,
             "seed": request.seed,
             "extra_body": extra,
         }

@@ -1,4 +1,4 @@
-"""The ways in which sampling fails: for now, for one request, or for every request."""
+"""Defines the errors of an endpoint: for now, for one request, or for every request."""
 
 
 class EndpointError(RuntimeError):

@@ -66,7 +66,7 @@ class TransformersSampler(LocalSampler):
         model: "PreTrainedModel | None" = None,
         tokenizer: "PreTrainedTokenizerBase | None" = None,
     ) -> None:
-        name = model_folder(config.model)
+        name = model_folder(config.model_name_or_path)
         tokenizer = load_tokenizer(config, name) if tokenizer is None else tokenizer
         self._model = load_model(config, name) if model is None else model
         ends = stop_token_ids(tokenizer, self._model.generation_config)
@@ -85,16 +85,17 @@ class TransformersSampler(LocalSampler):
     def _stream(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
         import torch
 
-        names = ("max_new_tokens", "temperature", "top_k", "top_p", "batch_size", "max_batch_tokens")
+        names = ("temperature", "top_k", "top_p", "batch_size", "max_batch_tokens")
         options = {name: getattr(self._config, name) for name in names}
         try:
             yield from stream_completions(
-                self._model, self._tokenizer, prompts, seeds, context_length=self._context, **options
-            )
+                self._model, self._tokenizer, prompts, seeds, max_new_tokens=self._config.max_completion_length,
+                context_length=self._context, **options,
+            )  # fmt: skip
         except torch.OutOfMemoryError:
             raise SamplingStopped(
-                "A single prompt does not fit the memory of the device. Use a smaller max_new_tokens, dtype bfloat16, or "
-                "a larger device."
+                "A single prompt does not fit the memory of the device. Use a smaller max_completion_length, "
+                "dtype bfloat16, or a larger device."
             ) from None
 
     def close(self) -> None:
@@ -103,10 +104,10 @@ class TransformersSampler(LocalSampler):
 
 def model_identity(config: SamplingConfig, tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any]:
     """What tells a model apart from any other, as JSON values."""
-    name = model_folder(config.model)
+    name = model_folder(config.model_name_or_path)
     return {
-        "model": config.model,
-        "revision": config.revision,
+        "model": config.model_name_or_path,
+        "revision": config.model_revision,
         "files": checksum_of(name),
         "adapter": is_adapter(name),
         "template": digest(tokenizer.chat_template),

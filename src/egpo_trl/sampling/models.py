@@ -34,7 +34,7 @@ def base_of_adapter(folder: str) -> str:
     if not base or is_gone:
         raise ValueError(
             f"The base model of the adapter in {folder} is {base!r}, which is not there. Set base_model_name_or_path in "
-            f"{ADAPTER_FILE}, or merge it: egpo-trl merge {folder} --base MODEL --output_dir FOLDER."
+            f"{ADAPTER_FILE}, or merge it: egpo-trl merge {folder} --model MODEL --output_dir FOLDER."
         )
     return str(base)
 
@@ -66,7 +66,9 @@ def check_folder(name: str) -> None:
     folder = Path(name)
     holds_model = any((folder / file).is_file() for file in ("config.json", ADAPTER_FILE))
     if (folder.exists() or folder.is_absolute() or name.startswith(".")) and not holds_model:
-        raise ValueError(f"model: {name!r} holds neither a model (config.json) nor an adapter ({ADAPTER_FILE}).")
+        raise ValueError(
+            f"model_name_or_path: {name!r} holds neither a model (config.json) nor an adapter ({ADAPTER_FILE})."
+        )
 
 
 def tokenizer_source(name: str) -> str:
@@ -81,15 +83,15 @@ def load_tokenizer(config: SamplingConfig, name: str) -> "PreTrainedTokenizerBas
 
     if name != config.tokenizer:
         check_folder(name)
-    options = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    options = {"revision": config.model_revision, "trust_remote_code": config.trust_remote_code}
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_source(name), **options)
-    if config.chat_template is not None:
-        tokenizer.chat_template = Path(config.chat_template).read_text(encoding="utf-8")
+    if config.chat_template_path is not None:
+        tokenizer.chat_template = Path(config.chat_template_path).read_text(encoding="utf-8")
     if not tokenizer.chat_template:
         raise ValueError(
             f"{name} lacks a chat template, so that messages cannot become a prompt (prompt_style paper writes messages "
-            "too). Give the one that it was trained with as --chat_template FILE, or save it with the tokenizer. A base "
-            "model that never saw a template has none: fine-tune it first (egpo-trl sft)."
+            "too). Give the one that it was trained with as --chat_template_path FILE, or save it with the tokenizer. A "
+            "base model that never saw a template has none: fine-tune it first (egpo-trl sft)."
         )
     return tokenizer
 
@@ -108,7 +110,7 @@ def load_model(config: SamplingConfig, name: str) -> "PreTrainedModel":
         base_of_adapter(name)  # one clear error if it is gone
         model = AutoPeftModelForCausalLM.from_pretrained(name, **options)
     else:
-        model = AutoModelForCausalLM.from_pretrained(name, revision=config.revision, **options)
+        model = AutoModelForCausalLM.from_pretrained(name, revision=config.model_revision, **options)
     device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

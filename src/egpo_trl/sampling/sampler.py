@@ -1,4 +1,4 @@
-"""The protocol of samplers: a model in this process or at an endpoint."""
+"""Defines the protocol of samplers."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence

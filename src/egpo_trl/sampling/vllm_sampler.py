@@ -25,12 +25,12 @@ class VLLMSampler(LocalSampler):
                 "backend vllm needs vLLM: pip install 'egpo-trl[vllm]' on a machine with a GPU, or use backend "
                 "transformers, or openai with a server."
             ) from None
-        name = model_folder(config.model)
+        name = model_folder(config.model_name_or_path)
         tokenizer, adapter = load_tokenizer(config, name), is_adapter(name)
         options: dict[str, Any] = {
             "model": base_of_adapter(name) if adapter else name,
             "dtype": config.dtype,
-            "revision": None if adapter else config.revision,
+            "revision": None if adapter else config.model_revision,
             "trust_remote_code": config.trust_remote_code,
             "seed": config.seed,
         }
@@ -68,7 +68,7 @@ class VLLMSampler(LocalSampler):
             temperature=config.temperature,
             top_p=config.top_p,
             top_k=config.top_k or -1,
-            max_tokens=min(config.max_new_tokens, self._room - length),
+            max_tokens=min(config.max_completion_length, self._room - length),
             seed=seed,
             stop_token_ids=self._ends,
             detokenize=False,  # decoded here, special tokens included

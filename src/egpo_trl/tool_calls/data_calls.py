@@ -1,7 +1,7 @@
 """Finds calls that are written as data or as a command: YAML, TOML, tables, Lisp, a shell, an address.
 
-These forms share no mark. What tells them from a text is that the paragraph is a name of a function, pairs of keys and
-values, and no sentence.
+A common mark does not exist. A call differs from a text in that the paragraph consists of the name of a function and pairs
+of keys and values, without a sentence.
 """
 
 import re

@@ -1,1 +1,1 @@
-"""Files that are whole or absent, journals, progress, quiet libraries."""
+"""Writes whole files, journals, tables and progress."""

@@ -1,4 +1,4 @@
-"""The versions that a run records."""
+"""Reads the versions of installed packages."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

@@ -97,7 +97,7 @@ def gold_turns(entry: dict[str, Any]) -> list[Calls]:
 def begin(**options: Any) -> BFCL:
     """A suite whose prompts ask for the syntax of its handler."""
     suite = BFCL(**options)
-    pythonic = options.get("bfcl_handler") == "prompting" and options.get("bfcl_prompt") != "official"
+    pythonic = options.get("bfcl_handler") == "prompting" and options.get("benchmark_prompt") != "official"
     suite.begin(PromptFormat(style="paper" if pythonic else "native"))
     return suite
 

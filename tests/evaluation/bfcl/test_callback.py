@@ -27,7 +27,7 @@ def test_training_is_the_same_with_it(tmp_path):
         "2",
         "--bfcl_eval_categories",
         ",".join(CATEGORIES),
-        "--bfcl_eval_per_category",
+        "--bfcl_eval_max_per_category",
         "2",
     ]
     log = run(tmp_path / "with", *options)
@@ -68,7 +68,7 @@ def test_an_evaluation_that_fails_is_a_warning(tmp_path, monkeypatch, caplog):
 
     monkeypatch.setattr("egpo_trl.evaluation.bfcl.callback.evaluate", fail)
     with caplog.at_level(logging.WARNING, logger="egpo_trl"):
-        log = run(tmp_path, "--bfcl_eval_steps", "2", "--bfcl_eval_per_category", "1")
+        log = run(tmp_path, "--bfcl_eval_steps", "2", "--bfcl_eval_max_per_category", "1")
     assert [record.getMessage() for record in caplog.records if "BFCL" in record.getMessage()] == [
         f"step {step} is not evaluated on BFCL: disk full" for step in (0, 2, 3)
     ]

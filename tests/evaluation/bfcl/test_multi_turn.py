@@ -70,7 +70,7 @@ def rows_of(suite, item, texts):
 
 @pytest.mark.parametrize("handler", list(HANDLERS))
 def test_prompts_and_results_are_those_of_the_official_loop(tmp_path, handler, entries, plain_entries):
-    suite = begin(categories="multi_turn", bfcl_handler=handler, bfcl_prompt="official", max_per_category=3)
+    suite = begin(categories="multi_turn", bfcl_handler=handler, benchmark_prompt="official", max_per_category=3)
     write = {"fc": hermes, "prompting": pythonic}[handler]
     items = suite.items()
     endless = [write([("ls", {}), ("pwd", {})])] * 30

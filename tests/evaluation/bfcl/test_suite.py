@@ -42,7 +42,7 @@ def test_rows_are_canonical(entries):
 
 
 def test_the_official_prompt():
-    suite = begin(categories="simple_python", max_per_category=1, bfcl_prompt="official")
+    suite = begin(categories="simple_python", max_per_category=1, benchmark_prompt="official")
     (item,) = suite.items()
     assert item.row["prompt"].startswith("<|im_start|>system\n# Tools\n\nYou may call one or more functions")
     assert item.row["prompt"].endswith("<|im_end|>\n<|im_start|>assistant\n")
@@ -174,12 +174,12 @@ def test_syntaxes_that_no_official_handler_reads_are_written_anew(tmp_path, qwen
 
 def test_the_handler_follows_the_prompts(qwen3_tokenizer):
     handlers = {}
-    for style, options in (("native", {}), ("paper", {}), ("native", {"bfcl_prompt": "official"})):
+    for style, options in (("native", {}), ("paper", {}), ("native", {"benchmark_prompt": "official"})):
         suite = BFCL(categories="irrelevance", **options)
         suite.begin(PromptFormat(style=style, tokenizer=qwen3_tokenizer))
         handlers[style, *options] = (suite._sandbox.handler, suite._reward.syntax)
     assert handlers == {
-        ("native",): ("fc", "hermes"), ("paper",): ("prompting", "pythonic"), ("native", "bfcl_prompt"): ("fc", "hermes"),
+        ("native",): ("fc", "hermes"), ("paper",): ("prompting", "pythonic"), ("native", "benchmark_prompt"): ("fc", "hermes"),
     }  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def test_the_table_says_what_it_stands_for(suite, tmp_path, entries):
     [
         ({"categories": "web_search"}, "categories: 'web_search' is unknown"),
         ({"subset": "first"}, "subset must be one of"),
-        ({"bfcl_prompt": "qwen"}, "bfcl_prompt must be one of"),
+        ({"benchmark_prompt": "qwen"}, "benchmark_prompt must be one of"),
         ({"bfcl_handler": "json"}, "bfcl_handler must be one of"),
         ({"thinking": "maybe"}, "thinking must be one of"),
         ({"max_per_category": 0}, "max_per_category must be at least 1"),
@@ -216,4 +216,4 @@ def test_wrong_options(options, error):
 
 def test_the_official_prompt_has_no_style():
     with pytest.raises(ValueError, match="leave one of the two at its default"):
-        BFCL(bfcl_prompt="official").begin(PromptFormat(style="paper"))
+        BFCL(benchmark_prompt="official").begin(PromptFormat(style="paper"))

@@ -312,7 +312,7 @@ def _options_of(source: str) -> tuple[set[str], set[str]]:
 def _check_options(options: Mapping[str, Any], sources: Collection[str]) -> None:
     for name in options:
         if not any(name in names for source in sources for names in _options_of(source)):
-            raise UnknownOption(f"the option {name!r} is not one of the source {' or '.join(map(repr, sources))}.")
+            raise UnknownOption(f"the source {' or '.join(map(repr, sources))} has no option {name!r}.")
 
 
 def _read(

@@ -1,4 +1,4 @@
-"""ACEBench's entries as canonical rows, their references as answers, and the prompts of its inference code."""
+"""Reads ACEBench's entries as canonical rows, with the prompts of its inference code."""
 
 import ast
 import re

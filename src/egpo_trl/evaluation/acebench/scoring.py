@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,35 +33,26 @@ def score_answers(
     keep: Path | None = None,
 ) -> OfficialScores:
     """Score one answer to every entry with the official code, in a copy of what it needs of the checkout."""
+
+    def lay_out(folder: Path) -> None:
+        for name in CODE:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(checkout / name, folder / name)
+        data, results = folder / "data_all" / f"data_{language}", folder / "result_all" / f"result_{language}" / _MODEL
+        for category, chosen in entries.items():
+            write_json_lines([entry.question for entry in chosen], data / f"data_{category}.json")
+            write_json_lines([entry.answer for entry in chosen], data / "possible_answer" / f"data_{category}.json")
+            lines = [{"id": entry.id, "result": answers[entry.id]} for entry in chosen]
+            write_json_lines(lines, results / f"data_{category}_result.json")
+
     return score_in_copy(
-        partial(write_layout, checkout, language=language, entries=entries, answers=answers),
+        lay_out,
         "egpo_trl.evaluation.acebench.scorer",
         [language, _MODEL, str(timeout_s), *entries],
         lambda folder: _read_scores(folder, language, entries),
         timeout_s,
         None if keep is None else (keep, ("result_all", "score_all")),
     )
-
-
-def write_layout(
-    checkout: Path,
-    folder: Path,
-    language: str,
-    entries: Mapping[str, Sequence[Entry]],
-    answers: Mapping[str, str],
-) -> None:
-    """Lay out a folder as the official `eval_main.py` expects its own."""
-    for name in CODE:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(checkout / name, folder / name)
-    data = folder / "data_all" / f"data_{language}"
-    for category, chosen in entries.items():
-        write_json_lines([entry.question for entry in chosen], data / f"data_{category}.json")
-        write_json_lines([entry.answer for entry in chosen], data / "possible_answer" / f"data_{category}.json")
-        results = [{"id": entry.id, "result": answers[entry.id]} for entry in chosen]
-        write_json_lines(
-            results, folder / "result_all" / f"result_{language}" / _MODEL / f"data_{category}_result.json"
-        )
 
 
 def _read_scores(folder: Path, language: str, entries: Mapping[str, Sequence[Entry]]) -> OfficialScores:

@@ -36,8 +36,7 @@ class ACEBench(CheckoutSuite):
 
     language: str = option("Language of the data.", "en", LANGUAGES)
     categories: str = option(
-        "Categories or groups (normal, special, atom, single_turn, multi_turn), with commas between; the agent part, "
-        "whose user is a strong language model, is not evaluated.",
+        "Categories or groups (normal, special, atom, single_turn, multi_turn), with commas between; not the agent part.",
         "normal,special",
     )
 

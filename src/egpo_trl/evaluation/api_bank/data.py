@@ -1,4 +1,4 @@
-"""API-Bank's calls to predict, as canonical rows."""
+"""Reads API-Bank's calls to predict as canonical rows."""
 
 import json
 import re

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,37 +26,34 @@ def score_answers(
     keep: Path | None = None,
 ) -> OfficialScores:
     """Score one answer to every question with the official code, in a copy of what it needs of the checkout."""
+
+    def lay_out(folder: Path) -> None:
+        folder.mkdir(parents=True)
+        for name in CODE:
+            if (checkout / name).is_dir():
+                shutil.copytree(checkout / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copyfile(checkout / name, folder / name)
+        (folder / DIALOGUES[level]).mkdir(parents=True)
+        for file in sorted({question.file for question in questions}):
+            shutil.copyfile(checkout / DIALOGUES[level] / file, folder / DIALOGUES[level] / file)
+        lines = (
+            {
+                "file": question.file, "id": question.number, "pred": answers[question.id],
+                "instruction": question.instruction, "input": question.input, "expected_output": question.expected,
+            }
+            for question in questions
+        )  # fmt: skip
+        write_json_lines(lines, folder / PREDICTIONS)
+
     return score_in_copy(
-        partial(write_layout, checkout, level=level, questions=questions, answers=answers),
+        lay_out,
         "egpo_trl.evaluation.api_bank.scorer",
         [DIALOGUES[level], PREDICTIONS, str(timeout_s)],
         lambda folder: _read_scores(folder / VERDICTS, questions),
         timeout_s,
         None if keep is None else (keep, (PREDICTIONS, VERDICTS)),
     )
-
-
-def write_layout(
-    checkout: Path, folder: Path, level: int, questions: Sequence[Question], answers: Mapping[str, str]
-) -> None:
-    """Lay out a folder as the official script expects its own."""
-    folder.mkdir(parents=True)
-    for name in CODE:
-        if (checkout / name).is_dir():
-            shutil.copytree(checkout / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copyfile(checkout / name, folder / name)
-    (folder / DIALOGUES[level]).mkdir(parents=True)
-    for file in sorted({question.file for question in questions}):
-        shutil.copyfile(checkout / DIALOGUES[level] / file, folder / DIALOGUES[level] / file)
-    lines = (
-        {
-            "file": question.file, "id": question.number, "pred": answers[question.id],
-            "instruction": question.instruction, "input": question.input, "expected_output": question.expected,
-        }
-        for question in questions
-    )  # fmt: skip
-    write_json_lines(lines, folder / PREDICTIONS)
 
 
 def _read_scores(path: Path, questions: Sequence[Question]) -> OfficialScores:

@@ -58,7 +58,7 @@ class BFCLCallback(TrainerCallback):
         was_training = model.training
         model.eval()
         try:
-            config = EvaluationConfig(model=name, output_dir=str(folder), **self._sampling)
+            config = EvaluationConfig(model_name_or_path=name, output_dir=str(folder), **self._sampling)
             sampler = TransformersSampler(config, model, objects["processing_class"])
             summary = evaluate(BFCL(**self._options), config, sampler).summary
         except (ValueError, OSError, RuntimeError) as error:  # a training is not to end for an evaluation of it

@@ -1,4 +1,4 @@
-"""Categories of BFCL that are evaluated here, and the folders that the official layout keeps them in."""
+"""Lists the categories of BFCL that are evaluated, and their official folders."""
 
 NON_LIVE = (
     "simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple", "irrelevance",

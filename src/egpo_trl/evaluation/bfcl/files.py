@@ -1,4 +1,4 @@
-"""Result and score files in the layout of the official package."""
+"""Writes result and score files in the layout of the official package."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping

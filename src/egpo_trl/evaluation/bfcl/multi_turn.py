@@ -1,4 +1,4 @@
-"""Conversations of several turns, in which the calls of the model are executed on the official simulated interfaces."""
+"""Holds conversations of several turns, whose calls run on the official simulated interfaces."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Starts the process in which official code runs, asks it, and ends it when it takes too long."""
+"""Runs official code in a separate process, which ends when an answer takes too long."""
 
 import contextlib
 import json

@@ -43,7 +43,7 @@ class BFCL(Suite):
     )
     max_per_category: int | None = option("Most entries of each category.", None)
     subset: str = option("Which entries: 'even' or 'shortest'.", "even", SUBSETS)
-    bfcl_prompt: str = option(
+    benchmark_prompt: str = option(
         "'training': rendered as in training. 'official': what the official handler writes.", "training", PROMPTS
     )
     bfcl_handler: str = option(
@@ -70,10 +70,10 @@ class BFCL(Suite):
 
     def begin(self, prompts: PromptFormat) -> None:
         super().begin(prompts)
-        self._is_official = self.bfcl_prompt == "official"
+        self._is_official = self.benchmark_prompt == "official"
         if self._is_official and prompts.style != "native":
             raise ValueError(
-                f"bfcl_prompt='official' brings its own prompts, which prompt_style={prompts.style!r} cannot change; "
+                f"benchmark_prompt='official' brings its own prompts, which prompt_style={prompts.style!r} cannot change; "
                 "leave one of the two at its default."
             )
         self.check()
@@ -216,7 +216,7 @@ class BFCL(Suite):
         extra = {
             "strict": strict,
             "bfcl_eval": VERSION,
-            "prompt": self.bfcl_prompt,
+            "prompt": self.benchmark_prompt,
             "handler": self._sandbox.handler,
             "protections": list(self._sandbox.protections),
             "unscorable": dict(self._unscorable),

@@ -1,1 +1,1 @@
-"""Runs other people's scoring code, restricted."""
+"""Runs the scoring code of benchmarks in a restricted process."""

@@ -1,4 +1,4 @@
-"""Restricts a process in which official code reads what a model wrote, as far as the operating system can."""
+"""Restricts the process of official code as far as the operating system can."""
 
 import ctypes
 import os
