@@ -180,7 +180,16 @@ def test_an_unknown_or_wrong_format_names_the_likely_source(tmp_path, capsys, re
         list(convert(tmp_path / "records.jsonl", source))
     words = ["--source", source] if source else []
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", "--dataset_name", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+        main(
+            [
+                "convert",
+                "--dataset_name",
+                str(tmp_path / "records.jsonl"),
+                "--output",
+                str(tmp_path / "rows.jsonl"),
+                *words,
+            ]
+        )
     assert stopped.value.code == 2
     assert "egpo-trl convert: the " in capsys.readouterr().err
     assert not (tmp_path / "rows.jsonl").exists()
@@ -291,7 +300,7 @@ BROKEN = {
 def test_a_file_that_cannot_be_read(tmp_path, capsys, file):
     (tmp_path / file).write_bytes(BROKEN[file])
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", str(tmp_path / file), "--output", str(tmp_path / "rows.jsonl")])
+        main(["convert", "--dataset_name", str(tmp_path / file), "--output", str(tmp_path / "rows.jsonl")])
     assert stopped.value.code == 2
     assert "none can be read" in capsys.readouterr().err
 
@@ -358,7 +367,16 @@ TOOL = {
 )  # fmt: skip
 def test_fields_by_option(tmp_path, record, words):
     (tmp_path / "records.jsonl").write_text(json.dumps(record))
-    main(["convert", "--dataset_name", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+    main(
+        [
+            "convert",
+            "--dataset_name",
+            str(tmp_path / "records.jsonl"),
+            "--output",
+            str(tmp_path / "rows.jsonl"),
+            *words,
+        ]
+    )
     (row,) = map(json.loads, (tmp_path / "rows.jsonl").open())
     assert reference(row) == [DIM]
     assert [message["role"] for message in row["prompt"]] == ["user"]
@@ -368,7 +386,16 @@ def test_fields_by_option(tmp_path, record, words):
 def test_a_field_by_option_that_no_record_has(tmp_path, capsys, source):
     words = ["--messages_field", "nope", *source]
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", "--dataset_name", str(FOLDER / "glaive_v2.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+        main(
+            [
+                "convert",
+                "--dataset_name",
+                str(FOLDER / "glaive_v2.jsonl"),
+                "--output",
+                str(tmp_path / "rows.jsonl"),
+                *words,
+            ]
+        )
     assert stopped.value.code == 2
     assert "no record has the field 'nope'." in capsys.readouterr().err
 
