@@ -246,6 +246,7 @@ UNLEARNED = [
     ({"conversations": [ASK, {"from": "function_call", "value": json.dumps(DIM), "weight": 0}]}, []),
     ({"messages": [ASK, BAD], "label": False}, []),
     ({"messages": [ASK, CALLED], "label": True}, [[DIM]]),
+    ({"messages": [ASK, CALLED], "label": 0}, [[DIM]]),  # of some classification
     ({"conversations": [ASK, BAD], "kto_tag": "false"}, []),
     ({"prompt": "?", "completion": "No.", "label": False}, []),
     ({"messages": [ASK, CALLED], "rejected_response": "No."}, [[DIM]]),

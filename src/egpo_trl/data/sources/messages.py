@@ -133,7 +133,7 @@ def convert_messages(
 
 def check_label(record: Mapping[str, Any]) -> None:
     """Raise [`Unconvertible`] where a label for KTO says that the answer is a bad one."""
-    bad = next((name for name in ("label", "kto_tag") if record.get(name) in (False, "false", "False")), None)
+    bad = next((name for name in ("label", "kto_tag") if str(record.get(name)).lower() == "false"), None)
     if bad is not None:
         raise Unconvertible(bad, "says that the answer is a bad one")
 
