@@ -180,7 +180,16 @@ def test_an_unknown_or_wrong_format_names_the_likely_source(tmp_path, capsys, re
         list(convert(tmp_path / "records.jsonl", source))
     words = ["--source", source] if source else []
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", "--dataset_name", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+        main(
+            [
+                "convert",
+                "--dataset_name",
+                str(tmp_path / "records.jsonl"),
+                "--output",
+                str(tmp_path / "rows.jsonl"),
+                *words,
+            ]
+        )
     assert stopped.value.code == 2
     assert "egpo-trl convert: the " in capsys.readouterr().err
     assert not (tmp_path / "rows.jsonl").exists()
@@ -198,6 +207,7 @@ def said(content):
 # Spellings of one call that data sets are seen to have, each in a record that must give it. A further one is a line.
 SPELLINGS = {
     "python in a message of its own": {"messages": [ASK, {"role": "tool_call", "content": repr(DIM)}], **OFFERED},
+    "an empty message after a call": {"messages": [ASK, {"role": "tool_call", "content": DIM}, {"role": "assistant", "content": ""}], **OFFERED},
     "python in tool_calls": {"messages": [ASK, {"role": "assistant", "tool_calls": repr([DIM])}], **OFFERED},
     "python in answers": {"query": "?", "answers": repr([DIM]), "tools": repr([FUNCTION])},
     "python arguments": {"query": "?", "answers": [{**DIM, "arguments": repr(DIM["arguments"])}], **OFFERED},
@@ -236,6 +246,7 @@ UNLEARNED = [
     ({"conversations": [ASK, {"from": "function_call", "value": json.dumps(DIM), "weight": 0}]}, []),
     ({"messages": [ASK, BAD], "label": False}, []),
     ({"messages": [ASK, CALLED], "label": True}, [[DIM]]),
+    ({"messages": [ASK, CALLED], "label": 0}, [[DIM]]),  # of some classification
     ({"conversations": [ASK, BAD], "kto_tag": "false"}, []),
     ({"prompt": "?", "completion": "No.", "label": False}, []),
     ({"messages": [ASK, CALLED], "rejected_response": "No."}, [[DIM]]),
@@ -290,7 +301,7 @@ BROKEN = {
 def test_a_file_that_cannot_be_read(tmp_path, capsys, file):
     (tmp_path / file).write_bytes(BROKEN[file])
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", str(tmp_path / file), "--output", str(tmp_path / "rows.jsonl")])
+        main(["convert", "--dataset_name", str(tmp_path / file), "--output", str(tmp_path / "rows.jsonl")])
     assert stopped.value.code == 2
     assert "none can be read" in capsys.readouterr().err
 
@@ -357,7 +368,16 @@ TOOL = {
 )  # fmt: skip
 def test_fields_by_option(tmp_path, record, words):
     (tmp_path / "records.jsonl").write_text(json.dumps(record))
-    main(["convert", "--dataset_name", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+    main(
+        [
+            "convert",
+            "--dataset_name",
+            str(tmp_path / "records.jsonl"),
+            "--output",
+            str(tmp_path / "rows.jsonl"),
+            *words,
+        ]
+    )
     (row,) = map(json.loads, (tmp_path / "rows.jsonl").open())
     assert reference(row) == [DIM]
     assert [message["role"] for message in row["prompt"]] == ["user"]
@@ -367,7 +387,16 @@ def test_fields_by_option(tmp_path, record, words):
 def test_a_field_by_option_that_no_record_has(tmp_path, capsys, source):
     words = ["--messages_field", "nope", *source]
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", "--dataset_name", str(FOLDER / "glaive_v2.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+        main(
+            [
+                "convert",
+                "--dataset_name",
+                str(FOLDER / "glaive_v2.jsonl"),
+                "--output",
+                str(tmp_path / "rows.jsonl"),
+                *words,
+            ]
+        )
     assert stopped.value.code == 2
     assert "no record has the field 'nope'." in capsys.readouterr().err
 
