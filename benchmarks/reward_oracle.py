@@ -382,7 +382,7 @@ def oracle(
     """Whether a completion is worth 1.0; `None` where only a definition of text could tell."""
     try:
         answer = answer_of(completion)
-        answer = answer.removesuffix("<|im_end|>").strip()  # the end of a turn is not text
+        answer = re.sub(r"<\|(?:im_end|end)\|>\Z", "", answer).strip()  # the end of a turn is not text
         if len(answer) > MAX_CHARACTERS:
             raise Wrong("long")
         if not reference:

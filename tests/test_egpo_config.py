@@ -60,6 +60,9 @@ def test_defaults_are_those_of_the_mission(tmp_path):
         ({"num_generations": True}, "num_generations must be an integer of at least 1"),
         ({"per_device_train_batch_size": 0}, "per_device_train_batch_size must be an integer of at least 1"),
         ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps must be an integer of at least 1"),
+        ({"logging_steps": -3}, "logging_steps must be greater than 0"),
+        ({"seed": "x"}, "seed must be at least 0, got 'x'"),
+        ({"dataloader_num_workers": -1}, "dataloader_num_workers must be at least 0"),
         ({"max_completion_length": 0}, "max_completion_length must be an integer of at least 1"),
     ],
 )

@@ -11,6 +11,7 @@ from egpo_trl import __version__
 from egpo_trl.cli import main
 from egpo_trl.cli.commands import COMMANDS, command_parser, make_parser
 from egpo_trl.cli.config_file import read_yaml
+from egpo_trl.cli.failure import Failure, one_message
 from egpo_trl.cli.no_effect import RULES
 from egpo_trl.cli.recipes import configs_folder, recipes
 from egpo_trl.cli.table import SUITES
@@ -257,6 +258,7 @@ YAML = [
     ("max_new_tokens: 5\n", "it is called max_completion_length here"),
     ("env: 3\n", "env: must hold lines"),
     ("lora_r: 8\n", "lora_r does nothing"),
+    ("seed: 1\x00\n", "special characters"),
     (b"seed: 1 # \xff\n", "is not UTF-8"),
 ]
 
@@ -271,6 +273,24 @@ def test_a_broken_config_is_one_message(text, message, tmp_path, capsys):
     shown = capsys.readouterr().err
     assert message in shown
     assert len(shown.splitlines()) == 1
+
+
+OF_A_TRACKER = type("UsageError", (Exception,), {"__module__": "wandb.errors.errors"})
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (OF_A_TRACKER("No API key configured."), True),
+        (RuntimeError("Unrecognized mode=x, should be one of: default"), True),
+        (type("SafetensorError", (Exception,), {})("incomplete metadata, file not fully covered"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (AssertionError("a fault of ours"), False),
+    ],
+)
+def test_an_error_of_a_library_about_the_input_is_one_message(error, ends):
+    with pytest.raises(Failure if ends else type(error), match=str(error)), one_message("train"):
+        raise error
 
 
 def test_a_config_of_a_command_without_a_recipe(tmp_path, monkeypatch, capsys):

@@ -94,6 +94,11 @@ FAMILIES = {
         f"<|tool_calls_section_begin|>{_KIMI}{_KIMI_NOW}<|tool_calls_section_end|>",
         f"Let me look.<|tool_calls_section_begin|>{_KIMI}<|tool_calls_section_end|>", thought="<think>Look it up.</think>",
     ),
+    # The same with the white space around tokens that Moonshot's and vLLM's parsers allow
+    "kimi_k2_blanks": Family(
+        "kimi", ("<|im_end|>",), "\n<|tool_calls_section_begin|>\n" + _KIMI.replace("<|", " <|") + "\n<|tool_calls_section_end|>\n",
+        None, "Let me look.\n<|tool_calls_section_begin|> " + _KIMI.replace("|>", "|> ") + "\n<|tool_calls_section_end|>",
+    ),
     # DeepSeek, chat templates of DeepSeek-V3 and DeepSeek-R1
     "deepseek_v3": Family(
         "deepseek", ("<｜end▁of▁sentence｜>",), f"{_DS}{_V3}{_DS_END}", f"{_DS}{_V3}\n{_V3_NOW}{_DS_END}",
@@ -136,6 +141,12 @@ FAMILIES = {
         f"<tool_calls>\n{_OBJECT}\n{_NOW}\n</tool_calls>", f"Let me look.\n<tool_calls>\n{_OBJECT}\n</tool_calls>",
         thought=_THINK,
     ),
+    # Tencent, model card of Hunyuan-A13B: the answer is in tags, a call in it is one list
+    "hunyuan": Family(
+        "minimax_m1", (), f"<answer>\n<tool_calls>[{_OBJECT}]</tool_calls>\n</answer>",
+        f"<answer>\n<tool_calls>[{_OBJECT}, {_NOW}]</tool_calls>\n</answer>",
+        f"<answer>\nLet me look.\n<tool_calls>[{_OBJECT}]</tool_calls>\n</answer>", "<answer>\nIt is cold.\n</answer>", _THINK,
+    ),
     # MiniMax, "tool_calling_guide.md" of MiniMax-M2
     "minimax_m2": Family(
         "minimax_m2", ("[e~[",), f"<minimax:tool_call>\n{_M2}</minimax:tool_call>",
@@ -161,6 +172,11 @@ FAMILIES = {
     "llama_4": Family(
         "pythonic", ("<|eot|>", "<|eom|>"), "<|python_start|>[get_weather(city='Oslo', days=2)]<|python_end|>",
         "[get_weather(city='Oslo', days=2), now()]", "Let me look. [get_weather(city='Oslo', days=2)]",
+    ),
+    # Meta, chat template of Llama-4-Scout-17B-16E-Instruct
+    "llama_4_json": Family(
+        "json", ("<|eot|>", "<|eom|>"), f"<|python_start|><|python_end|>{_LLAMA}", None,
+        f"<|python_start|>Let me look. <|python_end|>{_LLAMA}",
     ),
     # Liquid AI, "Tool Use" (docs.liquid.ai)
     "lfm2": Family(
@@ -219,6 +235,10 @@ FAMILIES = {
         "nemotron", ("<SPECIAL_12>", "<|eot_id|>"), f"<TOOLCALL>[{_OBJECT}]</TOOLCALL>", f"<TOOLCALL>[{_OBJECT}, {_NOW}]</TOOLCALL>",
         f"Let me look.\n<TOOLCALL>[{_OBJECT}]</TOOLCALL>", thought=_THINK,
     ),
-    # Salesforce, model card of xLAM
+    # Salesforce, model cards of xLAM and, with one object around the calls, of xLAM-7b-fc-r
+    "xlam_1": Family(
+        "json", (), f'{{"tool_calls": [{_OBJECT}]}}', f'{{"tool_calls": [{_OBJECT}, {_NOW}]}}',
+        f'Let me look. {{"tool_calls": [{_OBJECT}]}}',
+    ),
     "xlam": Family("json", ("<|im_end|>",), f"[{_OBJECT}]", f"[{_OBJECT}, {_NOW}]", f"Let me look. [{_OBJECT}]"),
 }  # fmt: skip

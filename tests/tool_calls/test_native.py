@@ -226,6 +226,16 @@ def test_trl_falls_back_to_text_on_a_broken_call(tiny_tokenizer):
         assert reward.judge([parsed], "[]", json.dumps(TOOLS)).reason == no_call
 
 
+def test_a_turn_ends_once(tiny_tokenizer):
+    reward = ToolCallReward("native", thinking="off").bind(with_template(tiny_tokenizer, "qwen3"))
+    for ends, reason in (
+        ("<|im_end|>", "correct"),
+        ("<|im_end|><|im_end|>", "malformed_call"),
+        ("<|end|>", "correct"),
+    ):
+        assert reward.judge(f"Nothing fits.{ends}", "[]", json.dumps(TOOLS)).reason == reason, ends
+
+
 @pytest.mark.parametrize("family", [*FAMILIES, "gptoss"])
 def test_total_on_mutated_completions(tiny_tokenizer, family):
     """No exception; a call that is still the right one differs in white space or in its reasoning only."""

@@ -64,6 +64,11 @@ def test_pythonic_malformed(text):
     assert read_pythonic(text, ["get_weather", "f"]).state is MALFORMED
 
 
+@pytest.mark.parametrize("text", ["Sure. [f(a=1)]</answer>", "```\n[f(a=1)]</answer>", "<answ```er>[f(a=1)]</answer>"])
+def test_a_tag_of_the_answer_is_not_text_beside_calls(text):
+    assert read_pythonic(text, ["f"], allow_text=True).state is MALFORMED
+
+
 @pytest.mark.parametrize(
     ("text", "calls"),
     [

@@ -62,7 +62,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         place = "" if mark is None else f", line {mark.line + 1}"
         raise ValueError(f"{path}{place}: not valid YAML: {error.problem}.") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}.") from None
+        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ValueError(f"{path} must hold lines of the form `field: value`.")
     return values

@@ -3,6 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+TRACKERS = (
+    "wandb",
+    "trackio",
+    "mlflow",
+    "comet_ml",
+    "neptune",
+    "clearml",
+    "swanlab",
+)  # that raise errors of their own
 BAD_DATA, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 
@@ -23,6 +32,8 @@ def told(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
     words = str(error).strip() or type(error).__name__
+    if _is_of_weights(error):
+        return f"a file of weights is incomplete or damaged: {words}. Copy or download the model again."
     return f"missing key {words}" if isinstance(error, KeyError) else words
 
 
@@ -33,8 +44,9 @@ def one_message(command: str, log_level: str | None = None) -> Iterator[None]:
 
     try:
         yield
-    except (ValueError, OSError, ImportError, TemplateError, RuntimeError) as error:
-        if log_level == "debug" or (isinstance(error, RuntimeError) and not _is_of_the_input(error)):
+    except Exception as error:
+        kinds = (ValueError, OSError, ImportError, TemplateError)
+        if log_level == "debug" or not (isinstance(error, kinds) or _is_of_the_input(error)):
             raise
         words = (
             f"the chat template refuses the rows: {told(error)}" if isinstance(error, TemplateError) else told(error)
@@ -42,6 +54,12 @@ def one_message(command: str, log_level: str | None = None) -> Iterator[None]:
         raise Failure(f"egpo-trl {command}: {words}") from error
 
 
-def _is_of_the_input(error: RuntimeError) -> bool:
-    """Whether an error of a library says what to install, or comes from the packaged samplers."""
-    return "installed" in str(error) or type(error).__module__.startswith("egpo_trl.")
+def _is_of_the_input(error: Exception) -> bool:
+    """Whether an error of a library says what to install or to set, or comes from a tracker or the packaged samplers."""
+    package = type(error).__module__.partition(".")[0]
+    says = isinstance(error, RuntimeError) and any(words in str(error) for words in ("installed", "should be one of"))
+    return says or package in ("egpo_trl", *TRACKERS) or _is_of_weights(error)
+
+
+def _is_of_weights(error: BaseException) -> bool:
+    return type(error).__name__ == "SafetensorError"

@@ -137,13 +137,19 @@ _COUNTS = (
     "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "steps_per_generation",
     "num_generations", "num_iterations", "max_completion_length",
 )  # fmt: skip
-_NOT_NEGATIVE = ("learning_rate", "beta", "epsilon", "epsilon_high", "weight_decay", "max_grad_norm")
+_POSITIVE = ("temperature", "num_train_epochs", "logging_steps", "save_steps", "eval_steps")
+_NOT_NEGATIVE = (
+    "learning_rate", "beta", "epsilon", "epsilon_high", "weight_decay", "max_grad_norm", "seed", "dataloader_num_workers",
+)  # fmt: skip
 # Allowed numbers, in words and as a test: neither transformers nor TRL checks them.
 _NUMBERS: Mapping[str, tuple[str, Callable[[float], bool]]] = {
     **dict.fromkeys(_COUNTS, ("an integer of at least 1", lambda x: x >= 1 and x == int(x))),
     **dict.fromkeys(_NOT_NEGATIVE, ("at least 0", lambda x: x >= 0)),
     **dict.fromkeys(("adam_beta1", "adam_beta2"), ("at least 0 and below 1", lambda x: 0 <= x < 1)),
-    **dict.fromkeys(("temperature", "num_train_epochs"), ("greater than 0", lambda x: x > 0)),
+    **dict.fromkeys(
+        _POSITIVE,
+        ("greater than 0", lambda x: x > 0),
+    ),
     "top_p": ("greater than 0 and at most 1", lambda x: 0 < x <= 1),
     "max_steps": ("an integer of at least 1, or negative for all epochs", lambda x: x == int(x) and x != 0),
 }

@@ -183,7 +183,8 @@ class CompletionReader:
         if answer.state is not State.MALFORMED:
             return answer
         shorter = _without_end(text, self._ends_of_turn)  # an end unknown to the response template is not text
-        again = answer if shorter == text else self._native.read(shorter, *arguments)
+        is_one = shorter != text and not shorter.rstrip().endswith(self._ends_of_turn)
+        again = self._native.read(shorter, *arguments) if is_one else answer
         return answer if again.state is State.MALFORMED else again
 
     def write(self, calls: Sequence[ToolCall], text: str = "", thought: str = "") -> str:

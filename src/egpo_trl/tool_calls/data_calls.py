@@ -25,6 +25,7 @@ _DESCRIBES = re.compile(
     r"\W{0,16}(?:descri|purpose|reason|note|return|summary|usage|required|beschreib|\u63cf\u8ff0|\u8bf4\u660e)",
     re.IGNORECASE,
 )
+_OPTION = re.compile(r"\s--[a-z]")
 _CALL_WORD = re.compile(
     r"tool|function|action|call|command|arg|param|input|://|\u5de5\u5177|\u884c\u52a8", re.IGNORECASE
 )
@@ -53,7 +54,8 @@ def _is_call(lines: list[str], names: Collection[str], is_whole: bool) -> bool:
     if is_word and (at or not _MARKS.match(before)) and not any(map(_CALL_WORD.search, lines)):
         return False
     is_labelled = _OPENS.search(before) is not None
-    if before.strip() in ("|", ".") or not (_MARKS.match(before) or is_labelled) or _SENTENCE_GOES_ON.match(after):
+    is_sentence = _SENTENCE_GOES_ON.match(after) is not None and not (_OPTION.search(after) and not before.strip())
+    if before.strip() in ("|", ".") or not (_MARKS.match(before) or is_labelled) or is_sentence:
         return False
     if len(_LETTERS.findall(_STRINGS.sub(" ", after))) > 2 and (is_word or not _PAIR.match(after)):
         return False
@@ -61,7 +63,8 @@ def _is_call(lines: list[str], names: Collection[str], is_whole: bool) -> bool:
         map(_is_pair, [*lines[:at], *following])
     ):
         return False
-    has_arguments = bool(following) or _ARGUMENTS.search(after) is not None
+    is_command = before.strip() == "$" and after.strip() != ""
+    has_arguments = bool(following) or is_command or _ARGUMENTS.search(after) is not None
     if is_whole and not has_arguments:
         is_value = _LABEL.match(before) is not None or before.strip() in ("{{", "{%")
         return at == 0 and (is_value or (not is_word and _VALUE.match(after) is not None))

@@ -23,7 +23,7 @@ _NAMESPACES = ("functions.", "function.", "tools.", "tool.", "api.", "default_ap
 # Tags and special tokens of tool calls. They count wherever they are, in code too: a serving parser reads them there.
 _MARKER = re.compile(
     r"<\s{0,8}/?\s{0,8}(?:\w{1,20}:)?(?:tool_?calls?|tool_?responses?|function_?calls?|tool_code|arg_key|arg_value|think)\b"
-    r"|_calls?>"
+    r"|_calls?>|\u273f(?:FUNCTION|ARGS|RESULT|RETURN)\u273f"
     r"|<\|[\w\u2581./-]{2,40}\|?>|<[a-z_]{3,24}\|>"
     r"|<\|(?:im_|python_|tool|start|end|channel|message|call|action|begin|eo[tm]_|constrain)"
     r"|(?-i:\[/?(?:TOOL_CALLS|TOOL_RESULTS|THINK|CALL_ID)\]|\[ARGS\](?<=\w\[ARGS\]))",
@@ -69,7 +69,7 @@ _CALLED = re.compile(
 # … or before it: a tag, a slash, a header of gpt-oss, a value of a key, or a label such as ReAct's.
 _NAMED = re.compile(
     r"(?:<\s{0,8}/?\s{0,8}|<\w{0,12}(?:tool|function|invoke|name|action|api|call)\w{0,20}\b[^<>]{0,60}>?\s{0,8}|\bto\s{0,4}=\s{0,4}"
-    r"|<\w{1,20}\s[^<>]{0,60}(?:tool|function|call)\w{0,10}\s{0,2}=\s{0,2}[\"']?|(?:\A|\n)[ \t]{0,4}[/!])\Z",
+    r"|<\w{1,20}\s[^<>]{0,60}(?:tool|function|call)\w{0,10}\s{0,2}=\s{0,2}[\"']?|(?:\A|\n)[ \t]{0,4}[/!@])\Z",
     re.IGNORECASE,
 )
 _KEY = re.compile(

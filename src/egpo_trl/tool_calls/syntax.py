@@ -25,6 +25,7 @@ Writer = Callable[[Sequence[ToolCall]], str]
 
 _NAME = r"(?P<name>[^\s<>\[\]{}\"'|\uff5c]{1,256})"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_AROUND_TAGS = re.compile(r"(?<=[>\]])(?=\S)|(?<=\S)(?=<|\[[A-Z_]{3,}\])")
 _MARK = re.compile(r"<[^<>{}\s]{2,}>?|\[[A-Z_]{3,}\]")
 
 
@@ -208,10 +209,10 @@ def _json_value(text: str) -> Any:
 
 
 def _pattern(template: str) -> str:
-    """Pattern of a text with placeholders, in which white space is optional and may be longer."""
+    """Pattern of a text with placeholders, in which white space is optional, also around tags, and may be longer."""
     groups = {"name": _NAME, "key": r"(?P<key>[^<>\n\"]{1,256}?)", "index": r"\d{1,9}", "id": r"[\w.:-]{1,256}",
               "string": r"(?P<string>true|false)"}  # fmt: skip
-    pieces = _PLACEHOLDER.split(template)
+    pieces = _PLACEHOLDER.split(_AROUND_TAGS.sub(" ", template))
     written = []
     for at, piece in enumerate(pieces):
         literal = r"\s*".join(re.escape(part) for part in re.split(r"\s+", piece))

@@ -1,7 +1,8 @@
-"""The syntax of Llama 3.1 and xLAM: one bare JSON object `{"name": …, "parameters": {…}}`, or several.
+"""The syntax of Llama 3.1, Llama 4 and xLAM: one bare JSON object `{"name": …, "parameters": {…}}`, or several.
 
 Meta's page "Llama 3.1: prompt format" puts `<|python_tag|>` before calls of built-in tools, `tool.call(query="…")`. The
-models write it before JSON too, which may then have a key `"type": "function"`, and `; ` between two calls.
+models write it before JSON too, which may then have a key `"type": "function"`, and `; ` between two calls. Llama 4's
+template puts `<|python_start|>` and `<|python_end|>` before a call. xLAM 1 wraps its list: `{"tool_calls": […]}`.
 """
 
 import re
@@ -16,11 +17,14 @@ from .pythonic import read_pythonic
 _ARGUMENT_KEYS = ("arguments", "parameters")
 _SEPARATOR = re.compile(r"\s*;\s*(?=[\[{])")
 _PYTHON_TAG = "<|python_tag|>"
+_PYTHON_START, _PYTHON_END = "<|python_start|>", "<|python_end|>"
 
 
 def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: bool = False) -> Answer:
     """Read an answer in the bare JSON syntax. The arguments stand under `arguments` or `parameters`."""
     text = text.strip()
+    if text.startswith(_PYTHON_START):
+        text = text.removeprefix(_PYTHON_START).replace(_PYTHON_END, "", 1).strip()
     before, tag, behind = text.partition(_PYTHON_TAG)
     if tag:
         text = behind.strip()
@@ -38,6 +42,8 @@ def read_bare_json(text: str, function_names: Collection[str] = (), allow_text: 
     try:
         while following is not None and len(calls) <= MAX_CALLS:
             value, end = decode_json(text, following)
+            if isinstance(value, dict) and value.keys() == {"tool_calls"}:
+                value = value["tool_calls"]
             items = value if isinstance(value, list) and value else [value]
             calls += [call_from_object(_without_type(item), _ARGUMENT_KEYS) for item in items]
             following = _after_semicolon(text, end)

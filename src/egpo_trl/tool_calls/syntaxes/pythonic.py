@@ -63,7 +63,7 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
         if before.endswith("<answer>") and behind.startswith("</answer>"):
             before, behind = before.removesuffix("<answer>"), behind.removeprefix("</answer>")
         beside = f"{before}\n{behind}"
-        if beside.strip() and (not allow_text or has_fragment(beside, function_names, "pythonic")):
+        if beside.strip() and not (allow_text and _is_plain(beside, function_names)):
             answer = read_text(text, function_names, "pythonic")
             return answer if answer.state is State.TEXT else answer._replace(reason="text_beside_calls")
         text = text[opening.start() : end]
@@ -78,6 +78,13 @@ def read_pythonic(text: str, function_names: Collection[str] = (), allow_text: b
         if answer.state is State.MALFORMED and _ends_early(text, error):
             answer = answer._replace(reason="text_beside_calls")
         return answer
+
+
+def _is_plain(beside: str, function_names: Collection[str]) -> bool:
+    """Whether a text beside calls holds no piece of a call: its own tags are one in code too."""
+    return not any(tag in beside for tag in ("<answer>", "</answer>")) and not has_fragment(
+        beside, function_names, "pythonic"
+    )
 
 
 def _ends_early(text: str, error: Exception) -> bool:
@@ -217,6 +224,4 @@ def write_calls(calls: Iterable[ToolCall]) -> str:
     return f"[{', '.join(written)}]"
 
 
-SYNTAX = Syntax(
-    "pythonic", read_pythonic, write_calls, marks=("<|tool_call_start|>", "<|tool_list_start|>", "<|python_start|>")
-)
+SYNTAX = Syntax("pythonic", read_pythonic, write_calls, marks=("<|tool_call_start|>", "<|tool_list_start|>"))
