@@ -218,7 +218,7 @@ def test_from_a_public_format_to_clean_rows(tmp_path, capsys):
         assert load_rows(str(rows.with_suffix(".parquet")))[column] == load_rows(str(rows))[column]
     for words, message in (
         (["--output", "rows.csv"], r"output: 'rows\.csv' must end in"),
-        (["--output", str(rows), "--keep_system", "true"], "'xlam' has no option 'keep_system'"),
+        (["--output", str(rows), "--keep_system", "true"], "the source 'xlam' has no option 'keep_system'"),
     ):
         with pytest.raises(SystemExit, match=message):
             main(["convert", "--dataset_name", str(source), "--source", "xlam", *words])

@@ -140,7 +140,10 @@ def test_the_commands(tmp_path, capsys):
             ["evaluate", "demo", "--model", "demo", "--output_dir", "OUT", "--device", "tpu-9"],
             "egpo-trl evaluate demo: device",
         ),
-        (["evaluate", "demo", "--model", "OUT", "--output_dir", "OUT2"], "model_name_or_path: '.*' holds neither a model"),
+        (
+            ["evaluate", "demo", "--model", "OUT", "--output_dir", "OUT2"],
+            "model_name_or_path: '.*' holds neither a model",
+        ),
         (["compare", "OUT", "OUT2"], "does not hold a finished evaluation"),
         (["compare", "A=OUT,OUT2", "B=OUT"], "'A' names several runs"),
     ],

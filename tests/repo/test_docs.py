@@ -363,9 +363,8 @@ def test_the_reference_has_every_field_metric_and_reason():
         parser = command_parser(command)
         for action in parser._actions:
             if action.dest not in ("help", "help_all", *parser._inherited()):
-                shown = action.option_strings[0].removeprefix("--") if action.option_strings else action.dest
-                pattern = rf"`(?:--)?{re.escape(shown)}(?: {action.metavar})?`|`{action.metavar}`"
-                assert re.search(pattern, text), (command, shown)
+                pattern = rf"`(?:--)?{re.escape(action.dest)}(?: {action.metavar})?`|`{action.metavar}`"
+                assert re.search(pattern, text), (command, action.dest)
 
 
 def test_the_api_names_every_public_name(site):

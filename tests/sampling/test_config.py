@@ -34,6 +34,8 @@ def test_cleaning_and_evaluation_ask_alike():
 )
 def test_fields_out_of_range(fields, message):
     with pytest.raises(ValueError, match=message):
-        EvaluationConfig(**{"model_name_or_path": "m", "output_dir": "out", "temperature": 1.0, "num_samples": 3, **fields})
+        EvaluationConfig(
+            **{"model_name_or_path": "m", "output_dir": "out", "temperature": 1.0, "num_samples": 3, **fields}
+        )
     with pytest.raises(ValueError, match="output_dir must name a folder"):
         EvaluationConfig(model_name_or_path="m", output_dir="")

@@ -225,7 +225,13 @@ def test_nobody_listens(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    options = {"model_name_or_path": "m", "output_dir": str(tmp_path), "backend": "openai", "base_url": url, "max_retries": 1}
+    options = {
+        "model_name_or_path": "m",
+        "output_dir": str(tmp_path),
+        "backend": "openai",
+        "base_url": url,
+        "max_retries": 1,
+    }
     with pytest.raises(SamplingStopped, match=r"(?s)failed again and again: connection failed.*0 completions"):
         evaluate(DemoSuite(num_demo_rows=2), EvaluationConfig(**options))
 

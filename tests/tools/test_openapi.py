@@ -201,7 +201,7 @@ def test_files_and_swagger_by_command(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "lacks 'paths'"), ("[]", "has no 'paths'"), ("{", "neither JSON nor YAML"), ("a: [", "neither JSON nor YAML"),
+        ("{}", "lacks 'paths'"), ("[]", "lacks 'paths'"), ("{", "neither JSON nor YAML"), ("a: [", "neither JSON nor YAML"),
         ('{"paths": {"/a": {}}}', "are without operations"),
         (json.dumps({"paths": {"/a": {"get": {"operationId": "x"}}, "/b": {"get": {"operationId": "x"}}}}), "two operations called 'x'"),
         (None, "No such file"),

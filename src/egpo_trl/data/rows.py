@@ -47,8 +47,8 @@ class _Reader:
             self._remember(text, value)
 
     def _remember(self, text: str, value: Any) -> None:
-        while len(self.recent) >= _MAX_RECENT:
-            self.recent.pop(next(iter(self.recent)), None)
+        if len(self.recent) >= _MAX_RECENT:
+            self.recent.clear()
         self.recent[text] = value
 
 

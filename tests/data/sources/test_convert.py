@@ -32,7 +32,7 @@ def test_errors(tmp_path):
         convert("x.jsonl", "none")
     with pytest.raises(FileNotFoundError, match=r"no file or folder .*none\.jsonl"):
         convert(str(tmp_path / "none.jsonl"), "xlam")
-    with pytest.raises(ValueError, match="'xlam' has no option 'keep_system'"):
+    with pytest.raises(ValueError, match="the source 'xlam' has no option 'keep_system'"):
         convert(str(tmp_path), "xlam", keep_system=True)
 
 

@@ -91,7 +91,7 @@ def test_the_table_has_every_sample_and_every_source():
 
 @TABLE
 def test_a_format_is_found_and_converted_by_the_command(tmp_path, capsys, file, source, right, num_skipped):
-    main(["convert", "--dataset_name", str(FOLDER / file), "--output", str(tmp_path / "rows.jsonl")])
+    main(["convert", str(FOLDER / file), "--output", str(tmp_path / "rows.jsonl")])
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open()]
     assert answers(rows) == right
     assert {row["source"] for row in rows} == {source}
@@ -180,7 +180,7 @@ def test_an_unknown_or_wrong_format_names_the_likely_source(tmp_path, capsys, re
         list(convert(tmp_path / "records.jsonl", source))
     words = ["--source", source] if source else []
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", "--dataset_name", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+        main(["convert", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
     assert stopped.value.code == 2
     assert "egpo-trl convert: the " in capsys.readouterr().err
     assert not (tmp_path / "rows.jsonl").exists()
@@ -198,6 +198,7 @@ def said(content):
 # Spellings of one call that data sets are seen to have, each in a record that must give it. A further one is a line.
 SPELLINGS = {
     "python in a message of its own": {"messages": [ASK, {"role": "tool_call", "content": repr(DIM)}], **OFFERED},
+    "an empty message after a call": {"messages": [ASK, {"role": "tool_call", "content": DIM}, {"role": "assistant", "content": ""}], **OFFERED},
     "python in tool_calls": {"messages": [ASK, {"role": "assistant", "tool_calls": repr([DIM])}], **OFFERED},
     "python in answers": {"query": "?", "answers": repr([DIM]), "tools": repr([FUNCTION])},
     "python arguments": {"query": "?", "answers": [{**DIM, "arguments": repr(DIM["arguments"])}], **OFFERED},
@@ -236,6 +237,7 @@ UNLEARNED = [
     ({"conversations": [ASK, {"from": "function_call", "value": json.dumps(DIM), "weight": 0}]}, []),
     ({"messages": [ASK, BAD], "label": False}, []),
     ({"messages": [ASK, CALLED], "label": True}, [[DIM]]),
+    ({"messages": [ASK, CALLED], "label": 0}, [[DIM]]),  # of some classification
     ({"conversations": [ASK, BAD], "kto_tag": "false"}, []),
     ({"prompt": "?", "completion": "No.", "label": False}, []),
     ({"messages": [ASK, CALLED], "rejected_response": "No."}, [[DIM]]),
@@ -290,7 +292,7 @@ BROKEN = {
 def test_a_file_that_cannot_be_read(tmp_path, capsys, file):
     (tmp_path / file).write_bytes(BROKEN[file])
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", str(tmp_path / file), "--output", str(tmp_path / "rows.jsonl")])
+        main(["convert", "--dataset_name", str(tmp_path / file), "--output", str(tmp_path / "rows.jsonl")])
     assert stopped.value.code == 2
     assert "none can be read" in capsys.readouterr().err
 
@@ -320,14 +322,14 @@ def test_no_row_is_an_error(tmp_path, capsys):
     record = {**first_record("xlam.jsonl"), "tools": "[]"}
     (tmp_path / "records.jsonl").write_text("".join(json.dumps({**record, "id": n}) + "\n" for n in range(4)))
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", "--dataset_name", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
+        main(["convert", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
     assert stopped.value.code == 2
     told = "no row from 4 records; skipped: 4 times field 'reference': calls 'set_light', and"
     assert told in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [tmp_path / "records.jsonl"]
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", "--dataset_name", str(tmp_path / "empty.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
+        main(["convert", str(tmp_path / "empty.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
     assert stopped.value.code == 2
     assert "the file is without records." in capsys.readouterr().err
 
@@ -357,7 +359,7 @@ TOOL = {
 )  # fmt: skip
 def test_fields_by_option(tmp_path, record, words):
     (tmp_path / "records.jsonl").write_text(json.dumps(record))
-    main(["convert", "--dataset_name", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+    main(["convert", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
     (row,) = map(json.loads, (tmp_path / "rows.jsonl").open())
     assert reference(row) == [DIM]
     assert [message["role"] for message in row["prompt"]] == ["user"]
@@ -367,7 +369,7 @@ def test_fields_by_option(tmp_path, record, words):
 def test_a_field_by_option_that_no_record_has(tmp_path, capsys, source):
     words = ["--messages_field", "nope", *source]
     with pytest.raises(SystemExit) as stopped:
-        main(["convert", "--dataset_name", str(FOLDER / "glaive_v2.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
+        main(["convert", str(FOLDER / "glaive_v2.jsonl"), "--output", str(tmp_path / "rows.jsonl"), *words])
     assert stopped.value.code == 2
     assert "no record has the field 'nope'." in capsys.readouterr().err
 
@@ -480,7 +482,7 @@ def test_adding_a_source_is_adding_one_file(tmp_path, monkeypatch):
     record = {"wish": "Rooms?", "deed": "list_rooms", "tools": [{"name": "list_rooms"}]}
     assert recognise(record) == ("wishes", "it has `wish` and `deed`")
     (tmp_path / "records.jsonl").write_text(json.dumps(record))
-    main(["convert", "--dataset_name", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
+    main(["convert", str(tmp_path / "records.jsonl"), "--output", str(tmp_path / "rows.jsonl")])
     (row,) = map(json.loads, (tmp_path / "rows.jsonl").open())
     assert (row["source"], reference(row)) == ("wishes", [LIST])
 

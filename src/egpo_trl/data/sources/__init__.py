@@ -5,6 +5,7 @@ Each module of this folder with `recognise` and `convert_record` is a source: ad
 """
 
 import inspect
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -328,7 +329,7 @@ def _read(
 
 def _load_tools(tools: Any) -> Any:
     if not isinstance(tools, (str, Path)):
-        return tools
+        return tools if tools is None else json.loads(dump_json(tools))
     from ..function_text import read_functions
 
     try:

@@ -54,15 +54,17 @@ class Conversation:
         """Add a system, user or assistant message, in the record at `position`; an empty system message is none."""
         text = self._text(role, content, position)
         if role == "assistant":
-            self._add_to_step(text, text, ())
+            self._add_to_step(text, ())
         elif text:
             self.messages.append({"role": role, "content": text})
 
     def add_assistant(self, content: Any, position: int = 0) -> None:
-        """Add an assistant message, in the record at `position`, whose calls may be in its text."""
-        text = self._text("assistant", content, position)
-        calls, beside = self.read_calls(text, position)
-        self._add_to_step(beside, beside, calls)
+        """Add an assistant message whose calls may be in its text; an empty one after another adds nothing."""
+        is_empty = content is None or (isinstance(content, str) and not content.strip())
+        if is_empty and self.messages and self.messages[-1]["role"] == "assistant":
+            return
+        calls, beside = self.read_calls(self._text("assistant", content, position), position)
+        self._add_to_step(beside, calls)
 
     def read_calls(self, text: str, position: int) -> tuple[Sequence[ToolCall], str]:
         """Calls in a text and the text beside them, see [`~egpo_trl.data.assistant_text.read_assistant`]."""
@@ -73,8 +75,7 @@ class Conversation:
 
     def add_calls(self, calls: Sequence[ToolCall], content: Any = "", ids: Sequence[Any] = ()) -> None:
         """Add an assistant message with calls, a text beside them, and the ids that the results refer to."""
-        text = text_of(content) or ""
-        self._add_to_step(text, text, calls, ids)
+        self._add_to_step(text_of(content) or "", calls, ids)
 
     def _text(self, role: str, content: Any, position: int) -> str:
         text = text_of(content)
@@ -82,14 +83,14 @@ class Conversation:
             raise Unconvertible(self.field, f"message {position} lacks content")
         return text if text.strip() else ""
 
-    def _add_to_step(self, content: str, text: str, calls: Sequence[ToolCall], ids: Sequence[Any] = ()) -> None:
+    def _add_to_step(self, text: str, calls: Sequence[ToolCall], ids: Sequence[Any] = ()) -> None:
         if not self.messages or self.messages[-1]["role"] != "assistant":
             self._unanswered = []
             self.messages.append({"role": "assistant", "content": ""})
         message, step = self.messages[-1], self._steps.setdefault(len(self.messages) - 1, _Step())
         step.calls += [{"name": call.name, "arguments": call.arguments} for call in calls]
         step.texts += [text] if text.strip() else []
-        message["content"] = "\n".join(part for part in (message["content"], content) if part)
+        message["content"] = "\n".join(part for part in (message["content"], text) if part)
         for call, given in zip_longest(calls, ids[: len(calls)]):
             call_id = self._id_of_call(given)
             self._unanswered.append({"tool_call_id": call_id, "name": call.name, "given": given})

@@ -133,7 +133,7 @@ def convert_messages(
 
 def check_label(record: Mapping[str, Any]) -> None:
     """Raise [`Unconvertible`] where a label for KTO says that the answer is a bad one."""
-    bad = next((name for name in ("label", "kto_tag") if record.get(name) in (False, "false", "False")), None)
+    bad = next((name for name in ("label", "kto_tag") if str(record.get(name)).lower() == "false"), None)
     if bad is not None:
         raise Unconvertible(bad, "says that the answer is a bad one")
 
@@ -325,19 +325,16 @@ class _Reader:
             self._conversation.add_calls(self._read([message], position), "", [message.get("call_id")])
             return
         if isinstance(content, str) and "<" in content:
-            self._conversation.add_calls(self._conversation.read_calls(content, position)[0])
-            return
-        try:
-            given = load_value(content) if isinstance(content, str) else content
-        except InvalidJSON as error:
-            raise Unconvertible(self._field, f"message {position} is not a call: {error}") from None
-        calls = given if isinstance(given, list) else [given]
+            calls = list(self._conversation.read_calls(content, position)[0])
+        else:
+            try:
+                given = load_value(content) if isinstance(content, str) else content
+                calls = [call_of(call) for call in (given if isinstance(given, list) else [given])]
+            except ValueError as error:
+                raise Unconvertible(self._field, f"message {position} is not a call: {error}") from None
         if not calls:
-            raise Unconvertible(self._field, f"message {position} is an empty list of calls")
-        try:
-            self._conversation.add_calls([call_of(call) for call in calls])
-        except ValueError as error:
-            raise Unconvertible(self._field, f"message {position} is not a call: {error}") from None
+            raise Unconvertible(self._field, f"message {position} is without calls")
+        self._conversation.add_calls(calls)
 
     def add_tool(self, message: Mapping[str, Any], content: Any, position: int) -> None:
         """A result, or several in tags or in a list of objects with `results`."""
