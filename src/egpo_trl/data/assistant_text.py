@@ -26,7 +26,7 @@ _GLAIVE_CALL = re.compile(r"""\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"arguments"\s*:\
 _ACTION = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*(\S[^\n]*)\n\s*Action[ _]Input[ \t]*:", re.MULTILINE)
 _FINAL = re.compile(r"^[ \t]*Final Answer[ \t]*:", re.MULTILINE)
 _NAMED_CALLS = re.compile(r"\s*\[\s*[\w.]+\(")  # a list such as `[f(a=1)]`
-_CALL_LIST = re.compile(r"\[\s*[^\W\d][^\[\](){}\"'=,]*\(.*\)\s*\]", re.DOTALL)  # names may hold blanks
+_CALL_LIST = re.compile(r"\[\s*[^\W\d][^\[\](){}\"'=,]*\((?:(?!\)\s*\]).)*\)\s*\]", re.DOTALL)  # names may hold blanks
 _FENCED = re.compile(r"\A```\w*[ \t]*\n(.*)\n```\Z", re.DOTALL)
 _ANSWER_TAGS = ("answer", "final", "final_answer")
 _MARKER = re.compile(
