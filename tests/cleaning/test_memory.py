@@ -11,7 +11,8 @@ from egpo_trl.demo.world import make_rows
 
 ROWS = 100_000
 SCRIPT = """
-import json, resource, sys
+import json, re, sys
+from pathlib import Path
 from egpo_trl.cleaning import CleaningConfig, Reply, clean
 
 class Agreeable:
@@ -26,7 +27,8 @@ class Agreeable:
 judge = Agreeable()
 config = CleaningConfig(output_dir=sys.argv[2], dataset_name=sys.argv[1], fsync="interval", benchmark_questions="bfcl")
 report = clean(config, judge=judge, evaluate_row=lambda row: None)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# Not ru_maxrss: a process inherits the peak of the one that started it.
+peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 print(json.dumps({"peak": peak, "asked": judge.asked, "rows": report.counts["ast"]["rows"]}))
 """
 
