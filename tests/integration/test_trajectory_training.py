@@ -107,7 +107,7 @@ def test_bad_set_ups_are_refused_at_construction(tmp_path, tiny_tokenizer):
     row = {**ROW, "prompt": [{"role": "user", "content": "?"}]}
     with pytest.raises(ValueError, match="Hand the trainer an `environment_factory`"):
         build(tmp_path, tokenizer, [row], environment_factory=None)
-    with pytest.raises(ValueError, match="no column 'trajectory'"):
+    with pytest.raises(ValueError, match="lacks the column 'trajectory'"):
         build(tmp_path, tokenizer, [{k: v for k, v in row.items() if k != "trajectory"}])
     with pytest.raises(ValueError, match=r"train_dataset: 1 of 1 rows .* 1 invalid_trajectory"):
         build(tmp_path, tokenizer, [{**row, "initial_state": "{}"}])

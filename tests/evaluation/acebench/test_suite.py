@@ -117,7 +117,7 @@ def test_an_entry_that_cannot_be_understood_is_named(checkout):
     file.write_text('{"id": "normal_atom_bool_0", "question": "user: a", "function": [{"description": "no name"}]}\n')
     suite = ACEBench(repo=str(checkout), categories="normal_atom_bool")
     suite.begin(PromptFormat())
-    with pytest.raises(ValueError, match=r"entry 'normal_atom_bool_0'.*no 'name'"):
+    with pytest.raises(ValueError, match=r"entry 'normal_atom_bool_0'.*lacks a 'name'"):
         suite.items()
 
 
